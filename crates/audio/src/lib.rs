@@ -1,0 +1,16 @@
+//! Telephone audio: mono 16-bit samples at [`RATE_HZ`], and how everything else becomes that.
+//! Pure: no clock, socket, file, thread or randomness.
+//!
+//! - [`Law`], [`g711`]: the two codes that calls speak.
+//! - [`Gain`], [`Limiter`]: louder, softer, and never past full scale.
+//! - [`live`]: the ring through which one source is heard by many calls.
+
+pub mod g711;
+mod gain;
+pub mod live;
+
+pub use g711::Law;
+pub use gain::{Gain, Limiter};
+
+/// Samples a second of telephone audio. Everything audible inside is mono `i16` at this rate.
+pub const RATE_HZ: u32 = 8_000;

@@ -1,0 +1,114 @@
+//! What a person types: one enum of verbs, one place that runs them, three exit statuses.
+//!
+//! To add a verb: a variant of [`Verb`] with its arguments, and an arm in [`run`].
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the command line answers on its two streams"
+)]
+
+mod check_config;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Faults, Layers, Plan};
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exit {
+    /// All that was asked for was done: status 0.
+    Done,
+    /// It was tried and did not work: status 1.
+    Failed,
+    /// The command line or the configuration is wrong; nothing was tried: status 2.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::from(0),
+            Exit::Failed => Self::from(1),
+            Exit::Usage => Self::from(2),
+        }
+    }
+}
+
+/// Plays live audio, files and speech into calls: a SIP and MRCPv2 (speech) media server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "entracte",
+    version,
+    after_help = "Exit status: 0 done, 1 tried and failed, 2 wrong command line or configuration."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Reads a configuration and prints every fault in it, with line and key.
+    CheckConfig(check_config::CheckConfig),
+}
+
+/// The settings of a verb that runs with a configuration.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConfigArgs {
+    /// The configuration file. Without it /etc/entracte/entracte.toml is read if it is there, and
+    /// else the defaults are taken.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Sets one key for this run, over file and environment: --set general.sip.port=5060
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// Reads file, `conf.d`, environment and `--set` into a plan.
+    ///
+    /// # Errors
+    /// All faults of all of them.
+    pub fn load(&self) -> Result<Plan, Faults> {
+        Plan::load(&Layers::of_process(self.config.as_deref(), &self.settings))
+    }
+
+    /// As [`Self::load`]; faults are printed, one a line, and become [`Exit::Usage`].
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] after the faults were printed.
+    pub fn load_or_explain(&self) -> Result<Plan, Exit> {
+        self.load().map_err(|faults| {
+            eprintln!("{faults}");
+            Exit::Usage
+        })
+    }
+}
+
+/// Runs what the process was started with.
+#[must_use]
+pub fn main() -> Exit {
+    match CommandLine::try_parse() {
+        Ok(line) => run(line.verb),
+        Err(error) => {
+            // clap prints help and version on stdout, complaints on stderr.
+            let printed = error.print();
+            match (error.use_stderr(), printed) {
+                (false, Ok(())) => Exit::Done,
+                (false, Err(_)) => Exit::Failed,
+                (true, _) => Exit::Usage,
+            }
+        }
+    }
+}
+
+fn run(verb: Verb) -> Exit {
+    match verb {
+        Verb::CheckConfig(arguments) => arguments.run(),
+    }
+}

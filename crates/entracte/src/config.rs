@@ -1,0 +1,22 @@
+//! Settings, from several places to one checked [`Plan`].
+//!
+//! [`Layers`] says where they come from; [`Plan::load`] lays them over one another, reads every key
+//! and gives back either a plan in which all is as it should be, or *all* [`Faults`], each with its
+//! place, its key and what the key takes. `config/entracte.toml` explains every key; a test proves
+//! that it and this module name the same ones.
+
+mod fault;
+mod nearest;
+mod network;
+mod plan;
+mod read;
+mod reader;
+mod tree;
+
+pub use fault::{Fault, Faults, Place, Wrong};
+pub use network::{AddressType, Addresses, Dscp, Interfaces, Network, PortRange};
+pub use plan::{
+    Audio, Engine, ExternalAudio, General, Location, Log, LogFormat, LogLevel, Media, Mrcp, Plan,
+    Rtp, Sip, SipLimits, SourcePlan, TextToSpeech, Transport,
+};
+pub use tree::Layers;

@@ -1,0 +1,240 @@
+//! The checked settings, as the rest of the program is given them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::network::{Addresses, Dscp, Network, PortRange};
+
+/// All settings, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// `state_dir`: what the server keeps between runs.
+    pub state_dir: PathBuf,
+    /// `general`.
+    pub general: General,
+    /// `audio`.
+    pub audio: Audio,
+    /// `external_audio`.
+    pub external_audio: ExternalAudio,
+    /// `text_to_speech`.
+    pub text_to_speech: TextToSpeech,
+    /// `media`.
+    pub media: Media,
+    /// `engine`.
+    pub engine: Engine,
+    /// `log`.
+    pub log: Log,
+    /// What is strange and works all the same.
+    pub notes: Vec<Fault>,
+}
+
+/// `general`: listening, signalling, temporary files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct General {
+    /// Where SIP and MRCP listen; an unspecified address of each version for `any`.
+    pub listen: Vec<IpAddr>,
+    /// By which addresses others reach the listeners: for `any` one picked of each version.
+    pub reachable: Addresses,
+    /// Where temporary files are made.
+    pub temporary_directory: PathBuf,
+    /// Whether they stay after use, for the one who looks for a fault.
+    pub keep_temporary_files: bool,
+    /// `general.sip`.
+    pub sip: Sip,
+    /// `general.mrcp`.
+    pub mrcp: Mrcp,
+}
+
+/// What SIP runs over.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+/// `general.sip`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sip {
+    /// The port, for every transport; 0 lets the system pick.
+    pub port: u16,
+    /// The transports; never empty.
+    pub transports: BTreeSet<Transport>,
+    /// The mark on packets; `None` with `qos = false`.
+    pub mark: Option<Dscp>,
+    /// The host that Contact names, where it is not the address itself.
+    pub advertise: Option<String>,
+    /// `general.sip.limits`.
+    pub limits: SipLimits,
+}
+
+/// `general.sip.limits`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SipLimits {
+    /// The longest message.
+    pub message_bytes_max: usize,
+    /// TCP connections at one time.
+    pub connections_max: usize,
+    /// TCP connections at one time from one address.
+    pub connections_per_peer_max: usize,
+    /// Bytes that may wait for a peer that does not read.
+    pub write_queue_bytes_max: usize,
+    /// A TCP connection silent for this long, and without a call, is closed.
+    pub idle_timeout: Duration,
+    /// Server transactions at one time; past it 503.
+    pub transactions_max: usize,
+}
+
+/// `general.mrcp`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mrcp {
+    /// The TCP port; 0 lets the system pick.
+    pub port: u16,
+    /// Sessions at one time; past it 503 with Retry-After.
+    pub max_sessions: usize,
+    /// The mark on packets; `None` with `qos = false`.
+    pub mark: Option<Dscp>,
+    /// The longest body of a message.
+    pub body_bytes_max: usize,
+    /// The addresses that SDP names, where they are not the listener's.
+    pub advertise: Addresses,
+}
+
+/// `audio`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Audio {
+    /// Speed of stored audio and speech, 0.5 to 2.0; live sources keep theirs.
+    pub default_prosody_rate: f64,
+    /// Volume, 0 to 100.
+    pub default_prosody_volume: f64,
+    /// `audio.rtp`.
+    pub rtp: Rtp,
+    /// The mark on RTCP packets; `None` with `qos = false`.
+    pub rtcp_mark: Option<Dscp>,
+}
+
+/// `audio.rtp`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rtp {
+    /// In the order of the file, apart from each other; never empty.
+    pub port_ranges: Vec<PortRange>,
+    /// The addresses to send from; picked once, at start, for `any`.
+    pub bind: Addresses,
+    /// The addresses that SDP names, where they are not those of `bind`.
+    pub advertise: Addresses,
+    /// The mark on packets; `None` with `qos = false`.
+    pub mark: Option<Dscp>,
+}
+
+/// `external_audio`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExternalAudio {
+    /// Whether sources are on offer at all.
+    pub enabled: bool,
+    /// What is heard while a source is away; `None` is the built-in music.
+    pub fallback: Option<PathBuf>,
+    /// A source without audio for this long is away.
+    pub stall: Duration,
+    /// The sources; names differ even when case is ignored.
+    pub sources: Vec<SourcePlan>,
+}
+
+/// One of `external_audio.sources`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourcePlan {
+    /// The name that callers ask for.
+    pub name: String,
+    /// Where it comes from.
+    pub location: Location,
+    /// Louder or quieter, in decibels.
+    pub gain_db: f64,
+}
+
+/// Where a source comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Location {
+    /// A file, or a folder whose files are played in turn.
+    Path(PathBuf),
+    /// An `http:` or `https:` stream.
+    Stream(String),
+}
+
+/// `text_to_speech`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextToSpeech {
+    /// Whether speech is on offer at all.
+    pub enabled: bool,
+    /// The voice when nothing else is asked for.
+    pub default_voice: String,
+    /// The speed when nothing else is asked for, 0.5 to 2.0.
+    pub default_rate: f64,
+    /// How many helper processes run, and so how many texts are spoken at one time.
+    pub helpers: usize,
+    /// The helper program; `None` looks beside our own program, then in `PATH`.
+    pub helper_path: Option<PathBuf>,
+}
+
+/// `media`: files and addresses that a request may name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Media {
+    /// `file:` URIs may name nothing outside these; absolute.
+    pub roots: Vec<PathBuf>,
+    /// The longest body fetched by HTTP.
+    pub http_bytes_max: u64,
+    /// The longest wait for one, where the request names no shorter one.
+    pub http_timeout: Duration,
+    /// Private networks that `http:` URIs may reach all the same.
+    pub allow_networks: Vec<Network>,
+    /// Memory for decoded prompts.
+    pub cache_bytes_max: u64,
+    /// The program for formats we do not read ourselves; `None` does without.
+    pub ffmpeg: Option<PathBuf>,
+}
+
+/// `engine`: the threads that send audio.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Engine {
+    /// How many; `None` is one a core, less one core, at least one.
+    pub threads: Option<usize>,
+    /// Their real-time priority; `None` leaves them as they are.
+    pub priority: Option<u8>,
+    /// New work is refused while every engine is busier than this.
+    pub refuse_above_percent: u8,
+}
+
+/// `log`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Log {
+    /// The least important line that is written.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How important a line is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum LogLevel {
+    /// Broken; someone must act.
+    Error,
+    /// Strange, still working.
+    Warn,
+    /// A session or a file began or ended.
+    Info,
+    /// Why something was decided.
+    Debug,
+    /// Every packet.
+    Trace,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

@@ -1,0 +1,463 @@
+//! From the laid-together table to the [`Plan`]: every key, its default and what it takes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::fault::{Faults, Wrong};
+use super::network::{AddressType, Addresses, Dscp, InterfaceName, Interfaces, Network, PortRange};
+use super::plan::{
+    Audio, Engine, ExternalAudio, General, Location, Log, LogFormat, LogLevel, Media, Mrcp, Plan,
+    Rtp, Sip, SipLimits, SourcePlan, TextToSpeech, Transport,
+};
+use super::reader::{Desk, Placed, Section};
+use super::tree::{Layers, Table};
+
+impl Plan {
+    /// Reads `layers` and checks them against this machine.
+    ///
+    /// # Errors
+    /// All faults of all layers.
+    pub fn load(layers: &Layers) -> Result<Self, Faults> {
+        Self::load_for(layers, &Interfaces::here())
+    }
+
+    /// Reads `layers` and checks them against a machine with these interfaces.
+    ///
+    /// # Errors
+    /// All faults of all layers.
+    pub fn load_for(layers: &Layers, machine: &Interfaces) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let table = layers.read(&mut faults);
+        let desk = Desk::default();
+        let mut plan = plan(&desk.root(&table), machine);
+        desk.find_unknown(&table);
+        let (more, notes) = desk.into_parts();
+        faults.extend(more);
+        if !faults.is_empty() {
+            return Err(Faults::new(faults, notes));
+        }
+        plan.notes = notes;
+        Ok(plan)
+    }
+
+    /// Every key there is, lists of tables as `external_audio.sources[].name`.
+    #[must_use]
+    pub fn keys() -> Vec<String> {
+        let desk = Desk::default();
+        plan(&desk.root(&Table::new()), &Interfaces::default());
+        let asked = desk.asked();
+        let leaf = |key: &&String| !asked.iter().any(|each| is_below(each, key));
+        asked.iter().filter(leaf).cloned().collect()
+    }
+}
+
+fn is_below(each: &str, key: &str) -> bool {
+    each.strip_prefix(key).is_some_and(|rest| rest.starts_with(['.', '[']))
+}
+
+fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
+    let state_dir = absolute(root, "state_dir").unwrap_or_else(|| "/var/lib/entracte".into());
+    let general = general(&root.section("general"), &state_dir, machine);
+    let audio = audio(&root.section("audio"), machine);
+    check_ports(root, &general, &audio.rtp);
+    Plan {
+        general,
+        audio,
+        external_audio: external_audio(&root.section("external_audio")),
+        text_to_speech: text_to_speech(&root.section("text_to_speech")),
+        media: media(&root.section("media")),
+        engine: engine(&root.section("engine")),
+        log: log(&root.section("log")),
+        notes: Vec::new(),
+        state_dir,
+    }
+}
+
+const ADDRESS_TYPES: [(&str, AddressType); 3] =
+    [("any", AddressType::Any), ("ip4", AddressType::Ip4), ("ip6", AddressType::Ip6)];
+
+fn general(section: &Section<'_>, state_dir: &Path, machine: &Interfaces) -> General {
+    let interface = interface(section, "listen_interface", machine);
+    let name = InterfaceName::read(&interface);
+    let wanted = section.choice("listen_address_type", AddressType::Any, &ADDRESS_TYPES);
+    let listen = name.listen(wanted, machine);
+    let reachable = name.single(wanted, machine);
+    General {
+        listen: listen.unwrap_or_else(|wrong| {
+            complain_of_interface(section, "listen_interface", wrong);
+            Vec::new()
+        }),
+        reachable: reachable.unwrap_or_default(),
+        temporary_directory: absolute(section, "temporary_directory")
+            .unwrap_or_else(|| state_dir.join("tmp")),
+        keep_temporary_files: section.flag("keep_temporary_files", false),
+        sip: sip(&section.section("sip")),
+        mrcp: mrcp(&section.section("mrcp")),
+    }
+}
+
+/// A machine that shows no interface at all (a bare `Interfaces`) has nothing to check against.
+fn interface(section: &Section<'_>, key: &str, machine: &Interfaces) -> String {
+    let text = section.text(key).map_or_else(|| "any".to_owned(), |text| text.value);
+    if let InterfaceName::Address(address) = InterfaceName::read(&text)
+        && !address.is_unspecified()
+        && !machine.has(address)
+    {
+        section.note(key, Wrong::NotOurs(address.to_string()));
+    }
+    text
+}
+
+fn complain_of_interface(section: &Section<'_>, key: &str, wrong: Wrong) {
+    section.fault(key, wrong, Some("any, the name of a network interface, or an IP address"));
+}
+
+const TRANSPORTS: [(&str, Transport); 2] = [("udp", Transport::Udp), ("tcp", Transport::Tcp)];
+
+fn sip(section: &Section<'_>) -> Sip {
+    let limits = section.section("limits");
+    Sip {
+        port: section.integer("port", 6060, 0..=u16::MAX),
+        transports: section.choices("protocol", &[Transport::Udp, Transport::Tcp], &TRANSPORTS),
+        mark: mark(section, 24),
+        advertise: section
+            .parsed("advertise", "a host name or an IP address", |text| host(text).map(Some))
+            .flatten(),
+        limits: SipLimits {
+            message_bytes_max: limits.integer("message_bytes_max", 65_535, 4_096..=1_048_576),
+            connections_max: limits.integer("connections_max", 12_000, 1..=1_000_000),
+            connections_per_peer_max: limits.integer(
+                "connections_per_peer_max",
+                12_000,
+                1..=1_000_000,
+            ),
+            write_queue_bytes_max: limits.integer(
+                "write_queue_bytes_max",
+                262_144,
+                65_536..=67_108_864,
+            ),
+            idle_timeout: seconds(&limits, "idle_seconds", 600.0, 1.0..=86_400.0),
+            transactions_max: limits.integer("transactions_max", 100_000, 100..=10_000_000),
+        },
+    }
+}
+
+/// A host as SIP names it; an empty text is none.
+fn host(text: &str) -> Option<String> {
+    let name = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let letters = |label: &str| {
+        !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    let address = name.parse::<std::net::IpAddr>().is_ok_and(|address| !address.is_unspecified());
+    (address || (name.len() <= 253 && name.split('.').all(letters))).then(|| name.to_owned())
+}
+
+fn mrcp(section: &Section<'_>) -> Mrcp {
+    section.choices("protocol", &[()], &[("tcp", ())]);
+    Mrcp {
+        port: section.integer("port", 8104, 0..=u16::MAX),
+        max_sessions: section.integer("max_sessions", 32, 1..=100_000),
+        mark: mark(section, 24),
+        body_bytes_max: section.integer("body_bytes_max", 65_536, 1_024..=16_777_216),
+        advertise: advertise(section),
+    }
+}
+
+/// The mark of a protocol: `dscp`, unless `qos` is off.
+fn mark(section: &Section<'_>, default: u8) -> Option<Dscp> {
+    let value = section.integer("dscp", default, 0..=63);
+    section.flag("qos", true).then(|| Dscp::new(value)).flatten()
+}
+
+fn advertise(section: &Section<'_>) -> Addresses {
+    let texts = section.texts("advertise").unwrap_or_default();
+    let parts: Vec<&str> =
+        texts.iter().map(|text| text.value.as_str()).filter(|text| !text.is_empty()).collect();
+    Addresses::parse(&parts).unwrap_or_else(|| {
+        let found = Wrong::NotAllowed(format!("{parts:?}"));
+        let allowed = "at most one IPv4 and one IPv6 address, neither 0.0.0.0 nor ::";
+        section.fault("advertise", found, Some(allowed));
+        Addresses::default()
+    })
+}
+
+const RTP_ADDRESS_TYPES: [(&str, AddressType); 4] = [
+    ("any", AddressType::Any),
+    ("ip4", AddressType::Ip4),
+    ("ip6", AddressType::Ip6),
+    ("ip4ip6", AddressType::Ip4Ip6),
+];
+
+fn audio(section: &Section<'_>, machine: &Interfaces) -> Audio {
+    let rtp = section.section("rtp");
+    let name = interface(&rtp, "interface", machine);
+    let wanted = rtp.choice("address_type", AddressType::Any, &RTP_ADDRESS_TYPES);
+    let bind = InterfaceName::read(&name).single(wanted, machine).unwrap_or_else(|wrong| {
+        complain_of_interface(&rtp, "interface", wrong);
+        Addresses::default()
+    });
+    Audio {
+        default_prosody_rate: section.number("default_prosody_rate", 1.0, 0.5..=2.0),
+        default_prosody_volume: section.number("default_prosody_volume", 100.0, 0.0..=100.0),
+        rtp: Rtp {
+            port_ranges: port_ranges(&rtp),
+            bind,
+            advertise: advertise(&rtp),
+            mark: mark(&rtp, 46),
+        },
+        rtcp_mark: mark(&section.section("rtcp"), 46),
+    }
+}
+
+fn port_ranges(section: &Section<'_>) -> Vec<PortRange> {
+    const ALLOWED: &str = "ranges as \"16384-32767\", from 1 to 65535, apart from each other";
+    let texts = section.texts("port_ranges");
+    let mut ranges: Vec<PortRange> = Vec::new();
+    for Placed { value, place, key } in texts.iter().flatten() {
+        let fault = |wrong| section.fault_at(place.clone(), key.clone(), wrong, Some(ALLOWED));
+        match PortRange::parse(value) {
+            None => fault(Wrong::NotAllowed(format!("{value:?}"))),
+            Some(Err(wrong)) => fault(wrong),
+            Some(Ok(range)) => {
+                if let Some(other) = ranges.iter().find(|other| range.overlaps(**other)) {
+                    fault(Wrong::Overlap { range: range.to_string(), other: other.to_string() });
+                }
+                let used = range.to_string();
+                if used != value.replace(' ', "") {
+                    let wrong = Wrong::Rounded { written: value.clone(), used };
+                    section.note_at(place.clone(), key.clone(), wrong);
+                }
+                ranges.push(range);
+            }
+        }
+    }
+    match texts {
+        None => PortRange::parse("16384-32767").and_then(Result::ok).into_iter().collect(),
+        Some(texts) => {
+            if texts.is_empty() {
+                section.fault("port_ranges", Wrong::Empty, Some(ALLOWED));
+            }
+            ranges
+        }
+    }
+}
+
+/// Ports of different services that would meet.
+fn check_ports(root: &Section<'_>, general: &General, rtp: &Rtp) {
+    let section = root.section("general");
+    let (sip, mrcp) = (section.section("sip"), section.section("mrcp"));
+    let (sip_port, mrcp_port) = (general.sip.port, general.mrcp.port);
+    if sip_port == mrcp_port && sip_port != 0 && general.sip.transports.contains(&Transport::Tcp) {
+        mrcp.fault("port", Wrong::SamePort { port: mrcp_port, other: "general.sip.port" }, None);
+    }
+    let range_of = |port| rtp.port_ranges.iter().find(|range| range.contains(port));
+    if general.sip.transports.contains(&Transport::Udp)
+        && let Some(range) = range_of(sip_port)
+    {
+        sip.note("port", Wrong::InsideRange { port: sip_port, range: range.to_string() });
+    }
+}
+
+const SOURCE_KEYS: [&str; 3] = ["name", "uri", "gain_db"];
+
+fn external_audio(section: &Section<'_>) -> ExternalAudio {
+    let mut names: Vec<Placed<String>> = Vec::new();
+    let mut sources = Vec::new();
+    for entry in section.sections("sources", &SOURCE_KEYS) {
+        let name = source_name(&entry, &mut names);
+        let location = location(&entry);
+        let gain_db = entry.number("gain_db", 0.0, -60.0..=20.0);
+        if let (Some(name), Some(location)) = (name, location) {
+            sources.push(SourcePlan { name, location, gain_db });
+        }
+    }
+    let fallback = absolute(section, "fallback");
+    if let Some(path) = fallback.as_deref().filter(|path| !path.exists()) {
+        section.note("fallback", Wrong::NotThere(path.display().to_string()));
+    }
+    ExternalAudio {
+        enabled: section.flag("enabled", true),
+        fallback,
+        stall: seconds(section, "stall_seconds", 1.5, 0.2..=60.0),
+        sources,
+    }
+}
+
+/// The longest name of a source, in characters.
+const SOURCE_NAME_MAX: usize = 100;
+
+fn source_name(entry: &Section<'_>, names: &mut Vec<Placed<String>>) -> Option<String> {
+    let name = entry.required("name")?;
+    let text = &name.value;
+    let fits = !text.is_empty() && text.chars().count() <= SOURCE_NAME_MAX;
+    if !fits || text.trim() != text || text.chars().any(char::is_control) {
+        let allowed = "1 to 100 characters, none of them a control character, no space at the ends";
+        entry.fault("name", Wrong::NotAllowed(format!("{text:?}")), Some(allowed));
+        return None;
+    }
+    let folded = text.to_lowercase();
+    if let Some(first) = names.iter().find(|each| each.value.to_lowercase() == folded) {
+        let allowed = "names that differ even when upper and lower case do not count";
+        let wrong = Wrong::Taken { name: first.value.clone(), first: first.place.clone() };
+        entry.fault("name", wrong, Some(allowed));
+    }
+    names.push(name.clone());
+    Some(name.value)
+}
+
+fn location(entry: &Section<'_>) -> Option<Location> {
+    let uri = entry.required("uri")?;
+    let location = read_location(&uri.value);
+    match &location {
+        None => {
+            let allowed = "file:/absolute/path (a file or a folder), http://host/path, \
+                           https://host/path";
+            entry.fault("uri", Wrong::NotAllowed(format!("{:?}", uri.value)), Some(allowed));
+        }
+        Some(Location::Path(path)) if !path.exists() => {
+            entry.note("uri", Wrong::NotThere(path.display().to_string()));
+        }
+        Some(Location::Path(_) | Location::Stream(_)) => {}
+    }
+    location
+}
+
+fn read_location(uri: &str) -> Option<Location> {
+    let (scheme, rest) = uri.split_once(':')?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" | "https" => {
+            let host = rest.strip_prefix("//")?.split(['/', '?', '#']).next()?;
+            let clean = !uri.chars().any(|c| c.is_whitespace() || c.is_control());
+            (clean && !host.is_empty()).then(|| Location::Stream(uri.to_owned()))
+        }
+        "file" => {
+            let path = match rest.strip_prefix("//") {
+                Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
+                None => rest,
+            };
+            let path = percent_decoded(path)?;
+            (path.starts_with('/') && !path.contains('\0')).then(|| Location::Path(path.into()))
+        }
+        _ => None,
+    }
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        let value = digit(rest.next())? * 16 + digit(rest.next())?;
+        bytes.push(u8::try_from(value).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn text_to_speech(section: &Section<'_>) -> TextToSpeech {
+    TextToSpeech {
+        enabled: section.flag("enabled", true),
+        default_voice: section
+            .parsed("default_voice", "the name of a voice, or a language", |text| {
+                (!text.trim().is_empty()).then(|| text.to_owned())
+            })
+            .unwrap_or_else(|| "en-us".to_owned()),
+        default_rate: section.number("default_rate", 1.0, 0.5..=2.0),
+        helpers: section.integer("helpers", 4, 1..=256),
+        helper_path: absolute(section, "helper_path"),
+    }
+}
+
+fn media(section: &Section<'_>) -> Media {
+    Media {
+        roots: roots(section),
+        http_bytes_max: section.integer("http_bytes_max", 52_428_800, 1_024..=4_294_967_296),
+        http_timeout: seconds(section, "http_timeout_seconds", 10.0, 0.1..=600.0),
+        allow_networks: networks(section),
+        cache_bytes_max: section.integer("cache_bytes_max", 268_435_456, 0..=1_099_511_627_776),
+        ffmpeg: match section.text("ffmpeg") {
+            None => Some("ffmpeg".into()),
+            Some(text) if text.value.is_empty() => None,
+            Some(text) => Some(text.value.into()),
+        },
+    }
+}
+
+fn roots(section: &Section<'_>) -> Vec<PathBuf> {
+    let mut roots = Vec::new();
+    for text in section.texts("roots").unwrap_or_default() {
+        let path = PathBuf::from(&text.value);
+        if !path.is_absolute() {
+            let wrong = Wrong::NotAbsolute(text.value);
+            section.fault_at(text.place, text.key, wrong, Some("absolute paths of folders"));
+            continue;
+        }
+        if !path.is_dir() {
+            section.note_at(text.place, text.key, Wrong::NotThere(text.value));
+        }
+        roots.push(path);
+    }
+    roots
+}
+
+fn networks(section: &Section<'_>) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for text in section.texts("allow_networks").unwrap_or_default() {
+        match Network::parse(&text.value) {
+            Some(network) => networks.push(network),
+            None => {
+                let wrong = Wrong::NotAllowed(format!("{:?}", text.value));
+                let allowed = "IP addresses and ranges as 10.0.0.0/8 or fd00::/8";
+                section.fault_at(text.place, text.key, wrong, Some(allowed));
+            }
+        }
+    }
+    networks
+}
+
+fn engine(section: &Section<'_>) -> Engine {
+    Engine {
+        threads: Some(section.integer("threads", 0, 0..=256)).filter(|&threads| threads > 0),
+        priority: Some(section.integer("priority", 20, 0..=99)).filter(|&priority| priority > 0),
+        refuse_above_percent: section.integer("refuse_above_percent", 80, 10..=100),
+    }
+}
+
+const LOG_LEVELS: [(&str, LogLevel); 5] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+
+fn log(section: &Section<'_>) -> Log {
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    Log {
+        level: section.choice("level", LogLevel::Info, &LOG_LEVELS),
+        format: section.choice("format", LogFormat::Text, &formats),
+    }
+}
+
+/// An absolute path; absent or empty is none.
+fn absolute(section: &Section<'_>, key: &str) -> Option<PathBuf> {
+    let text = section.text(key).filter(|text| !text.value.is_empty())?;
+    let path = PathBuf::from(&text.value);
+    if !path.is_absolute() {
+        section.fault(key, Wrong::NotAbsolute(text.value), Some("an absolute path"));
+        return None;
+    }
+    Some(path)
+}
+
+fn seconds(
+    section: &Section<'_>,
+    key: &str,
+    default: f64,
+    range: std::ops::RangeInclusive<f64>,
+) -> Duration {
+    Duration::from_secs_f64(section.number(key, default, range))
+}

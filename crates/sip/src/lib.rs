@@ -1,0 +1,28 @@
+//! SIP (RFC 3261) and SDP (RFC 8866) without I/O: bytes in, typed messages and decisions out.
+//!
+//! Not here: sockets, clocks, DNS. Nothing in this crate panics on what a peer sends.
+//!
+//! Start reading at [`message`].
+//!
+//! - [`method`], [`status`], [`uri`], [`headers`], [`values`], [`name`], [`message`]: the words of a message.
+//! - [`parse`], [`write`](mod@write): bytes to message and back.
+
+pub mod headers;
+pub mod message;
+pub mod method;
+pub mod name;
+pub mod params;
+pub mod parse;
+mod scan;
+pub mod status;
+pub mod uri;
+pub mod values;
+pub mod write;
+
+pub use headers::Headers;
+pub use message::{Message, Request, Response};
+pub use method::Method;
+pub use params::Params;
+pub use status::StatusCode;
+pub use uri::{AnyUri, Host, Scheme, Uri};
+pub use values::{CSeq, MediaType, NameAddr, RAck, Via};

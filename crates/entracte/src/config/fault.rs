@@ -238,6 +238,8 @@ pub struct Faults {
 impl Faults {
     pub(super) fn new(mut faults: Vec<Fault>, notes: Vec<Fault>) -> Self {
         faults.sort_by(|a, b| a.place.cmp(&b.place));
+        // A section that two parts read complains twice.
+        faults.dedup();
         Self { faults, notes }
     }
 

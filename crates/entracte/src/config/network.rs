@@ -181,7 +181,7 @@ impl AddressType {
 #[derive(Clone, Debug)]
 pub(super) enum InterfaceName<'t> {
     Any,
-    Address(IpAddr),
+    Address(IpAddr, &'t str),
     Named(&'t str),
 }
 
@@ -190,13 +190,15 @@ impl<'t> InterfaceName<'t> {
         if text.eq_ignore_ascii_case("any") {
             return Self::Any;
         }
-        text.trim_matches(['[', ']']).parse().map_or(Self::Named(text), Self::Address)
+        text.trim_matches(['[', ']'])
+            .parse()
+            .map_or(Self::Named(text), |address| Self::Address(address, text))
     }
 
     fn all(&self, machine: &Interfaces) -> Result<Vec<IpAddr>, Wrong> {
         match *self {
             Self::Any => Ok(machine.0.iter().map(|&(_, address)| address).collect()),
-            Self::Address(address) => Ok(vec![address]),
+            Self::Address(address, _) => Ok(vec![address]),
             Self::Named(name) => {
                 let all = machine.of_name(name);
                 if all.is_empty() {
@@ -235,18 +237,16 @@ impl<'t> InterfaceName<'t> {
     ) -> Result<Addresses, Wrong> {
         let all: Vec<IpAddr> = match self {
             Self::Any => machine.reachable().iter().collect(),
-            Self::Address(_) | Self::Named(_) => self.all(machine)?,
+            Self::Address(..) | Self::Named(_) => self.all(machine)?,
         };
         let chosen = wanted.choose(self.word(), &all)?;
         Ok(Addresses::first_of(chosen.into_iter()))
     }
 
-    fn word(&self) -> &str {
-        match self {
+    fn word(&self) -> &'t str {
+        match *self {
             Self::Any => "any",
-            Self::Address(IpAddr::V4(_)) => "an IPv4 address",
-            Self::Address(IpAddr::V6(_)) => "an IPv6 address",
-            Self::Named(name) => name,
+            Self::Address(_, text) | Self::Named(text) => text,
         }
     }
 }

@@ -96,10 +96,10 @@ fn general(section: &Section<'_>, state_dir: &Path, machine: &Interfaces) -> Gen
     }
 }
 
-/// A machine that shows no interface at all (a bare `Interfaces`) has nothing to check against.
+/// An interface as it is written; an address that is not of this machine is remarked on.
 fn interface(section: &Section<'_>, key: &str, machine: &Interfaces) -> String {
     let text = section.text(key).map_or_else(|| "any".to_owned(), |text| text.value);
-    if let InterfaceName::Address(address) = InterfaceName::read(&text)
+    if let InterfaceName::Address(address, _) = InterfaceName::read(&text)
         && !address.is_unspecified()
         && !machine.has(address)
     {
@@ -121,7 +121,9 @@ fn sip(section: &Section<'_>) -> Sip {
         transports: section.choices("protocol", &[Transport::Udp, Transport::Tcp], &TRANSPORTS),
         mark: mark(section, 24),
         advertise: section
-            .parsed("advertise", "a host name or an IP address", |text| host(text).map(Some))
+            .parsed("advertise", "a host name or an IP address", |text| {
+                if text.is_empty() { Some(None) } else { host(text).map(Some) }
+            })
             .flatten(),
         limits: SipLimits {
             message_bytes_max: limits.integer("message_bytes_max", 65_535, 4_096..=1_048_576),
@@ -142,7 +144,7 @@ fn sip(section: &Section<'_>) -> Sip {
     }
 }
 
-/// A host as SIP names it; an empty text is none.
+/// A host as SIP names it.
 fn host(text: &str) -> Option<String> {
     let name = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let letters = |label: &str| {

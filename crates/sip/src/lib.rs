@@ -6,8 +6,13 @@
 //!
 //! - [`method`], [`status`], [`uri`], [`headers`], [`values`], [`name`], [`message`]: the words of a message.
 //! - [`parse`], [`write`](mod@write): bytes to message and back.
+//! - [`agent`]: the user agent, client and server side; it stands on [`transaction`], [`dialog`],
+//!   [`invite`] and [`timers`].
 
+pub mod agent;
+pub mod dialog;
 pub mod headers;
+pub mod invite;
 pub mod message;
 pub mod method;
 pub mod name;
@@ -15,6 +20,8 @@ pub mod params;
 pub mod parse;
 mod scan;
 pub mod status;
+pub mod timers;
+pub mod transaction;
 pub mod uri;
 pub mod values;
 pub mod write;

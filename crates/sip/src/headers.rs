@@ -1,6 +1,7 @@
 //! The headers of a message: an ordered list, with typed readings on demand.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 
 use crate::method::Method;
 use crate::name;
@@ -185,6 +186,17 @@ impl Headers {
         }
         header.value = value;
         header.raw = None;
+    }
+
+    /// Notes in the topmost Via where the request really came from (see [`Via::stamp`]).
+    pub fn stamp_via(&mut self, source: SocketAddr) {
+        if let Some(mut via) = self.via() {
+            let before = via.clone();
+            via.stamp(source);
+            if via != before {
+                self.set_top_via(&via);
+            }
+        }
     }
 
     /// From.

@@ -2,15 +2,19 @@
 //!
 //! Not here: sockets, clocks, DNS. Nothing in this crate panics on what a peer sends.
 //!
-//! Start reading at [`message`].
+//! Start reading at [`admission::admit`], which turns a datagram or one framed message into a request
+//! to act on, a response, or the refusal that RFC 3261 wants; then [`message`] for what comes out.
 //!
 //! - [`method`], [`status`], [`uri`], [`headers`], [`values`], [`name`], [`message`]: the words of a message.
 //! - [`parse`], [`write`](mod@write): bytes to message and back.
+//! - [`framing`]: messages out of a byte stream.
 //! - [`agent`]: the user agent, client and server side; it stands on [`transaction`], [`dialog`],
 //!   [`invite`] and [`timers`].
 
+pub mod admission;
 pub mod agent;
 pub mod dialog;
+pub mod framing;
 pub mod headers;
 pub mod invite;
 pub mod message;

@@ -172,13 +172,47 @@ pub fn content_length(headers: &Headers) -> Result<Option<usize>, Fault> {
     Ok(length)
 }
 
+/// How long the body behind this head is by its Content-Length, for a stream: reads only the lines that
+/// say so. Without the header it is 0, unless a Content-Type speaks of a body ([`Fault::Short`]).
+pub(crate) fn declared_length(head: &[u8]) -> Result<usize, Fault> {
+    let mut headers = Headers::new();
+    let mut lines = Lines { bytes: head, at: 0 };
+    while let Some(line) = lines.next() {
+        if !matches!(line.first(), Some(b'c' | b'C' | b'l' | b'L')) {
+            continue;
+        }
+        let Some((name, value)) = split_header(line) else { continue };
+        let name = name::canonical(name);
+        if name == name::CONTENT_TYPE {
+            headers.push_bytes(&name, b"");
+        } else if name == name::CONTENT_LENGTH {
+            if lines.folds() {
+                let mut whole = value.to_vec();
+                while lines.folds() {
+                    whole.extend_from_slice(lines.next().unwrap_or_default());
+                }
+                headers.push_bytes(&name, whole.trim_ascii());
+            } else {
+                headers.push_bytes(&name, value);
+            }
+        }
+    }
+    match content_length(&headers)? {
+        Some(length) => Ok(length),
+        None if headers.has(name::CONTENT_TYPE) => Err(Fault::Short),
+        None => Ok(0),
+    }
+}
+
+fn split_header(line: &[u8]) -> Option<(&str, &[u8])> {
+    let colon = line.iter().position(|&b| b == b':')?;
+    let (name, rest) = line.split_at_checked(colon)?;
+    let name = std::str::from_utf8(name.trim_ascii_end()).ok()?;
+    scan::is_token(name).then_some((name, rest.get(1..)?.trim_ascii()))
+}
+
 fn header(head: &mut Head, line: &[u8]) {
-    let name = line.iter().position(|&b| b == b':').and_then(|colon| {
-        let (name, rest) = line.split_at_checked(colon)?;
-        let name = std::str::from_utf8(name.trim_ascii_end()).ok()?;
-        scan::is_token(name).then_some((name, rest.get(1..)?.trim_ascii()))
-    });
-    match name {
+    match split_header(line) {
         Some((name, value)) => head.headers.push_bytes(name, value),
         None => {
             head.fault.get_or_insert(Fault::HeaderLine);

@@ -8,6 +8,7 @@
 pub mod g711;
 mod gain;
 pub mod live;
+pub mod resample;
 
 pub use g711::Law;
 pub use gain::{Gain, Limiter};

@@ -3,12 +3,16 @@
 //!
 //! - [`Law`], [`g711`]: the two codes that calls speak.
 //! - [`Gain`], [`Limiter`]: louder, softer, and never past full scale.
+//! - [`decode`]: files and streams of many formats to samples; [`resample`]: any rate to ours.
+//! - [`telephone`]: both in one, and the place to start for most.
 //! - [`live`]: the ring through which one source is heard by many calls.
 
+pub mod decode;
 pub mod g711;
 mod gain;
 pub mod live;
 pub mod resample;
+pub mod telephone;
 
 pub use g711::Law;
 pub use gain::{Gain, Limiter};

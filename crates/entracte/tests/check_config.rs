@@ -27,7 +27,7 @@ fn a_good_file_ends_with_0() {
 #[test]
 fn a_bad_file_ends_with_2_and_every_fault() {
     let said = "x.toml:1:5: log.levle: unknown key; did you mean log.level?\n\
-                x.toml:2:18: engine.threads: -1 is not allowed; allowed: 0 to 256\n\
+                x.toml:2:18: engine.threads: -1 is not allowed; allowed: 0 to 64\n\
                 x.toml: 2 faults\n";
     assert_eq!(run("bad", "log.levle = 'warn'\nengine.threads = -1", &[]), (2, said.to_owned()));
 }

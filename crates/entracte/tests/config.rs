@@ -253,7 +253,15 @@ fn services_do_not_share_a_port() {
 fn sources_have_a_name_of_their_own_and_an_address_we_can_play() {
     let uris = "allowed: file:/absolute/path (a file or a folder), http://host/path, \
                 https://host/path";
-    for uri in ["ftp://h/x", "file:relative", "file://elsewhere/x", "http://", "http://a b/", "x"] {
+    for uri in [
+        "ftp://h/x",
+        "file:relative",
+        "file://elsewhere/x",
+        "http://",
+        "http://a b/",
+        "http://h:99999/",
+        "x",
+    ] {
         let text = format!("external_audio.sources = [{{ name = 'a', uri = '{uri}' }}]");
         let said = format!("1:47: external_audio.sources[0].uri: \"{uri}\" is not allowed; {uris}");
         check(&text, &said);
@@ -265,7 +273,7 @@ fn sources_have_a_name_of_their_own_and_an_address_we_can_play() {
         "X5:8: external_audio.sources[1].name: \"Äther\" stands already at X2:8; allowed: names \
          that differ even when upper and lower case do not count\n\
          X7:1: external_audio.sources[2].uri: is missing\n\
-         X8:8: external_audio.sources[2].name: \" \" is not allowed; allowed: 1 to 100 characters, \
+         X8:8: external_audio.sources[2].name: \" \" is not allowed; allowed: 1 to 128 characters, \
          none of them a control character, no space at the ends"
             .replace('X', "")
             .as_str(),
@@ -335,7 +343,7 @@ fn a_fault_outside_the_file_names_its_variable_or_argument() {
             &["log.level=loud", "nonsense"],
         ),
         "environment variable ENTRACTE__ENGINE__THREADS: engine.threads: is text, must be a whole \
-         number; allowed: 0 to 256\n\
+         number; allowed: 0 to 64\n\
          environment variable ENTRACTE__GENERAL__SIP__PROT: general.sip.prot: unknown key; did you \
          mean general.sip.port?\n\
          argument --set log.level=loud: log.level: \"loud\" is not allowed; allowed: error, warn, \

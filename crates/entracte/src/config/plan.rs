@@ -137,7 +137,7 @@ pub struct ExternalAudio {
     pub enabled: bool,
     /// What is heard while a source is away; `None` is the built-in music.
     pub fallback: Option<PathBuf>,
-    /// A source without audio for this long is away.
+    /// A stream that gives no audio for this long is connected to anew.
     pub stall: Duration,
     /// The sources; names differ even when case is ignored.
     pub sources: Vec<SourcePlan>,

@@ -148,10 +148,11 @@ fn sip(section: &Section<'_>) -> Sip {
 fn host(text: &str) -> Option<String> {
     let name = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let letters = |label: &str| {
-        !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
     };
     let address = name.parse::<std::net::IpAddr>().is_ok_and(|address| !address.is_unspecified());
-    (address || (name.len() <= 253 && name.split('.').all(letters))).then(|| name.to_owned())
+    let name_fits = name.len() <= 253 && name.trim_end_matches('.').split('.').all(letters);
+    (address || name_fits).then(|| name.to_owned())
 }
 
 fn mrcp(section: &Section<'_>) -> Mrcp {
@@ -280,20 +281,20 @@ fn external_audio(section: &Section<'_>) -> ExternalAudio {
     ExternalAudio {
         enabled: section.flag("enabled", true),
         fallback,
-        stall: seconds(section, "stall_seconds", 1.5, 0.2..=60.0),
+        stall: seconds(section, "stall_seconds", 5.0, 0.5..=120.0),
         sources,
     }
 }
 
 /// The longest name of a source, in characters.
-const SOURCE_NAME_MAX: usize = 100;
+const SOURCE_NAME_MAX: usize = 128;
 
 fn source_name(entry: &Section<'_>, names: &mut Vec<Placed<String>>) -> Option<String> {
     let name = entry.required("name")?;
     let text = &name.value;
     let fits = !text.is_empty() && text.chars().count() <= SOURCE_NAME_MAX;
     if !fits || text.trim() != text || text.chars().any(char::is_control) {
-        let allowed = "1 to 100 characters, none of them a control character, no space at the ends";
+        let allowed = "1 to 128 characters, none of them a control character, no space at the ends";
         entry.fault("name", Wrong::NotAllowed(format!("{text:?}")), Some(allowed));
         return None;
     }
@@ -314,7 +315,8 @@ fn location(entry: &Section<'_>) -> Option<Location> {
         None => {
             let allowed = "file:/absolute/path (a file or a folder), http://host/path, \
                            https://host/path";
-            entry.fault("uri", Wrong::NotAllowed(format!("{:?}", uri.value)), Some(allowed));
+            let shown = without_password(&uri.value);
+            entry.fault("uri", Wrong::NotAllowed(format!("{shown:?}")), Some(allowed));
         }
         Some(Location::Path(path)) if !path.exists() => {
             entry.note("uri", Wrong::NotThere(path.display().to_string()));
@@ -328,9 +330,15 @@ fn read_location(uri: &str) -> Option<Location> {
     let (scheme, rest) = uri.split_once(':')?;
     match scheme.to_ascii_lowercase().as_str() {
         "http" | "https" => {
-            let host = rest.strip_prefix("//")?.split(['/', '?', '#']).next()?;
+            let server = rest.strip_prefix("//")?.split(['/', '?', '#']).next()?;
+            let server = server.rsplit('@').next()?;
+            let (name, port) = match server.rsplit_once(':') {
+                Some((name, port)) if !port.ends_with(']') => (name, port),
+                _ => (server, "80"),
+            };
             let clean = !uri.chars().any(|c| c.is_whitespace() || c.is_control());
-            (clean && !host.is_empty()).then(|| Location::Stream(uri.to_owned()))
+            let fits = clean && host(name).is_some() && port.parse::<u16>().is_ok();
+            fits.then(|| Location::Stream(uri.to_owned()))
         }
         "file" => {
             let path = match rest.strip_prefix("//") {
@@ -341,6 +349,17 @@ fn read_location(uri: &str) -> Option<Location> {
             (path.starts_with('/') && !path.contains('\0')).then(|| Location::Path(path.into()))
         }
         _ => None,
+    }
+}
+
+/// A URI as it may be shown.
+fn without_password(uri: &str) -> String {
+    match (uri.find("//"), uri.rfind('@')) {
+        (Some(from), Some(to)) if from < to => {
+            let (start, end) = (uri.get(..from).unwrap_or(""), uri.get(to..).unwrap_or(""));
+            format!("{start}//…{end}")
+        }
+        _ => uri.to_owned(),
     }
 }
 
@@ -422,7 +441,7 @@ fn networks(section: &Section<'_>) -> Vec<Network> {
 
 fn engine(section: &Section<'_>) -> Engine {
     Engine {
-        threads: Some(section.integer("threads", 0, 0..=256)).filter(|&threads| threads > 0),
+        threads: Some(section.integer("threads", 0, 0..=64)).filter(|&threads| threads > 0),
         priority: Some(section.integer("priority", 20, 0..=99)).filter(|&priority| priority > 0),
         refuse_above_percent: section.integer("refuse_above_percent", 80, 10..=100),
     }

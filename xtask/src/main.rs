@@ -1,0 +1,51 @@
+//! The project's own chores, as `cargo xtask VERB`. To add one: a module and a line in [`VERBS`].
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
+
+mod ci;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What a chore returns: what went wrong, ready to be printed.
+type Outcome = Result<(), String>;
+
+/// A chore: its name, one line about it, and what it does with the words after its name.
+struct Verb {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Outcome,
+}
+
+const VERBS: &[Verb] = &[
+    Verb { name: "ci", about: "format, tidy, lints, builds and every test", run: ci::run },
+    Verb { name: "tidy", about: "the rules that no compiler knows", run: tidy::run },
+];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let verb = words
+        .split_first()
+        .and_then(|(name, rest)| Some((VERBS.iter().find(|verb| verb.name == name)?, rest)));
+    let Some((verb, rest)) = verb else {
+        println!("cargo xtask VERB, where VERB is one of:");
+        for verb in VERBS {
+            println!("  {:<12} {}", verb.name, verb.about);
+        }
+        return ExitCode::from(2);
+    };
+    match (verb.run)(rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask {}: {why}", verb.name);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The project's top folder.
+fn top() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}

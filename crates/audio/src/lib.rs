@@ -5,14 +5,20 @@
 //! - [`Gain`], [`Limiter`]: louder, softer, and never past full scale.
 //! - [`decode`]: files and streams of many formats to samples; [`resample`]: any rate to ours.
 //! - [`telephone`]: both in one, and the place to start for most.
+//! - [`stretch`]: faster and slower at the same pitch.
+//! - [`wav`], [`tone`], [`measure`]: files, test signals, and how loud and how alike things are.
 //! - [`live`]: the ring through which one source is heard by many calls.
 
 pub mod decode;
 pub mod g711;
 mod gain;
 pub mod live;
+pub mod measure;
 pub mod resample;
+pub mod stretch;
 pub mod telephone;
+pub mod tone;
+pub mod wav;
 
 pub use g711::Law;
 pub use gain::{Gain, Limiter};

@@ -8,6 +8,7 @@
 //! - [`method`], [`status`], [`uri`], [`headers`], [`values`], [`name`], [`message`]: the words of a message.
 //! - [`parse`], [`write`](mod@write): bytes to message and back.
 //! - [`framing`]: messages out of a byte stream.
+//! - [`sdp`]: session descriptions, what an offer says, and what a media server answers.
 //! - [`agent`]: the user agent, client and server side; it stands on [`transaction`], [`dialog`],
 //!   [`invite`] and [`timers`].
 
@@ -23,6 +24,7 @@ pub mod name;
 pub mod params;
 pub mod parse;
 mod scan;
+pub mod sdp;
 pub mod status;
 pub mod timers;
 pub mod transaction;

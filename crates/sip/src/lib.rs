@@ -16,6 +16,7 @@ pub mod admission;
 pub mod agent;
 pub mod dialog;
 pub mod framing;
+pub mod fuzz;
 pub mod headers;
 pub mod invite;
 pub mod message;

@@ -1,0 +1,181 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use audio::RATE_HZ;
+use tokio::sync::mpsc;
+
+use crate::state::{Happening, Heard, Level, Phase, Skipped, SourceEvent, SourceState, Trouble};
+use crate::strip::Loudness;
+
+/// Files passed over that are remembered by name.
+const SKIPPED_MAX: usize = 32;
+
+/// Where one source's driver and the pacer write what they know, and pages read it.
+#[derive(Debug)]
+pub(crate) struct Board {
+    name: Arc<str>,
+    uri: String,
+    events: mpsc::Sender<SourceEvent>,
+    facts: Mutex<Facts>,
+}
+
+#[derive(Debug)]
+struct Facts {
+    phase: Phase,
+    heard: Heard,
+    heard_since: Instant,
+    loudness: Loudness,
+    buffered_samples: usize,
+    title: Option<String>,
+    codec: Option<String>,
+    connections: u64,
+    underruns: u64,
+    skipped: Vec<Skipped>,
+}
+
+/// The shell's clock, for how long a state has lasted.
+#[expect(clippy::disallowed_methods, reason = "this is a shell crate's clock")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+impl Board {
+    pub(crate) fn new(name: Arc<str>, uri: String, events: mpsc::Sender<SourceEvent>) -> Self {
+        let facts = Facts {
+            phase: Phase::Connecting,
+            heard: Heard::Fallback,
+            heard_since: now(),
+            loudness: Loudness::default(),
+            buffered_samples: 0,
+            title: None,
+            codec: None,
+            connections: 0,
+            underruns: 0,
+            skipped: Vec::new(),
+        };
+        Self { name, uri, events, facts: Mutex::new(facts) }
+    }
+
+    /// A connection stands and gives audio.
+    pub(crate) fn playing(&self, codec: &str) {
+        {
+            let mut facts = self.lock();
+            facts.phase = Phase::Playing;
+            facts.connections += 1;
+            facts.codec = Some(codec.to_owned());
+        }
+        tracing::info!(source = %self.name, codec, "source plays");
+        self.tell(Happening::Playing(codec.to_owned()));
+    }
+
+    /// Another file or download of the same connection plays.
+    pub(crate) fn codec(&self, codec: &str) {
+        self.lock().codec = Some(codec.to_owned());
+    }
+
+    pub(crate) fn away(&self, trouble: &Trouble) {
+        let news = {
+            let mut facts = self.lock();
+            let phase = Phase::Away(trouble.clone());
+            facts.title = None;
+            let news = facts.phase != phase;
+            facts.phase = phase;
+            news
+        };
+        // The same trouble again is one trouble.
+        if news {
+            tracing::warn!(source = %self.name, %trouble, "source is away");
+            self.tell(Happening::Away(trouble.clone()));
+        }
+    }
+
+    pub(crate) fn title(&self, title: &str) {
+        let title = (!title.is_empty()).then(|| title.to_owned());
+        if std::mem::replace(&mut self.lock().title, title.clone()) != title {
+            self.tell(Happening::Title(title.unwrap_or_default()));
+        }
+    }
+
+    pub(crate) fn skipped(&self, file: &str, why: String) {
+        let skipped = Skipped { file: file.to_owned(), why };
+        let news = {
+            let mut facts = self.lock();
+            let known = facts.skipped.iter_mut().find(|known| known.file == file);
+            match known {
+                Some(known) if *known == skipped => false,
+                Some(known) => {
+                    *known = skipped.clone();
+                    true
+                }
+                None => {
+                    if facts.skipped.len() < SKIPPED_MAX {
+                        facts.skipped.push(skipped.clone());
+                    }
+                    true
+                }
+            }
+        };
+        if news {
+            tracing::warn!(source = %self.name, file, why = %skipped.why, "file passed over");
+            self.tell(Happening::Skipped(skipped));
+        }
+    }
+
+    /// A file plays (again), or is gone from the folder: nothing is wrong with it any more.
+    pub(crate) fn keep_skipped(&self, still: impl Fn(&str) -> bool) {
+        self.lock().skipped.retain(|skipped| still(&skipped.file));
+    }
+
+    /// The pacer's report: at every change of what is heard, and every 100 ms.
+    pub(crate) fn heard(&self, heard: Heard, loudness: Loudness, underruns: u64, buffered: usize) {
+        let changed = {
+            let mut facts = self.lock();
+            facts.loudness = loudness;
+            facts.underruns = underruns;
+            facts.buffered_samples = buffered;
+            let changed = facts.heard != heard;
+            if changed {
+                facts.heard = heard;
+                facts.heard_since = now();
+            }
+            changed
+        };
+        if changed {
+            self.tell(Happening::Heard(heard));
+        }
+    }
+
+    pub(crate) fn state(&self) -> SourceState {
+        let facts = self.lock();
+        let dbfs = |part: f32| 20.0 * part.log10();
+        let buffered = facts.buffered_samples as u64 * 1_000 / u64::from(RATE_HZ);
+        SourceState {
+            name: Arc::clone(&self.name),
+            uri: self.uri.clone(),
+            phase: facts.phase.clone(),
+            heard: facts.heard,
+            heard_for: now().saturating_duration_since(facts.heard_since),
+            level: Level {
+                peak_dbfs: dbfs(facts.loudness.peak),
+                rms_dbfs: dbfs(facts.loudness.rms),
+            },
+            buffered: Duration::from_millis(buffered),
+            title: facts.title.clone(),
+            codec: facts.codec.clone(),
+            reconnects: facts.connections.saturating_sub(1),
+            underruns: facts.underruns,
+            skipped: facts.skipped.clone(),
+        }
+    }
+
+    fn tell(&self, what: Happening) {
+        let event = SourceEvent { source: Arc::clone(&self.name), what };
+        if let Err(lost) = self.events.try_send(event) {
+            tracing::debug!(source = %self.name, %lost, "nobody takes this source's events");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

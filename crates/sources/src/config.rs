@@ -1,0 +1,217 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use audio::Gain;
+use reqwest::Url;
+
+use crate::file_uri;
+use crate::guard::Allowed;
+
+/// Characters a source's name may have.
+pub const NAME_CHARS_MAX: usize = 128;
+
+/// One source as the operator wrote it.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// Its name; unique even when upper and lower case are not told apart.
+    pub name: String,
+    /// Where it comes from.
+    pub kind: SourceKind,
+    /// Applied to the source, not to the fallback.
+    pub gain: Gain,
+}
+
+/// Where a source comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum SourceKind {
+    /// A file, looped, or a folder, whose files play in the order of their names.
+    Path(PathBuf),
+    /// A stream over HTTP or HTTPS, or a download, which is looped.
+    Http(Url),
+}
+
+/// What all sources share.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Heard, looped, while a source is away: telephone audio.
+    pub fallback: Arc<[i16]>,
+    /// How the server calls itself towards HTTP servers.
+    pub user_agent: String,
+    /// How much of a stream is held against jitter. A cut is heard after this at the latest, and
+    /// half a second.
+    pub buffer: Duration,
+    /// A connection that gives no audio for this long is ended and made anew.
+    pub stall: Duration,
+    /// The wait after a first failure; it doubles from there.
+    pub backoff_first: Duration,
+    /// The longest wait between two attempts.
+    pub backoff_most: Duration,
+    /// How long a connection, and the head of its answer, may take.
+    pub connect: Duration,
+    /// The ffmpeg program, for formats our own decoders lack; found on the `PATH` if only a name.
+    pub ffmpeg: PathBuf,
+    /// Inside hosts to which a source's server may redirect. The host in a source's own URI is
+    /// always allowed.
+    pub allow: Vec<Allowed>,
+}
+
+impl Settings {
+    /// The defaults, with this fallback.
+    pub fn new(fallback: Arc<[i16]>) -> Self {
+        Self {
+            fallback,
+            user_agent: "entracte".to_owned(),
+            buffer: Duration::from_millis(1_200),
+            stall: Duration::from_secs(5),
+            backoff_first: Duration::from_millis(250),
+            backoff_most: Duration::from_secs(2),
+            connect: Duration::from_secs(5),
+            ffmpeg: PathBuf::from("ffmpeg"),
+            allow: Vec::new(),
+        }
+    }
+}
+
+/// A source's URI that says nothing we can play.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SourceUriError {
+    /// What is wrong.
+    pub why: String,
+}
+
+impl fmt::Display for SourceUriError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for SourceUriError {}
+
+impl SourceKind {
+    /// Reads a `file:`, `http:` or `https:` URI; a path that begins with `/` is taken as a file.
+    pub fn parse(uri: &str) -> Result<Self, SourceUriError> {
+        let uri = uri.trim();
+        if uri.starts_with('/') {
+            return Ok(Self::Path(PathBuf::from(uri)));
+        }
+        let wrong = |why: String| SourceUriError { why };
+        let scheme = uri.split(':').next().unwrap_or("").to_ascii_lowercase();
+        match scheme.as_str() {
+            "file" => file_uri::path(uri).map(Self::Path).map_err(|why| wrong(why.to_string())),
+            "http" | "https" => {
+                let url: Url = uri.parse().map_err(|why| wrong(format!("not a URL: {why}")))?;
+                Ok(Self::Http(url))
+            }
+            _ => Err(wrong("a source is a file:, http: or https: URI".to_owned())),
+        }
+    }
+
+    /// The URI as it may be shown: without user name and password.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Path(path) => file_uri::from_path(path),
+            Self::Http(url) => shown(url),
+        }
+    }
+}
+
+/// A URL without user name and password.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both fail only for URLs that cannot have them.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
+}
+
+/// Names with which a start is refused.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum NameError {
+    /// Empty, longer than [`NAME_CHARS_MAX`], or with control characters.
+    Unfit(String),
+    /// Two names that callers could not tell apart.
+    Same(String, String),
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unfit(name) => {
+                write!(f, "{name:?} cannot be a source's name: 1 to {NAME_CHARS_MAX} characters")
+            }
+            Self::Same(one, other) => {
+                write!(f, "the sources {one:?} and {other:?} differ in upper and lower case only")
+            }
+        }
+    }
+}
+
+impl std::error::Error for NameError {}
+
+/// Finds a name: the exact one, or else the one that is the same but for ASCII case.
+pub fn find_name(names: &[impl AsRef<str>], wanted: &str) -> Option<usize> {
+    let exact = names.iter().position(|name| name.as_ref() == wanted);
+    exact.or_else(|| names.iter().position(|name| name.as_ref().eq_ignore_ascii_case(wanted)))
+}
+
+/// Checks that every name is fit and can be told from every other.
+pub fn check_names(names: &[impl AsRef<str>]) -> Result<(), NameError> {
+    let mut folded = std::collections::BTreeMap::new();
+    for name in names {
+        let name = name.as_ref();
+        let length = name.chars().count();
+        if name.trim() != name || length == 0 || length > NAME_CHARS_MAX {
+            return Err(NameError::Unfit(name.to_owned()));
+        }
+        if name.chars().any(char::is_control) {
+            return Err(NameError::Unfit(name.to_owned()));
+        }
+        if let Some(other) = folded.insert(name.to_ascii_lowercase(), name) {
+            return Err(NameError::Same(other.to_owned(), name.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_exactly_or_else_without_case() {
+        let names = ["Radio", "Lobby"];
+        for (wanted, expected) in
+            [("Radio", Some(0)), ("rADIO", Some(0)), ("lobby", Some(1)), ("Rad", None), ("", None)]
+        {
+            assert_eq!(find_name(&names, wanted), expected, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_callers_could_not_tell_apart_are_refused_with_both() {
+        let same = check_names(&["Radio", "Lobby", "RADIO"]).unwrap_err();
+        assert_eq!(
+            same.to_string(),
+            "the sources \"Radio\" and \"RADIO\" differ in upper and lower case only"
+        );
+        for unfit in ["", " a", "a\n", &"x".repeat(129)] {
+            assert!(matches!(check_names(&[unfit]), Err(NameError::Unfit(_))));
+        }
+        assert_eq!(check_names(&["é", "É"]), Ok(()));
+    }
+
+    #[test]
+    fn a_sources_uri_is_a_path_or_a_url() {
+        let path = |text: &str| Ok(SourceKind::Path(PathBuf::from(text)));
+        assert_eq!(SourceKind::parse("/srv/a b.wav"), path("/srv/a b.wav"));
+        assert_eq!(SourceKind::parse("file:///srv/a%20b.wav"), path("/srv/a b.wav"));
+        assert_eq!(SourceKind::parse("FILE:/srv/x"), path("/srv/x"));
+        let http = SourceKind::parse("http://me:secret@h:8000/radio").unwrap();
+        assert_eq!(http.shown(), "http://h:8000/radio");
+        for wrong in ["", "radio", "ftp://h/x", "http://", "file://elsewhere/x"] {
+            assert!(SourceKind::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! One source from the disk: a file, or the files of a folder one after the other, for ever.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use audio::{Gain, Limiter};
+
+use crate::backoff::Backoff;
+use crate::board::Board;
+use crate::config::Settings;
+use crate::content;
+use crate::decode::{self, DecodeError};
+use crate::ffmpeg::{Ffmpeg, Use};
+use crate::icy;
+use crate::intake::{Closed, Flow, Inlet, Intake};
+use crate::state::Trouble;
+use crate::stream::decode_trouble;
+
+/// Files of a folder that are played; further ones are not looked at.
+const FILES_MAX: usize = 10_000;
+/// What lies beside music and is none.
+const NEVER_AUDIO: [&str; 20] = [
+    "jpg", "jpeg", "png", "gif", "webp", "bmp", "txt", "nfo", "md", "log", "pdf", "html", "xml",
+    "json", "ini", "db", "cue", "m3u", "m3u8", "pls",
+];
+
+/// What drives one source from the disk, on a thread of its own.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    pub(crate) path: PathBuf,
+    pub(crate) gain: Gain,
+    pub(crate) ffmpeg: Ffmpeg,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) stop: Arc<Stop>,
+}
+
+/// Told once; ends every wait.
+#[derive(Debug, Default)]
+pub(crate) struct Stop {
+    told: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Stop {
+    pub(crate) fn tell(&self) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wake.notify_all();
+    }
+
+    /// Waits this long; true when it was told meanwhile.
+    fn wait(&self, span: Duration) -> bool {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.wake.wait_timeout_while(told, span, |told| !*told);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+enum Fault {
+    Stopped(Closed),
+    Trouble(Trouble),
+}
+
+/// Where one round's audio goes. The connection is opened with the first sample, so that a folder
+/// of broken files never looks like one that plays.
+struct Outlet<'a> {
+    folder: &'a Folder,
+    inlet: Option<Inlet>,
+}
+
+impl Folder {
+    /// Runs until stopped.
+    pub(crate) fn run(self) {
+        let mut backoff = Backoff::new(self.settings.backoff_first, self.settings.backoff_most);
+        let mut outlet = Outlet { folder: &self, inlet: None };
+        while !self.stop.wait(Duration::ZERO) {
+            match self.round(&mut outlet) {
+                Ok(()) => backoff.succeeded(),
+                Err(Fault::Stopped(Closed)) => return,
+                Err(Fault::Trouble(trouble)) => {
+                    if let Some(inlet) = outlet.inlet.take() {
+                        inlet.end();
+                    }
+                    self.board.away(&trouble);
+                    if self.stop.wait(backoff.failed()) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Plays every file once.
+    fn round(&self, outlet: &mut Outlet<'_>) -> Result<(), Fault> {
+        let unreadable = |why: std::io::Error| Fault::Trouble(Trouble::Unreadable(why.to_string()));
+        if !fs::metadata(&self.path).map_err(unreadable)?.is_dir() {
+            return self.play(&self.path, outlet);
+        }
+        let files = files(&self.path).map_err(unreadable)?;
+        self.board.keep_skipped(|name| files.iter().any(|file| shown(file) == name));
+        let mut played = false;
+        for file in &files {
+            let name = shown(file);
+            match self.play(file, outlet) {
+                Ok(()) => {
+                    played = true;
+                    self.board.keep_skipped(|skipped| skipped != name);
+                }
+                Err(Fault::Trouble(trouble)) => self.board.skipped(&name, trouble.to_string()),
+                Err(stopped) => return Err(stopped),
+            }
+        }
+        if played { Ok(()) } else { Err(Fault::Trouble(Trouble::NothingPlayable)) }
+    }
+
+    fn play(&self, path: &Path, outlet: &mut Outlet<'_>) -> Result<(), Fault> {
+        let away = |error: DecodeError| Fault::Trouble(decode_trouble(error));
+        let file =
+            File::open(path).map_err(|why| Fault::Trouble(Trouble::Unreadable(why.to_string())))?;
+        let route = content::by_extension(&path.to_string_lossy());
+        let source = decode::Source::File(file);
+        let mut decoding =
+            decode::open_source(source, route, &self.ffmpeg, Use::Live).map_err(away)?;
+        let mut limiter = Limiter::new(self.gain);
+        let mut samples = Vec::new();
+        let mut any = false;
+        loop {
+            let more = match decoding.next(&mut samples) {
+                Ok(more) => more,
+                // The rest of a file that is broken further on is passed over.
+                Err(why) if any => {
+                    self.board.skipped(&shown(path), decode_trouble(why).to_string());
+                    return Ok(());
+                }
+                Err(why) => return Err(away(why)),
+            };
+            if !any && !samples.is_empty() {
+                any = true;
+                let title = decoding.title().map(|title| icy::clean_title(title.as_bytes()));
+                let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                outlet.open(&decoding.codec(), &title.unwrap_or_else(stem));
+            }
+            limiter.apply(&mut samples);
+            outlet.push(&samples).map_err(Fault::Stopped)?;
+            samples.clear();
+            if !more {
+                let none = || away(DecodeError::NotAudio("no audio in it".to_owned()));
+                return if any { Ok(()) } else { Err(none()) };
+            }
+        }
+    }
+}
+
+impl Outlet<'_> {
+    fn open(&mut self, codec: &str, title: &str) {
+        if self.inlet.is_none() {
+            self.inlet = Some(self.folder.intake.begin(Flow::Paced));
+            self.folder.board.playing(codec);
+        } else {
+            self.folder.board.codec(codec);
+        }
+        self.folder.board.title(title);
+    }
+
+    fn push(&self, samples: &[i16]) -> Result<(), Closed> {
+        self.inlet.as_ref().map_or(Ok(()), |inlet| inlet.push(samples))
+    }
+}
+
+/// The files that may be audio, in the order of their names.
+fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)?.take(FILES_MAX) {
+        let path = entry?.path();
+        let name = shown(&path);
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        let hidden = name.starts_with('.');
+        if !hidden && path.is_file() && !NEVER_AUDIO.contains(&extension.as_str()) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn shown(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

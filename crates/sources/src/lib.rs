@@ -1,0 +1,39 @@
+//! External audio: what comes from outside and is played into calls.
+//!
+//! - [`Sources`]: live sources (files, folders, HTTP streams). Each is decoded once, at one position
+//!   in time, and heard by all through an [`audio::live::Ring`]; while it is away, its listeners hear
+//!   the fallback. [`SourceState`] says what they hear.
+//! - [`AddressGuard`]: which hosts may be reached for somebody else.
+//!
+//! It is not the engine: nothing here sends packets. Read [`Sources::start`] first, then `strip`
+//! (what is heard, and how it joins), `stream` (one HTTP source), `folder` (one from the disk).
+
+mod backoff;
+mod board;
+mod config;
+mod content;
+mod decode;
+mod feed;
+mod fetch;
+mod ffmpeg;
+mod file_uri;
+mod folder;
+mod guard;
+mod icy;
+mod intake;
+mod pacer;
+mod shoutcast;
+mod sources;
+mod state;
+mod stream;
+mod strip;
+
+pub use audio::Gain;
+pub use config::{
+    NAME_CHARS_MAX, NameError, Settings, SourceConfig, SourceKind, SourceUriError, check_names,
+    find_name,
+};
+pub use file_uri::{FileUriError, path as file_uri_path};
+pub use guard::{AddressGuard, Allowed, AllowedError, Barred};
+pub use sources::{Sources, StartError};
+pub use state::{Happening, Heard, Level, Phase, Skipped, SourceEvent, SourceState, Trouble};

@@ -78,6 +78,9 @@ pub struct Run {
     pub pieces: Vec<RunPiece>,
     /// How it is spoken.
     pub style: Style,
+    /// Whether more speech follows at once, so that a sentence's end keeps its pause; what else follows
+    /// begins right after the last sound.
+    pub joined: bool,
 }
 
 impl Run {
@@ -286,7 +289,7 @@ pub fn plain(text: &str, style: &Style) -> Document {
     let segments = if pieces.is_empty() {
         Vec::new()
     } else {
-        vec![Segment::Speech(Run { pieces, style: style.clone() })]
+        vec![Segment::Speech(Run { pieces, style: style.clone(), joined: false })]
     };
     Document { language: style.language.clone(), segments, ..Document::default() }
 }

@@ -80,6 +80,14 @@ impl Gather {
 
     pub(super) fn finish(mut self) -> Vec<Segment> {
         self.flush();
+        let mut followed = false;
+        for segment in self.segments.iter_mut().rev() {
+            match segment {
+                Segment::Speech(run) => run.joined = mem::replace(&mut followed, true),
+                Segment::Mark(_) => {}
+                Segment::Silence(_) | Segment::Audio(_) => followed = false,
+            }
+        }
         self.segments
     }
 
@@ -129,7 +137,7 @@ impl Gather {
             let trimmed = text.trim_start().to_owned();
             *text = trimmed;
         }
-        self.segments.push(Segment::Speech(Run { pieces: all, style }));
+        self.segments.push(Segment::Speech(Run { pieces: all, style, joined: false }));
         self.marks(after);
     }
 

@@ -136,6 +136,7 @@ impl Iterator for Framer {
     }
 }
 
+/// Judges each byte as soon as it is there, so that the verdict is the same however they arrive.
 fn prefix(bytes: &[u8]) -> Prefix {
     const MRCP: &[u8] = b"MRCP/";
     let begins = bytes.iter().zip(MRCP).all(|(byte, wanted)| byte.eq_ignore_ascii_case(wanted));
@@ -143,31 +144,26 @@ fn prefix(bytes: &[u8]) -> Prefix {
         return Prefix::Bad(FaultKind::NotMrcp);
     }
     let head = bytes.get(..PREFIX_BYTES_MAX.min(bytes.len())).unwrap_or_default();
-    let Some(words) = two_words(head) else {
-        let odd = head.iter().any(|byte| byte.is_ascii_control() || !byte.is_ascii());
-        return if odd || head.len() == PREFIX_BYTES_MAX {
-            Prefix::Bad(FaultKind::BadLength)
-        } else {
-            Prefix::Incomplete
-        };
+    let mut words = head.splitn(3, |&byte| byte == b' ');
+    let version = words.next().and_then(|word| word.get(MRCP.len()..)).unwrap_or_default();
+    let Some(length) = words.next() else {
+        let sound = version.len() <= "22.22".len()
+            && version.iter().all(|&byte| byte.is_ascii_digit() || byte == b'.');
+        return if sound { Prefix::Incomplete } else { Prefix::Bad(FaultKind::NotMrcp) };
     };
-    let (version, length) = words;
-    let numbers = version.get(MRCP.len()..).and_then(|numbers| numbers.split_once('.'));
+    let numbers = std::str::from_utf8(version).ok().and_then(|text| text.split_once('.'));
     if !numbers.is_some_and(|(major, minor)| is_digits(major, 2) && is_digits(minor, 2)) {
         return Prefix::Bad(FaultKind::NotMrcp);
     }
+    let text = std::str::from_utf8(length).unwrap_or("not a number");
+    if words.next().is_none() && (length.is_empty() || is_digits(text, 19)) {
+        return Prefix::Incomplete;
+    }
     // 19 digits fit 64 bits. RFC 6787 §5.1: base 10, whatever zeros stand in front.
-    match length.parse() {
-        Ok(bytes) if is_digits(length, 19) => Prefix::Length(bytes),
+    match text.parse() {
+        Ok(bytes) if is_digits(text, 19) => Prefix::Length(bytes),
         Ok(_) | Err(_) => Prefix::Bad(FaultKind::BadLength),
     }
-}
-
-/// The two words before the second blank, once it is there.
-fn two_words(head: &[u8]) -> Option<(&str, &str)> {
-    let mut words = head.splitn(3, |&byte| byte == b' ');
-    let (version, length, _rest) = (words.next()?, words.next()?, words.next()?);
-    Some((std::str::from_utf8(version).ok()?, std::str::from_utf8(length).ok()?))
 }
 
 impl fmt::Debug for Framer {
@@ -177,3 +173,6 @@ impl fmt::Debug for Framer {
         write!(f, "Framer {limits:?} waiting {waiting} to skip {skip} closed {closed}")
     }
 }
+
+#[cfg(test)]
+mod tests;

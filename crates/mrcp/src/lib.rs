@@ -17,6 +17,7 @@ pub mod client;
 pub mod content;
 mod fault;
 mod framing;
+pub mod fuzz;
 mod headers;
 mod ids;
 mod length;

@@ -55,8 +55,8 @@ pub(crate) fn read(frame: &[u8], limits: &Limits) -> Result<Message, Fault> {
     if !section.ended {
         return Err(fault(FaultKind::NoEndOfHeaders, None));
     }
-    if let Err((kind, header)) = section.body_length(lines.len()) {
-        return Err(fault(kind, header));
+    if let Err(kind) = section.body_length(lines.len()) {
+        return Err(fault(kind, None));
     }
     if lines.len() > limits.body_bytes {
         return Err(fault(FaultKind::BodyTooLong, None));
@@ -201,12 +201,13 @@ impl Section {
 
     /// `Content-Length` must say what the frame holds; without it the body is taken as empty, so
     /// there may be none. RFC 6787 §6.2.11.
-    fn body_length(&self, held: usize) -> Result<(), (FaultKind, Option<Header>)> {
+    fn body_length(&self, held: usize) -> Result<(), FaultKind> {
         match self.lengths.as_slice() {
             [] if held == 0 => Ok(()),
-            [] => Err((FaultKind::ContentLengthMissing, None)),
+            [] => Err(FaultKind::ContentLengthMissing),
             [one] if is_digits(&one.value, 19) && one.value.parse() == Ok(held) => Ok(()),
-            [one, ..] => Err((FaultKind::ContentLengthIllegal, Some(one.clone()))),
+            // Not sent back in the answer, as it would be read as the answer's own.
+            [..] => Err(FaultKind::ContentLengthIllegal),
         }
     }
 }

@@ -473,3 +473,6 @@ impl Speak {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,14 +48,12 @@ impl Law {
     }
 }
 
-/// Samples that one inner loop takes: enough for full vectors, small enough for registers.
-const LANES: usize = 16;
-
 /// Encodes as many samples as fit both slices.
 pub fn encode(law: Law, samples: &[i16], codes: &mut [u8]) {
+    // Two plain loops: they are what compilers turn into vector code best.
     match law {
-        Law::Mu => blocks(samples, codes, encode_mu),
-        Law::A => blocks(samples, codes, encode_a),
+        Law::Mu => samples.iter().zip(codes).for_each(|(s, code)| *code = encode_mu(*s)),
+        Law::A => samples.iter().zip(codes).for_each(|(s, code)| *code = encode_a(*s)),
     }
 }
 
@@ -85,57 +83,25 @@ const fn entry(table: &[i16; 256], code: u8) -> i16 {
     table[code as usize]
 }
 
-/// Runs a block encoder over whole blocks, then over a padded rest.
 #[inline]
-fn blocks(samples: &[i16], codes: &mut [u8], block: fn(&[i16; LANES]) -> [u8; LANES]) {
-    let (inputs, input_rest) = samples.as_chunks::<LANES>();
-    let (outputs, output_rest) = codes.as_chunks_mut::<LANES>();
-    for (input, output) in inputs.iter().zip(outputs.iter_mut()) {
-        *output = block(input);
-    }
-    // At most one side still has whole blocks; the other's rest decides how much is left.
-    let done = inputs.len().min(outputs.len());
-    let left = inputs.get(done).map_or(input_rest, <[i16; LANES]>::as_slice);
-    let mut padded = [0; LANES];
-    for (slot, sample) in padded.iter_mut().zip(left) {
-        *slot = *sample;
-    }
-    let encoded = block(&padded);
-    let room = outputs.get_mut(done).map_or(output_rest, <[u8; LANES]>::as_mut_slice);
-    for ((slot, code), _) in room.iter_mut().zip(encoded).zip(left) {
-        *slot = code;
-    }
-}
-
-#[inline]
-fn encode_mu(samples: &[i16; LANES]) -> [u8; LANES] {
+fn encode_mu(sample: i16) -> u8 {
     // 33 is the bias of G.711 mu-law; 8158 + 33 = 8191, the largest 13-bit magnitude.
-    let magnitudes = samples.map(|s| ((((s ^ (s >> 15)) as u16) >> 2) as i16).min(8158) + 33);
+    let magnitude = ((((sample ^ (sample >> 15)) as u16) >> 2) as i16).min(8158) + 33;
     // 33..=8191 has exponents 5..=12, so segment 0 begins at (127 + 5) << 4.
-    let steps = magnitudes.map(|m| ((f32::from(m).to_bits() >> 19) as i32 - (132 << 4)) as i16);
-    let mut codes = [0; LANES];
-    for ((code, step), sample) in codes.iter_mut().zip(steps).zip(samples) {
-        // All bits are sent inverted, the sign bit is 1 for positive.
-        *code = (step as u8) ^ (0x7F | (!(sample >> 8) & 0x80) as u8);
-    }
-    codes
+    let step = (f32::from(magnitude).to_bits() >> 19) as i32 - (132 << 4);
+    // All bits are sent inverted, the sign bit is 1 for positive.
+    (step as u8) ^ (0x7F | (!(sample >> 8) & 0x80) as u8)
 }
 
 #[inline]
-fn encode_a(samples: &[i16; LANES]) -> [u8; LANES] {
-    let magnitudes = samples.map(|s| (((s ^ (s >> 15)) as u16) >> 4) as i16);
+fn encode_a(sample: i16) -> u8 {
+    let magnitude = (((sample ^ (sample >> 15)) as u16) >> 4) as i16;
     // Segments 0 and 1 are one straight line, so below 32 the magnitude is the step itself. From
     // there exponents 5..=10 are segments 2..=7: segment 0 would begin at (127 + 3) << 4.
-    let steps = magnitudes.map(|m| {
-        let curved = ((f32::from(m).to_bits() >> 19) as i32 - (130 << 4)) as i16;
-        if m < 32 { m } else { curved }
-    });
-    let mut codes = [0; LANES];
-    for ((code, step), sample) in codes.iter_mut().zip(steps).zip(samples) {
-        // Even bits are sent inverted, the sign bit is 1 for positive.
-        *code = (step as u8) ^ (0x55 | (!(sample >> 8) & 0x80) as u8);
-    }
-    codes
+    let curved = ((f32::from(magnitude).to_bits() >> 19) as i32 - (130 << 4)) as i16;
+    let step = if magnitude < 32 { magnitude } else { curved };
+    // Even bits are sent inverted, the sign bit is 1 for positive.
+    (step as u8) ^ (0x55 | (!(sample >> 8) & 0x80) as u8)
 }
 
 static MU: [i16; 256] = table(Law::Mu);

@@ -215,7 +215,7 @@ mod tests {
                     })
                 })
                 .collect();
-            for unit in 0..60_000 {
+            for unit in 0..30_000 {
                 assert!(writer.write(unit, &filled(unit as i16)));
                 if unit % 64 == 0 {
                     thread::yield_now();

@@ -117,9 +117,9 @@ impl Stretcher {
 fn period(ahead: &[i16]) -> usize {
     let mut best = (f32::INFINITY, PERIOD_MIN);
     for lag in PERIOD_MIN..=PERIOD_MAX {
-        let (now, later) = (ahead.iter().take(lag), ahead.iter().skip(lag));
+        let Some((now, later)) = ahead.split_at_checked(lag) else { break };
         let mut difference = 0;
-        for (a, b) in now.zip(later) {
+        for (a, b) in now.iter().zip(later) {
             difference += (i32::from(*a) - i32::from(*b)).unsigned_abs();
         }
         let mean = difference as f32 / lag as f32;

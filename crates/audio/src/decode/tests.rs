@@ -32,11 +32,15 @@ fn open_both(name: &str) -> [Result<Decoder, DecodeError>; 2] {
     [decode::open(Box::new(stream), &hint), decode::open_bytes(bytes(name), &hint)]
 }
 
-/// Cycles a second by counting upward crossings of zero between the tenth and the last tenth.
+/// Cycles a second from the first loud sample to the last: how often the wave comes from well below
+/// zero to well above.
 fn hertz(samples: &[i16]) -> f64 {
-    let kept = &samples[samples.len() / 10..samples.len() * 9 / 10];
-    let crossings = kept.windows(2).filter(|w| w[0] < 0 && w[1] >= 0).count();
-    crossings as f64 * 8_000.0 / kept.len() as f64
+    let loud = |s: &i16| s.unsigned_abs() > 700;
+    let first = samples.iter().position(loud).unwrap();
+    let last = samples.iter().rposition(loud).unwrap();
+    let sides: Vec<bool> = samples.iter().filter(|s| loud(s)).map(|s| *s > 0).collect();
+    let rises = sides.windows(2).filter(|w| !w[0] && w[1]).count();
+    rises as f64 * 8_000.0 / (last - first) as f64
 }
 
 fn tone(name: &str, samples: &[i16], hz: f64, ms: u64) {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use vocab::ConnectionId;
 
+use crate::admission::Rules;
+use crate::framing::Fault;
 use crate::headers::Headers;
 use crate::invite::Carrier;
 use crate::message::{Request, Response};
@@ -94,6 +96,8 @@ pub struct AgentConfig {
     pub user: Box<str>,
     /// What User-Agent and Server say; `None`: nothing.
     pub product: Option<Box<str>>,
+    /// What is admitted: methods, extensions, sizes. Allow, Supported and Accept follow from it.
+    pub rules: Rules,
     /// T1, T2, T4.
     pub timing: Timing,
     /// Calls at once.
@@ -110,6 +114,7 @@ impl AgentConfig {
             addresses,
             user: "entracte".into(),
             product: Some("Entracte".into()),
+            rules: Rules::default(),
             timing: Timing::default(),
             calls_max: CALLS_MAX,
             transactions_max: TRANSACTIONS_MAX,
@@ -154,6 +159,13 @@ pub enum Input {
         flow: Flow,
         /// The message.
         bytes: Vec<u8>,
+    },
+    /// A message of a stream that its framer could not take whole: it is answered as far as can be.
+    Faulty {
+        /// Where from.
+        flow: Flow,
+        /// What the framer said. Whether the stream lives on is for whoever holds it.
+        fault: Fault,
     },
     /// A stream ended, either way, or could not be dialled.
     FlowClosed {
@@ -294,6 +306,19 @@ pub struct Outside {
     pub from: String,
     /// To.
     pub to: String,
+    /// Further headers, Content-Type among them where there is a body.
+    pub headers: Headers,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A request of ours within a call: INFO, OPTIONS, …
+#[derive(Debug)]
+pub struct Within {
+    /// Which call; it has rung or was answered.
+    pub call: Call,
+    /// The method.
+    pub method: Method,
     /// Further headers, Content-Type among them where there is a body.
     pub headers: Headers,
     /// The body.

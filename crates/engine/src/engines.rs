@@ -247,7 +247,7 @@ impl Engines {
             stats: Arc::clone(&stats),
             leaving: false,
         });
-        let stream = Stream::new(key, config, sockets, stats, (seed, clock::now()));
+        let stream = Stream::new(key, config, sockets, stats, seed);
         // There is room: it was looked for under the same lock.
         let _pushed = control.commands.push(Command::Add(Box::new(stream)));
         Ok(key)

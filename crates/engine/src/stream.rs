@@ -45,6 +45,7 @@ pub(crate) struct Stream {
 
 #[derive(Debug)]
 struct Rtcp {
+    seed: u64,
     schedule: RtcpSchedule,
     /// The first tick in which to look at the schedule.
     due_tick: u64,
@@ -66,15 +67,15 @@ pub(crate) struct Update {
 }
 
 impl Stream {
-    /// A silent stream that joins at `now`; its sockets are connected already.
+    /// A silent stream that has not joined an engine; its sockets are connected already.
     pub(crate) fn new(
         key: StreamKey,
         config: &StreamConfig,
         sockets: Arc<Sockets>,
         shown: Arc<StatsCell>,
-        (seed, now): (u64, Mono),
+        seed: u64,
     ) -> Self {
-        let schedule = RtcpSchedule::new(seed, now.coarse());
+        let schedule = RtcpSchedule::new(seed, Mono::default().coarse());
         let cname = config.cname.as_bytes();
         Self {
             key,
@@ -84,13 +85,14 @@ impl Stream {
             law: config.law,
             paused: false,
             talking: false,
-            base_tick: now.as_millis(),
+            base_tick: 0,
             base_timestamp: config.start.timestamp,
             next_tick: 0,
             sockets,
             receiving: Receiving::new(config),
             rtcp: Rtcp {
-                due_tick: tick_of(&schedule),
+                due_tick: 0,
+                seed,
                 schedule,
                 cname: cname.get(..255).unwrap_or(cname).into(),
                 remote: config.rtcp(),
@@ -100,6 +102,13 @@ impl Stream {
             stats: StreamStats::default(),
             shown,
         }
+    }
+
+    /// Begins its time.
+    pub(crate) fn join(&mut self, now: Mono) {
+        self.base_tick = now.as_millis();
+        self.rtcp.schedule = RtcpSchedule::new(self.rtcp.seed, now.coarse());
+        self.rtcp.due_tick = tick_of(&self.rtcp.schedule);
     }
 
     pub(crate) fn key(&self) -> StreamKey {

@@ -144,7 +144,8 @@ impl Engine {
             }
         };
         match command {
-            Command::Add(stream) => {
+            Command::Add(mut stream) => {
+                stream.join(now);
                 if let Err(stream) = wheel.add(stream) {
                     stream.retire(desk);
                 }

@@ -23,7 +23,7 @@ pub(crate) fn run(_: &[String]) -> Outcome {
             cargo(&["nextest", "run", "--workspace"])
         } else {
             println!("cargo-nextest is not installed; cargo test does the same, more slowly");
-            cargo(&["test", "--workspace", "--bins", "--lib", "--tests", "--no-fail-fast"])
+            cargo(&["test", "--workspace", "--tests", "--no-fail-fast"])
         }
     })
 }

@@ -68,7 +68,7 @@ fn rfc_3550_section_6_6_removal_says_goodbye_if_anything_was_ever_said() {
     bed.engines.remove(silent).unwrap();
     bed.engines.remove(heard).unwrap();
     bed.run(2);
-    assert!(bed.peers[0].reports.is_empty(), "RFC 3550 section 6.3.7");
+    assert!(bed.peers[0].reports.is_empty(), "RFC 3550 §6.3.7");
     let (_, bytes) = bed.peers[1].reports.last().unwrap();
     assert_eq!(said(bytes).last(), Some(&Said::Bye { ssrc: START.ssrc }));
     assert_eq!(bed.told(), ["stopped 1 at 800, Removed", "gone", "gone"]);

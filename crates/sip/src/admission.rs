@@ -13,6 +13,9 @@ use crate::parse::{self, Fault, Head, StartLine};
 use crate::status::StatusCode;
 use crate::values::{CSeq, MediaType, NameAddr, Via};
 
+/// A Request-URI longer than this gets 414.
+pub const URI_BYTES_MAX: usize = 8 * 1024;
+
 /// How the bytes came.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Framed {
@@ -262,6 +265,9 @@ fn request<'a>(
     allowed(method, rules)?;
     if cseq.method != *method {
         return Err(No::bad("CSeq method differs from the request's"));
+    }
+    if uri.as_str().len() > URI_BYTES_MAX {
+        return Err(No::new(StatusCode::REQUEST_URI_TOO_LONG, "Request-URI too long"));
     }
     if !rules.schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case(uri.scheme())) {
         return Err(No::new(StatusCode::UNSUPPORTED_URI_SCHEME, "scheme of Request-URI"));

@@ -48,6 +48,8 @@ pub struct Framer {
     taken: usize,
     /// Bytes behind `taken` in which no end of a head was found.
     scanned: usize,
+    /// The length of the message that has begun, once its head is there.
+    whole: Option<usize>,
     /// Bytes of a refused body still to be thrown away.
     skip: usize,
     body_bytes_max: usize,
@@ -57,7 +59,15 @@ pub struct Framer {
 impl Framer {
     /// A framer that refuses bodies of more than `body_bytes_max` bytes with 413.
     pub const fn new(body_bytes_max: usize) -> Self {
-        Self { buffer: Vec::new(), taken: 0, scanned: 0, skip: 0, body_bytes_max, closed: false }
+        Self {
+            buffer: Vec::new(),
+            taken: 0,
+            scanned: 0,
+            whole: None,
+            skip: 0,
+            body_bytes_max,
+            closed: false,
+        }
     }
 
     /// Adds what was read. What lies in a body that is being thrown away is not kept, and after a
@@ -89,9 +99,15 @@ impl Framer {
         let taken = self.rest().get(..length).unwrap_or_default().to_vec();
         self.taken += taken.len();
         self.scanned = 0;
+        self.whole = None;
         if self.taken == self.buffer.len() {
-            self.buffer.clear();
             self.taken = 0;
+            // One large message should not be paid for as long as the connection lives.
+            if self.buffer.capacity() > IDLE_BYTES_MAX {
+                self.buffer = Vec::new();
+            } else {
+                self.buffer.clear();
+            }
         }
         taken
     }
@@ -120,6 +136,10 @@ impl Framer {
         Frame::Fault(Fault { head, status, why, then: Then::Close })
     }
 
+    fn whole_message(&mut self, length: usize) -> Option<Frame> {
+        (self.rest().len() >= length).then(|| Frame::Message(self.take(length)))
+    }
+
     /// Takes the message whose head is `head` bytes long, once its body is there.
     fn message(&mut self, head: usize) -> Option<Frame> {
         const BAD: StatusCode = StatusCode::BAD_REQUEST;
@@ -136,8 +156,8 @@ impl Framer {
             }
         };
         if length <= self.body_bytes_max {
-            let whole = head + length;
-            return (self.rest().len() >= whole).then(|| Frame::Message(self.take(whole)));
+            self.whole = Some(head + length);
+            return self.whole_message(head + length);
         }
         let (status, why) = (StatusCode::REQUEST_ENTITY_TOO_LARGE, "body too large");
         if length > SKIP_BYTES_MAX {
@@ -160,6 +180,9 @@ impl Iterator for Framer {
         if self.closed || self.rest().is_empty() {
             return None;
         }
+        if let Some(length) = self.whole {
+            return self.whole_message(length);
+        }
         // A head that has begun keeps its begin: only before one are line ends stepped over.
         if self.scanned == 0
             && let Some(frame) = self.line_ends()?
@@ -167,10 +190,7 @@ impl Iterator for Framer {
             return Some(frame);
         }
         match head_end(self.rest(), self.scanned) {
-            Some(head) if head <= HEAD_BYTES_MAX => {
-                self.scanned = head.saturating_sub(OVERLAP);
-                self.message(head)
-            }
+            Some(head) if head <= HEAD_BYTES_MAX => self.message(head),
             None if self.rest().len() <= HEAD_BYTES_MAX => {
                 self.scanned = self.rest().len().saturating_sub(OVERLAP);
                 None
@@ -182,6 +202,9 @@ impl Iterator for Framer {
         }
     }
 }
+
+/// The memory that an idle stream may keep.
+const IDLE_BYTES_MAX: usize = 16 * 1024;
 
 /// An end of a head may lie across two reads by this many bytes.
 const OVERLAP: usize = 3;

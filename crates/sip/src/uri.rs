@@ -1,7 +1,7 @@
 //! SIP and SIPS URIs (RFC 3261 §19.1), and any other URI as opaque text.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::params::Params;
 use crate::scan;
@@ -28,8 +28,10 @@ impl Host {
     /// Reads a name, an IPv4 address or a bracketed IPv6 address.
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(inner) = text.strip_prefix('[') {
-            let address: Ipv6Addr = inner.strip_suffix(']')?.parse().ok()?;
-            return Some(Self::Address(IpAddr::V6(address)));
+            let inner = inner.strip_suffix(']')?;
+            // RFC 5118 §4.10: the grammar of RFC 3261 let a third colon in.
+            let address = inner.parse().or_else(|_| inner.replacen(":::", "::", 1).parse());
+            return Some(Self::Address(IpAddr::V6(address.ok()?)));
         }
         if text.ends_with(|c: char| c.is_ascii_digit())
             && let Ok(address) = text.parse::<Ipv4Addr>()

@@ -374,3 +374,53 @@ impl fmt::Display for Network {
         write!(f, "{}/{}", self.address, self.prefix_bits)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(network: &str, inside: &[&str], outside: &[&str]) {
+        let network = Network::parse(network).unwrap();
+        for address in inside {
+            assert!(network.contains(address.parse().unwrap()), "{address} in {network}");
+        }
+        for address in outside {
+            assert!(!network.contains(address.parse().unwrap()), "{address} not in {network}");
+        }
+    }
+
+    #[test]
+    fn rfc_4632_section_3_1_a_network_holds_what_shares_its_leading_bits() {
+        check(
+            "10.0.0.0/8",
+            &["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3"],
+            &["11.0.0.0", "::1"],
+        );
+        check("192.0.2.4", &["192.0.2.4"], &["192.0.2.5"]);
+        check("0.0.0.0/0", &["0.0.0.0", "255.255.255.255"], &["::1"]);
+        check("fd00::/8", &["fd12::1"], &["fe80::1", "10.0.0.1"]);
+        check("::/0", &["fe80::1"], &["10.0.0.1"]);
+        for wrong in ["", "10.0.0.0/33", "10.0.0.0/x", "::/129", "host/8", "10.0.0.0/8/8"] {
+            assert_eq!(Network::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rfc_3550_section_11_a_range_counts_whole_pairs() {
+        let read = |text| PortRange::parse(text).and_then(Result::ok);
+        let counted = |text| read(text).map(|range| (range.first(), range.last(), range.pairs()));
+        assert_eq!(counted("16384-32767"), Some((16_384, 32_767, 8_192)));
+        assert_eq!(counted("5-8"), Some((6, 7, 1)));
+        assert_eq!(counted("1-65535"), Some((2, 65_535, 32_767)));
+        assert_eq!(counted("5-6"), None);
+        assert_eq!(counted("65535-65535"), None);
+        assert!(PortRange::parse("0-9").is_none());
+    }
+
+    #[test]
+    fn rfc_2474_section_3_a_mark_stands_above_two_zero_bits() {
+        assert_eq!(Dscp::new(46).map(Dscp::traffic_class), Some(0xb8));
+        assert_eq!(Dscp::new(64), None);
+    }
+}

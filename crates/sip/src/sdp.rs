@@ -2,7 +2,7 @@
 //! exactly.
 //!
 //! - [`Sdp`]: one description; [`Media`]: one of its m-lines with everything it inherits.
-//! - [`write`]: our own descriptions, line by line; [`answer`](write::answer) keeps the offer's lines.
+//! - [`mod@write`]: our own descriptions, line by line; [`answer`](write::answer) keeps the offer's lines.
 //! - [`mrcp`]: what an MRCPv2 server answers (RFC 6787 §4.2).
 
 use std::fmt;

@@ -10,6 +10,7 @@
 //! - [`live`]: the ring through which one source is heard by many calls.
 
 pub mod decode;
+pub mod fuzz;
 pub mod g711;
 mod gain;
 pub mod live;

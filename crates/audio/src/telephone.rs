@@ -130,3 +130,50 @@ impl Converter {
 fn narrow(sample: f32) -> i16 {
     (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::{find, rms_dbfs};
+    use crate::tone::Tone;
+
+    #[test]
+    fn integers_of_our_rate_stay_exactly_as_they_are() {
+        let samples: Vec<i16> = (i16::MIN..=i16::MAX).collect();
+        let (mut out, mut floated) = (Vec::new(), Vec::new());
+        let mut converter = Converter::new(8_000).unwrap();
+        converter.integers(&samples, &mut out);
+        let floats: Vec<f32> = samples.iter().map(|s| f32::from(*s) / 32_768.0).collect();
+        converter.floats(&floats, &mut floated);
+        converter.finish(&mut out);
+        assert_eq!((&out, &floated), (&samples, &samples));
+    }
+
+    #[test]
+    fn other_rates_keep_level_length_and_place() {
+        for from_hz in [22_050u32, 16_000, 24_000] {
+            // The tone generator runs at 8 kHz; a scaled frequency is the same tone at another rate.
+            let hz = 500.0 * 8_000.0 / f64::from(from_hz);
+            let mut said = vec![0; from_hz as usize];
+            Tone::sine(hz, -10.0).fill(&mut said);
+            let mut expected = vec![0; 8_000];
+            Tone::sine(500.0, -10.0).fill(&mut expected);
+            let (mut converter, mut heard) = (Converter::new(from_hz).unwrap(), Vec::new());
+            for part in said.chunks(441) {
+                converter.integers(part, &mut heard);
+            }
+            converter.finish(&mut heard);
+            assert_eq!(heard.len(), 8_000);
+            let alike = find(&expected[400..2_000], &heard[400..], 15).unwrap();
+            assert!(alike.lag == 0 && alike.correlation > 0.9999, "{from_hz}: {alike:?}");
+            assert!((rms_dbfs(&heard) + 13.01).abs() < 0.05);
+        }
+    }
+
+    #[test]
+    fn what_is_too_loud_stops_at_full_scale() {
+        let mut heard = Vec::new();
+        Converter::new(8_000).unwrap().floats(&[1.5, -1.5, 1.0, f32::NAN], &mut heard);
+        assert_eq!(heard, [i16::MAX, i16::MIN, i16::MAX, 0]);
+    }
+}

@@ -311,3 +311,16 @@ impl MediaSource for Seekable {
         Some(self.length)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_foreign_code_is_an_error_and_titles_are_plain() {
+        let result: Result<(), _> = walled(|| panic!("as a decoder might"));
+        assert!(matches!(result, Err(DecodeError::Bug)));
+        assert_eq!(plain(" a\r\nb\u{1b}[2J "), "ab[2J");
+        assert_eq!(plain(&"ä".repeat(500)).len(), TITLE_BYTES_MAX);
+    }
+}

@@ -549,6 +549,11 @@ impl<'d> Reading<'d> {
         let language =
             self.frames.last().map(|frame| frame.style.language.clone()).unwrap_or_default();
         let ask = SayAs { interpret_as, format: lower("format"), language };
+        if !ask.is_known() {
+            self.note(
+                "say-as with an interpret-as that is not known; it is spoken as it is".into(),
+            );
+        }
         self.set(Kind::Take(Take::SayAs(ask), String::new()));
     }
 

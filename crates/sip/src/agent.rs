@@ -28,7 +28,7 @@ use vocab::{Now, Tokens};
 
 use self::client::Origin;
 use self::compose::way_back;
-use self::tables::{CallEntry, Cancel, Owner, Phase, Seeded, Tables};
+use self::tables::{Cancel, Owner, Phase, Seeded, Tables};
 use crate::admission::{self, Admitted, Framed, Refusal};
 use crate::framing::Fault;
 use crate::headers::Headers;
@@ -268,8 +268,8 @@ impl Agent {
 
     /// Forgets a call and tells so; requests of the peer that still wait are refused with 487.
     fn end(&mut self, call: Call, why: EndReason, turn: &mut Turn<'_>) {
-        let Some(CallEntry { server, update, .. }) = self.tables.remove_call(call) else { return };
-        for id in [server, update].into_iter().flatten() {
+        let Some(entry) = self.tables.remove_call(call) else { return };
+        for id in [entry.server, entry.update].into_iter().flatten() {
             self.respond(id, StatusCode::REQUEST_TERMINATED, |_| {}, turn);
         }
         turn.tell(Event::Ended { call, why });

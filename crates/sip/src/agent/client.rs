@@ -1,10 +1,11 @@
 //! Requests of ours out, responses in.
 
-use super::compose::{ack_refusal, branch_number, cancel};
+use super::compose::{ack_refusal, branch_number, cancel, param};
 use super::tables::{Cancel, ClientEntry, ClientKey, Owner, Part, Phase, Purpose};
 use super::{Agent, Call, Event, Flow, Turn};
 use crate::message::{Request, Response};
 use crate::method::Method;
+use crate::name;
 use crate::status::StatusCode;
 use crate::transaction::{Client, ClientAct, Kind};
 
@@ -45,8 +46,8 @@ impl Agent {
 
     /// Takes an admitted response; one that belongs to nothing is dropped.
     pub(super) fn on_response(&mut self, flow: Flow, response: Response, turn: &mut Turn<'_>) {
-        let via = response.headers.via();
-        let branch = via.as_ref().and_then(|via| branch_number(via.branch()?));
+        let via = response.headers.get(name::VIA);
+        let branch = via.and_then(|via| branch_number(param(via, "branch")?));
         let (Some(branch), Some(cseq)) = (branch, response.headers.cseq()) else { return };
         let part = if cseq.method == Method::Cancel { Part::Cancel } else { Part::Main };
         let key = ClientKey(branch, part);
@@ -138,7 +139,7 @@ impl Agent {
     /// failed. RFC 3261 §8.1.3.1.
     pub(super) fn fail(&mut self, key: ClientKey, origin: Origin, turn: &mut Turn<'_>) {
         let Some(entry) = self.tables.remove_client(key) else { return };
-        let ClientEntry { mut request, flow, purpose, .. } = entry;
+        let ClientEntry { mut request, flow, purpose, .. } = *entry;
         let status = match origin {
             Origin::Peer | Origin::Timeout => StatusCode::REQUEST_TIMEOUT,
             Origin::Flow => StatusCode::SERVICE_UNAVAILABLE,

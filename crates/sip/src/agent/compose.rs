@@ -177,3 +177,69 @@ pub(super) fn branch_number(branch: &str) -> Option<u64> {
     let digits = branch.strip_prefix(BRANCH_COOKIE)?;
     (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?
 }
+
+/// The raw value of a parameter of a well-formed address or Via, read without taking it apart.
+pub(super) fn param<'a>(value: &'a str, wanted: &str) -> Option<&'a str> {
+    // What stands in quotes or angle brackets is no parameter of the header.
+    let mut pieces = Pieces { rest: value };
+    pieces.next();
+    pieces.find_map(|piece| {
+        let (name, value) = piece.split_once('=')?;
+        name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim())
+    })
+}
+
+/// The parts of a header value between its semicolons.
+struct Pieces<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (mut quoted, mut bracketed, mut escaped) = (false, false, false);
+        let end = self.rest.bytes().position(|byte| {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' if !bracketed => quoted = !quoted,
+                b'<' if !quoted => bracketed = true,
+                b'>' if !quoted => bracketed = false,
+                b';' if !quoted && !bracketed => return true,
+                _ => {}
+            }
+            false
+        });
+        let (piece, rest) = self.rest.split_at_checked(end.unwrap_or(self.rest.len()))?;
+        self.rest = rest.strip_prefix(';').unwrap_or(rest);
+        Some(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::NameAddr;
+
+    #[test]
+    fn a_tag_is_read_as_the_whole_address_would_read_it() {
+        for text in [
+            "<sip:a@b>;tag=1",
+            "<sip:a@b;tag=no>;x; TAG = 2 ;y=3",
+            "\"a;tag=no \\\" <sip:c>\" <sip:a@b>;tag=3",
+            "sip:a@b;tag=4",
+            "sip:a@b",
+            "Alice <sip:a@b;user=phone>",
+            "<sip:a@b>;x=\"y;tag=no\";tag=5",
+        ] {
+            let whole = NameAddr::parse(text).unwrap();
+            assert_eq!(param(text, "tag"), whole.tag(), "{text}");
+        }
+        assert_eq!(param("SIP/2.0/UDP a:5060;branch=z9hG4bK1;rport", "branch"), Some("z9hG4bK1"));
+        assert_eq!(param("", "tag"), None);
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use vocab::Now;
 
-use super::compose::{push_all, server_key, way_back};
+use super::compose::{param, push_all, server_key, way_back};
 use super::tables::{Owner, ServerKey, ServerParts};
 use super::{Agent, Call, Command, Event, Flow, RETRY_AFTER_S, ServerTransaction, Turn};
 use crate::headers::Headers;
@@ -14,7 +14,6 @@ use crate::method::Method;
 use crate::name;
 use crate::status::StatusCode;
 use crate::transaction::{Kind, Server, ServerAct};
-use crate::values::NameAddr;
 
 /// A request with what was read from it on the way in.
 pub(super) struct Arrival {
@@ -33,14 +32,10 @@ impl Agent {
     pub(super) fn on_request(&mut self, flow: Flow, mut request: Request, turn: &mut Turn<'_>) {
         // Admission has made sure of these headers.
         let headers = &request.headers;
-        let (Some(mut via), Some(from), Some(cseq)) =
-            (headers.via(), headers.from(), headers.cseq())
-        else {
-            return;
-        };
-        let tag = |address: &NameAddr| address.tag().map(Box::from);
-        let from_tag = tag(&from).unwrap_or_default();
-        let to_tag = headers.to().as_ref().and_then(tag);
+        let (Some(mut via), Some(cseq)) = (headers.via(), headers.cseq()) else { return };
+        let tag = |name| param(headers.get(name)?, "tag").filter(|tag| !tag.is_empty());
+        let from_tag = tag(name::FROM).map(Box::from).unwrap_or_default();
+        let to_tag = tag(name::TO).map(Box::from);
         let key = server_key(&request, &via, &from_tag);
         via.stamp(flow.remote);
         request.headers.set_top_via(&via);
@@ -261,7 +256,10 @@ impl Agent {
         if status.is_final() {
             entry.request = None;
         }
-        entry.last.clone_from(&bytes);
+        // A 2xx to INVITE is repeated by the call, not by the transaction.
+        if !(status.is_success() && entry.machine.kind() == Kind::Invite) {
+            entry.last.clone_from(&bytes);
+        }
         self.tables.rearm_server(id);
         Some((flow, bytes))
     }

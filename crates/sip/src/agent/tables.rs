@@ -1,8 +1,8 @@
 //! What an agent remembers, and how it finds it again.
 
+use std::collections::BTreeSet;
 #[expect(clippy::disallowed_types, reason = "looked up by key only, never iterated")]
 use std::collections::HashMap;
-use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,18 +36,18 @@ impl BuildHasher for Seeded {
 }
 
 /// Which of the two transactions that share a branch: a CANCEL carries that of its INVITE.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) enum Part {
     Main,
     Cancel,
 }
 
 /// A client transaction: the number in its branch, and which part.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct ClientKey(pub(super) u64, pub(super) Part);
 
 /// A server transaction, counted.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct ServerKey(pub(super) u64);
 
 /// Who waits for a deadline, or stands on a flow.
@@ -247,9 +247,9 @@ impl FlowName {
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) deadlines: Deadlines<Owner>,
-    pub(super) clients: BTreeMap<ClientKey, ClientEntry>,
-    pub(super) servers: BTreeMap<ServerKey, ServerEntry>,
-    pub(super) calls: BTreeMap<Call, CallEntry>,
+    pub(super) clients: Lookup<ClientKey, Box<ClientEntry>>,
+    pub(super) servers: Lookup<ServerKey, Box<ServerEntry>>,
+    pub(super) calls: Lookup<Call, Box<CallEntry>>,
     by_key: Lookup<Box<str>, ServerKey>,
     by_merge: Lookup<u64, ServerKey>,
     by_tag: Lookup<u64, Call>,
@@ -261,9 +261,9 @@ impl Tables {
     pub(super) fn new(seeded: Seeded) -> Self {
         Self {
             deadlines: Deadlines::default(),
-            clients: BTreeMap::new(),
-            servers: BTreeMap::new(),
-            calls: BTreeMap::new(),
+            clients: Lookup::with_hasher(seeded),
+            servers: Lookup::with_hasher(seeded),
+            calls: Lookup::with_hasher(seeded),
             by_key: Lookup::with_hasher(seeded),
             by_merge: Lookup::with_hasher(seeded),
             by_tag: Lookup::with_hasher(seeded),
@@ -314,7 +314,7 @@ impl Tables {
         self.flows.insert((FlowName::of(flow), Owner::Client(key)));
         let answers = Vec::new();
         let entry = ClientEntry { machine, request, flow, purpose, answers, deadline: None };
-        self.clients.insert(key, entry);
+        self.clients.insert(key, Box::new(entry));
         self.rearm_client(key);
     }
 
@@ -337,7 +337,7 @@ impl Tables {
         }
     }
 
-    pub(super) fn remove_client(&mut self, key: ClientKey) -> Option<ClientEntry> {
+    pub(super) fn remove_client(&mut self, key: ClientKey) -> Option<Box<ClientEntry>> {
         let entry = self.clients.remove(&key)?;
         self.deadlines.rearm(Owner::Client(key), entry.deadline, None);
         self.flows.remove(&(FlowName::of(entry.flow), Owner::Client(key)));
@@ -364,7 +364,7 @@ impl Tables {
             last: Vec::new(),
             deadline: None,
         };
-        self.servers.insert(id, entry);
+        self.servers.insert(id, Box::new(entry));
         self.rearm_server(id);
     }
 
@@ -398,7 +398,7 @@ impl Tables {
 
     pub(super) fn add_call(&mut self, call: Call, entry: CallEntry) {
         self.by_tag.insert(entry.tag, call);
-        self.calls.insert(call, entry);
+        self.calls.insert(call, Box::new(entry));
         self.settle_call(call);
     }
 
@@ -421,7 +421,7 @@ impl Tables {
         }
     }
 
-    pub(super) fn remove_call(&mut self, call: Call) -> Option<CallEntry> {
+    pub(super) fn remove_call(&mut self, call: Call) -> Option<Box<CallEntry>> {
         let entry = self.calls.remove(&call)?;
         self.deadlines.rearm(Owner::Call(call), entry.deadline, None);
         if let Some(name) = entry.flow {

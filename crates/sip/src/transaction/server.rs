@@ -80,6 +80,11 @@ impl Server {
         Self { kind, reach, timing, state: State::Trying { due } }
     }
 
+    /// Which of the two machines this is.
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// When [`Self::timer`] is next due.
     pub fn deadline(&self) -> Option<Now> {
         match &self.state {

@@ -1,5 +1,7 @@
 use std::char::{REPLACEMENT_CHARACTER, decode_utf16};
 
+use crate::document::SsmlError;
+
 /// A document's text, and a remark when its bytes were not what they were said to be.
 pub(crate) struct Decoded {
     pub(crate) text: String,
@@ -48,6 +50,14 @@ pub(crate) fn decode(bytes: &[u8], transport: Option<&str>) -> Result<Decoded, S
         Charset::Windows1252 => body.iter().map(|byte| windows_1252(*byte)).collect(),
     };
     Ok(Decoded { text, remark })
+}
+
+/// The text of a body without markup, in the charset that its transport names.
+///
+/// # Errors
+/// The charset is not known.
+pub fn text(bytes: &[u8], charset: Option<&str>) -> Result<String, SsmlError> {
+    decode(bytes, charset).map(|decoded| decoded.text).map_err(|what| SsmlError { line: 1, what })
 }
 
 fn named(name: &str) -> Result<Charset, String> {

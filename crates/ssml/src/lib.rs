@@ -5,7 +5,7 @@
 //! [`Document::notes`]; only what is not well-formed XML, or past a limit, is an [`SsmlError`].
 //!
 //! - [`parse`]: a document's bytes, in any declared encoding, under the session's [`Defaults`].
-//! - [`plain`]: text without markup.
+//! - [`text`], [`plain`]: a body without markup: its bytes, its words.
 //! - [`Document`], [`Segment`], [`Run`], [`Style`]: the result. Its `Display` and `Debug` never show
 //!   the words, so it may be logged.
 //! - [`values`]: `rate`, `volume`, `pitch` and times as text, for headers that carry the same values.
@@ -22,6 +22,7 @@ mod show;
 mod uri;
 pub mod values;
 
+pub use decode::text;
 pub use document::{
     Audio, Defaults, Document, Emphasis, Gender, Note, Pitch, Run, RunPiece, Segment, SsmlError,
     Style, Voice, plain,

@@ -1,0 +1,130 @@
+//! What one request will be heard as: a list of steps, printable without the words it speaks.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::uri::PlayUri;
+
+/// Everything that one request plays, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Blueprint {
+    /// The steps, played without a gap between them.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a [`Blueprint`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Text for a speech provider.
+    Say(Box<ssml::Run>),
+    /// Nothing, for so long.
+    Silence(Duration),
+    /// A place whose passing is reported (`SPEECH-MARKER`).
+    Mark(String),
+    /// Stored or live audio.
+    Play(Box<Play>),
+}
+
+/// Stored or live audio, and what is heard when it cannot be had.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Play {
+    /// What is played.
+    pub uri: PlayUri,
+    /// Where to begin, from the start of the audio. SSML 1.1 `clipBegin`.
+    pub from: Duration,
+    /// Where to end, from the start of the audio. SSML 1.1 `clipEnd`.
+    pub to: Option<Duration>,
+    /// How often it is heard; a fraction cuts the last time short. SSML 1.1 `repeatCount`.
+    pub times: f32,
+    /// How long it is heard at most, repeats included. SSML 1.1 `repeatDur`.
+    pub at_most: Option<Duration>,
+    /// Speed, 1.0 as recorded; never applied to live sources. SSML 1.1 `speed`, `Prosody-Rate`.
+    pub speed: f32,
+    /// Change of level in dB. SSML 1.1 `soundLevel`.
+    pub level_db: f32,
+    /// How long the audio may take to come, where the request says so. `Fetch-Timeout`.
+    pub fetch_timeout: Option<Duration>,
+    /// Heard instead when the audio cannot be had. SSML 1.0 §3.3.1.
+    pub fallback: Vec<Step>,
+}
+
+impl Play {
+    /// The whole of `uri`, once, as it is.
+    pub const fn once(uri: PlayUri) -> Self {
+        Self {
+            uri,
+            from: Duration::ZERO,
+            to: None,
+            times: 1.0,
+            at_most: None,
+            speed: 1.0,
+            level_db: 0.0,
+            fetch_timeout: None,
+            fallback: Vec::new(),
+        }
+    }
+}
+
+impl Blueprint {
+    /// One URI, once.
+    pub fn of(uri: PlayUri) -> Self {
+        Self { steps: vec![Step::Play(Box::new(Play::once(uri)))] }
+    }
+
+    /// The source, when nothing but one live source is played, as it is and without end.
+    pub fn only_live(&self) -> Option<&str> {
+        let [Step::Play(play)] = self.steps.as_slice() else { return None };
+        match &play.uri {
+            PlayUri::Source(name)
+                if play.at_most.is_none() && play.to.is_none() && play.level_db == 0.0 =>
+            {
+                Some(name)
+            }
+            PlayUri::Source(_) | PlayUri::Prompt(_) | PlayUri::Enclosed { .. } => None,
+        }
+    }
+
+    /// Whether a speech provider is needed, fallbacks included.
+    pub fn speaks(&self) -> bool {
+        fn any(steps: &[Step]) -> bool {
+            steps.iter().any(|step| match step {
+                Step::Say(_) => true,
+                Step::Play(play) => any(&play.fallback),
+                Step::Silence(_) | Step::Mark(_) => false,
+            })
+        }
+        any(&self.steps)
+    }
+}
+
+impl fmt::Display for Blueprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.steps.iter().enumerate() {
+            if at > 0 {
+                f.write_str(" | ")?;
+            }
+            write!(f, "{step}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Say(run) => write!(f, "say {} words", run.words()),
+            Self::Silence(span) => write!(f, "silence {} ms", span.as_millis()),
+            Self::Mark(name) => write!(f, "mark {name}"),
+            Self::Play(play) => {
+                write!(f, "play {}", play.uri)?;
+                if play.times != 1.0 {
+                    write!(f, " x{}", play.times)?;
+                }
+                if !play.fallback.is_empty() {
+                    write!(f, " or {} steps", play.fallback.len())?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The plain SIP doors: what a call without MRCPv2 hears, by the user part it dials.
+//!
+//! `sip:<source>@host` plays a live source; `sip:annc@host;play=<uri>` plays an announcement as
+//! RFC 4240 §3 has it (`repeat`, `delay`, `duration`).
+
+use std::time::Duration;
+
+use sip::message::Request;
+use sip::uri::Uri;
+
+use crate::blueprint::{Blueprint, Play, Step};
+use crate::capabilities::Catalog;
+use crate::negotiation::Refusal;
+use crate::uri::{PlayUri, percent_decode};
+
+/// Repeats of an announcement that are played at most; more are `forever`, which is not offered.
+const REPEATS_MAX: u32 = 1_000;
+
+/// What a call is for.
+#[derive(Debug)]
+pub(crate) enum Door {
+    /// Its channels say what is heard.
+    Control,
+    /// It hears this from its ACK on; gone once it was entered.
+    Plain(Option<Entrance>),
+}
+
+/// What a call hears without asking.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    pub(crate) blueprint: Blueprint,
+    /// How long at most.
+    pub(crate) at_most: Option<Duration>,
+}
+
+impl Door {
+    /// What the Request-URI stands for.
+    pub(crate) fn knock(request: &Request, catalog: &Catalog) -> Result<Self, Refusal> {
+        let Some(uri) = request.uri.sip() else {
+            return Err(Refusal::not_found("the Request-URI names nobody"));
+        };
+        let user = uri.user_text().unwrap_or_default();
+        if user.eq_ignore_ascii_case("annc") {
+            return announcement(uri, catalog);
+        }
+        match catalog.source(&user) {
+            Some(name) => Ok(Self::Plain(Some(Entrance {
+                blueprint: Blueprint::of(PlayUri::Source(name.to_owned())),
+                at_most: None,
+            }))),
+            None => Err(Refusal::not_found(&format!("no source is called \"{user}\""))),
+        }
+    }
+
+    /// Takes what is to be played.
+    pub(crate) const fn enter(&mut self) -> Option<Entrance> {
+        match self {
+            Self::Control => None,
+            Self::Plain(entrance) => entrance.take(),
+        }
+    }
+}
+
+fn announcement(uri: &Uri, catalog: &Catalog) -> Result<Door, Refusal> {
+    let parameter = |name: &str| uri.params.value(name).and_then(percent_decode);
+    let Some(play) = parameter("play") else {
+        return Err(Refusal::bad_request("annc wants the parameter play= (RFC 4240)"));
+    };
+    let play = match PlayUri::parse(&play, None) {
+        Ok(PlayUri::Source(name)) => match catalog.source(&name) {
+            Some(known) => PlayUri::Source(known.to_owned()),
+            None => return Err(Refusal::not_found(&format!("no source is called \"{name}\""))),
+        },
+        Ok(uri) => uri,
+        Err(error) => return Err(Refusal::not_found(&error.to_string())),
+    };
+    let millis =
+        |name: &str| parameter(name).and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    let times = match parameter("repeat").as_deref() {
+        Some("forever") => REPEATS_MAX,
+        Some(text) => text.parse::<u32>().unwrap_or(1).clamp(1, REPEATS_MAX),
+        None => 1,
+    };
+    let mut steps = Vec::new();
+    for time in 0..times {
+        if let Some(pause) = millis("delay").filter(|_| time > 0) {
+            steps.push(Step::Silence(pause));
+        }
+        steps.push(Step::Play(Box::new(Play::once(play.clone()))));
+    }
+    Ok(Door::Plain(Some(Entrance { blueprint: Blueprint { steps }, at_most: millis("duration") })))
+}

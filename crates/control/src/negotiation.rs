@@ -1,0 +1,178 @@
+//! An offer as this server sees it: the audio and the MRCPv2 channels that can be served, and the
+//! refusal where nothing can. The rules are in `sip::sdp::mrcp`; here they meet media and channels.
+
+use std::net::SocketAddr;
+
+use mrcp::synthesizer::Kind;
+use sip::headers::Headers;
+use sip::sdp::mrcp::Offer;
+use sip::sdp::mrcp::{Capabilities, Connected, Given, Law, Plan, Refused, plan};
+use sip::sdp::write::Origin;
+use sip::sdp::{Connection, Direction, Sdp};
+use sip::status::StatusCode;
+
+use crate::capabilities::TELEPHONE_EVENT;
+use crate::event::Media;
+
+/// The name that our Warning headers carry as their agent. RFC 3261 §20.43.
+const AGENT: &str = "entracte";
+
+/// Seconds after which a caller may try again when a limit is reached.
+const RETRY_AFTER_S: u32 = 5;
+
+/// Why a call is not taken: a status, and a Warning that says more.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// The status of the response.
+    pub status: StatusCode,
+    warning: Option<String>,
+    retry_after: bool,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, why: &str) -> Self {
+        // A quoted string has no quotes of its own, and a header no line breaks.
+        let why: String = why
+            .chars()
+            .map(|c| if c == '"' || c == '\\' || c.is_control() { '\'' } else { c })
+            .collect();
+        Self { status, warning: Some(format!("399 {AGENT} \"{why}\"")), retry_after: false }
+    }
+
+    /// 503 with Retry-After, and the limit by name.
+    pub fn unavailable(limit: &str) -> Self {
+        Self { retry_after: true, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, limit) }
+    }
+
+    /// 404.
+    pub fn not_found(why: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, why)
+    }
+
+    /// 400.
+    pub fn bad_request(why: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, why)
+    }
+
+    /// 488: nothing that could be sent.
+    pub fn no_audio() -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE_HERE, "the offer has no audio line")
+    }
+
+    /// The headers that say more.
+    pub fn headers(&self) -> Headers {
+        let mut headers = Headers::default();
+        if let Some(warning) = &self.warning {
+            headers.push("Warning", warning.clone());
+        }
+        if self.retry_after {
+            headers.push("Retry-After", RETRY_AFTER_S.to_string());
+        }
+        headers
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self { status: Refused::STATUS, warning: Some(refused.warning(AGENT)), retry_after: false }
+    }
+}
+
+/// A Reason header for a BYE that ends a call because of a fault. RFC 3326.
+pub fn reason(why: &str) -> Headers {
+    let mut headers = Headers::default();
+    let why: String = why
+        .chars()
+        .map(|c| if c == '"' || c == '\\' || c.is_control() { '\'' } else { c })
+        .collect();
+    headers.push("Reason", format!("SIP;cause=500;text=\"{why}\""));
+    headers
+}
+
+/// An offer and what can be served of it.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    offer: Sdp,
+    plan: Plan,
+    /// The channels that can be served.
+    pub channels: Vec<Wanted>,
+}
+
+/// A channel that can be served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Wanted {
+    /// Which m-line asks for it.
+    pub line: usize,
+    /// The resource.
+    pub kind: Kind,
+}
+
+/// Reads an offer.
+///
+/// # Errors
+/// 400 when it is no session description, 488 when nothing of it can be served.
+pub fn read(
+    bytes: &[u8],
+    capabilities: &Capabilities,
+    connected: Connected,
+) -> Result<Proposal, Refusal> {
+    let offer = Sdp::parse(bytes).map_err(|error| Refusal::bad_request(&error.to_string()))?;
+    let plan = plan(&offer, &Capabilities { connected, ..capabilities.clone() })?;
+    let channels = plan
+        .control
+        .iter()
+        .filter_map(|control| {
+            Some(Wanted { line: control.line, kind: Kind::parse(&control.resource)? })
+        })
+        .collect();
+    Ok(Proposal { offer, plan, channels })
+}
+
+impl Proposal {
+    /// Whether an audio line is served.
+    pub fn has_audio(&self) -> bool {
+        !self.plan.audio.is_empty()
+    }
+
+    /// The audio that was agreed on; `None` without an audio line, or where the peer names its
+    /// address by a host name, which is not looked up.
+    pub fn media(&self) -> Option<Media> {
+        let audio = self.plan.audio.first()?;
+        let remote = SocketAddr::new(audio.remote.address()?, audio.remote_port);
+        let rtcp = audio.remote_rtcp.address().unwrap_or_else(|| remote.ip());
+        Some(Media {
+            remote,
+            remote_rtcp: SocketAddr::new(rtcp, audio.remote_rtcp_port),
+            law: match audio.law {
+                Law::Mu => audio::Law::Mu,
+                Law::A => audio::Law::A,
+            },
+            payload_type: audio.payload_type,
+            ptime_ms: u32::from(audio.ptime_ms),
+            telephone_event: audio.telephone_event,
+            receives: audio.direction.receives(),
+            sends: audio.direction.sends() && !audio.held,
+        })
+    }
+
+    /// The answer's text; `channel` gives the channel identifier of an m-line.
+    pub fn answer(&self, given: &Given<'_>, channel: impl Fn(usize) -> String) -> Vec<u8> {
+        self.plan.answer(&self.offer, given, |control| channel(control.line)).into_bytes()
+    }
+}
+
+/// The offer of a call whose INVITE brought none: audio that we send.
+pub fn offer(origin: Origin, rtp_port: u16) -> Vec<u8> {
+    Offer {
+        origin,
+        rtp_port,
+        laws: &[Law::Mu, Law::A],
+        telephone_event: Some(TELEPHONE_EVENT),
+        ptime_ms: 20,
+        direction: Direction::SendRecv,
+        resources: &[],
+        connection: Connection::New,
+    }
+    .to_text()
+    .into_bytes()
+}

@@ -233,3 +233,77 @@ async fn an_idle_helper_that_is_killed_is_replaced() {
     assert_ne!(after.helpers[0].pid, Some(before));
     assert_eq!(after.restarts, 1);
 }
+
+/// Whether a process with this id exists and is not a corpse.
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
+}
+
+#[tokio::test]
+async fn a_helper_that_hangs_is_replaced_and_the_text_is_heard() {
+    let config = SpeechConfig {
+        helper: Some(heard::helper()),
+        pool_size: Some(1),
+        stall: Duration::from_millis(300),
+        ..SpeechConfig::default()
+    };
+    let speech = Speech::start(config).await.unwrap();
+    assert!(Heard::all(speech.speak(plain("Before."))).await.length_ms() > 300);
+    let stuck = speech.state().helpers[0].pid.unwrap();
+    let status =
+        std::process::Command::new("/bin/kill").args(["-STOP", &stuck.to_string()]).status();
+    assert!(status.unwrap().success());
+    let heard = Heard::all(speech.speak(plain("After all."))).await;
+    assert_eq!((heard.error.clone(), heard.count("|w")), (None, 2));
+    assert!(!lives(stuck), "the stuck one is still there");
+    assert_eq!(speech.state().restarts, 1);
+}
+
+#[tokio::test]
+async fn a_text_that_kills_every_helper_fails_and_is_never_silence() {
+    let speech = start(1).await;
+    let mut chunks = speech.speak(plain(&"Again and again and again we go. ".repeat(30)));
+    let mut error = None;
+    while let Some(chunk) = timeout(Duration::from_secs(20), chunks.recv()).await.unwrap() {
+        // Each helper dies as soon as it has made a sound.
+        if let Some(pid) = speech.state().helpers[0].pid.filter(|pid| lives(*pid)) {
+            kill(pid);
+        }
+        error = chunk.err();
+    }
+    // Either it got through between two deaths, or it says why not.
+    assert!(matches!(error, None | Some(SpeechError::Died { .. })), "{error:?}");
+    assert!(Heard::all(speech.speak(plain("Still here."))).await.length_ms() > 300);
+}
+
+#[tokio::test]
+async fn the_helpers_end_with_the_last_handle() {
+    let speech = start(2).await;
+    assert!(Heard::all(speech.speak(plain("Hello."))).await.length_ms() > 300);
+    let pids: Vec<u32> = speech.state().helpers.iter().filter_map(|helper| helper.pid).collect();
+    assert!(!pids.is_empty() && pids.iter().all(|pid| lives(*pid)));
+    let run = speech.speak(plain("The run goes on without the handle."));
+    drop(speech);
+    assert_eq!(Heard::all(run).await.error, None);
+    let begun = Instant::now();
+    while pids.iter().any(|pid| lives(*pid)) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "a helper stayed behind");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_speech_follows_keeps_the_pause_of_its_sentence() {
+    let speech = start(1).await;
+    let mut run = plain("The first sentence.");
+    let alone = Heard::all(speech.speak(run.clone())).await.length_ms();
+    run.joined = true;
+    let joined = Heard::all(speech.speak(run)).await.length_ms();
+    assert!((150..600).contains(&(joined - alone)), "{alone} and {joined}");
+    let mut run = plain("not a sentence");
+    let alone = Heard::all(speech.speak(run.clone())).await.length_ms();
+    run.joined = true;
+    let joined = Heard::all(speech.speak(run)).await.length_ms();
+    assert!(joined.abs_diff(alone) < 30, "{alone} and {joined}");
+}

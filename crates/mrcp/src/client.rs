@@ -193,3 +193,53 @@ impl Event {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::{Framed, Framer, Limits};
+    use crate::message::Message;
+
+    #[test]
+    fn section_5_2_a_clients_requests_rise_and_read_back_as_they_were_made() {
+        let channel = ChannelId::parse("a1@speechsynth").unwrap();
+        let mut requests = Requests::new();
+        let ids = [RequestId::from_number(1), RequestId::from_number(2)];
+        let made = [
+            requests.speak(&channel, "text/plain", b"good morning"),
+            requests.speak_uris(&channel, &["source:Radio", "tone:440"]),
+            requests.stop(&channel, &ids),
+            requests.pause(&channel),
+            requests.resume(&channel),
+            requests.barge_in(&channel),
+            requests.control(&channel, Headers::new().with("Jump-Size", "-5 Second")),
+            requests.set_params(&channel, Headers::new().with("Voice-Age", "30")),
+            requests.get_params(&channel, &["Voice-Age"]),
+            requests.define_lexicon(&channel, "a@b", b"<lexicon/>"),
+        ];
+        let mut framer = Framer::new(Limits::default());
+        for (place, request) in (1..).zip(&made) {
+            assert_eq!(request.id.number(), place);
+            framer.push(&request.to_bytes());
+        }
+        let read: Vec<Framed> = framer.collect();
+        let made: Vec<Framed> =
+            made.into_iter().map(Message::Request).map(Framed::Message).collect();
+        assert_eq!(read, made);
+    }
+
+    #[test]
+    fn section_8_4_8_a_speech_marker_has_a_time_and_perhaps_a_name() {
+        let check = |text: &str, expected: Option<(u64, Option<&str>)>| {
+            let marker = SpeechMarker::parse(text);
+            let got = marker.as_ref().map(|marker| (marker.at.bits(), marker.name.as_deref()));
+            assert_eq!(got, expected, "{text}");
+        };
+        check("timestamp=857206027059", Some((857_206_027_059, None)));
+        check("timestamp=857206027059;here now", Some((857_206_027_059, Some("here now"))));
+        check("timestamp=1;", Some((1, None)));
+        for bad in ["", "here", "timestamp=", "timestamp=x;here", "857206027059;here"] {
+            check(bad, None);
+        }
+    }
+}

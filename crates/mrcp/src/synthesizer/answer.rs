@@ -15,7 +15,7 @@ pub(super) fn send(response: Response, out: &mut Vec<Output>) {
 
 /// `timestamp=…`, and the last mark if there was one. RFC 6787 §8.4.8.
 pub(super) fn speech_marker(at: NtpTime, name: Option<&str>) -> String {
-    match name {
+    match name.filter(|name| !name.is_empty()) {
         Some(name) => format!("timestamp={at};{name}"),
         None => format!("timestamp={at}"),
     }

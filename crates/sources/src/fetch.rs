@@ -63,6 +63,8 @@ impl Fetcher {
             .user_agent(user_agent)
             .connect_timeout(connect)
             .http1_only()
+            // A server that closed an idle connection just then would fail a prompt.
+            .pool_max_idle_per_host(0)
             .build()
             .map_err(|why| chain(&why))?;
         Ok(Self { client, guard })

@@ -3,6 +3,7 @@
 //! - [`Sources`]: live sources (files, folders, HTTP streams). Each is decoded once, at one position
 //!   in time, and heard by all through an [`audio::live::Ring`]; while it is away, its listeners hear
 //!   the fallback. [`SourceState`] says what they hear.
+//! - [`Prompts`]: single clips by URI, for one call each, cached.
 //! - [`AddressGuard`]: which hosts may be reached for somebody else.
 //!
 //! It is not the engine: nothing here sends packets. Read [`Sources::start`] first, then `strip`
@@ -22,6 +23,7 @@ mod guard;
 mod icy;
 mod intake;
 mod pacer;
+mod prompts;
 mod shoutcast;
 mod sources;
 mod state;
@@ -35,5 +37,9 @@ pub use config::{
 };
 pub use file_uri::{FileUriError, path as file_uri_path};
 pub use guard::{AddressGuard, Allowed, AllowedError, Barred};
+pub use prompts::{
+    DISK_DECODES_MAX, Prompt, PromptConfig, PromptError, PromptFault, Prompts, WEB_DECODES_MAX,
+    WHOLE_SAMPLES_MAX,
+};
 pub use sources::{Sources, StartError};
 pub use state::{Happening, Heard, Level, Phase, Skipped, SourceEvent, SourceState, Trouble};

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 mod ci;
+mod hold_music;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,11 @@ struct Verb {
 
 const VERBS: &[Verb] = &[
     Verb { name: "ci", about: "format, tidy, lints, builds and every test", run: ci::run },
+    Verb {
+        name: "hold-music",
+        about: "renders the hold music, into its place or into the file that is named",
+        run: hold_music::run,
+    },
     Verb { name: "tidy", about: "the rules that no compiler knows", run: tidy::run },
 ];
 

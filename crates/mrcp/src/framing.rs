@@ -9,6 +9,9 @@ use crate::parse;
 /// connection is closed.
 pub const SKIP_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// What an idle connection keeps for its next bytes; more is given back after a long message.
+const KEEP_BYTES: usize = 4 * 1024;
+
 /// The longest `MRCP/dd.dd length ` there can be, and a little more.
 const PREFIX_BYTES_MAX: usize = 32;
 
@@ -117,6 +120,12 @@ impl Iterator for Framer {
         // Blank lines between messages are harmless, and some clients send them after a body.
         let blank = self.waiting().iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         self.taken += blank;
+        if self.taken == self.buffer.len() {
+            self.buffer.clear();
+            self.buffer.shrink_to(KEEP_BYTES);
+            self.taken = 0;
+            return None;
+        }
         let length = match prefix(self.waiting()) {
             Prefix::Incomplete => return None,
             Prefix::Bad(kind) => return Some(self.fatal(Fault::bare(kind))),

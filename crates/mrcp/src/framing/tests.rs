@@ -240,6 +240,8 @@ fn section_5_1_bodies_to_64_kib_are_taken_by_default() {
         framer.push(&[byte]);
     }
     assert_eq!(framer.next().map(|framed| told(&framed)).unwrap(), "SPEAK 1 a@b +65536");
+    assert_eq!(framer.next(), None);
+    assert!(framer.buffer.capacity() <= KEEP_BYTES, "an idle connection keeps little");
 }
 
 #[test]

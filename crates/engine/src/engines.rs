@@ -36,6 +36,8 @@ pub struct Engines {
     refuse_above: f64,
     tokens: Mutex<Tokens>,
     stop: Arc<AtomicBool>,
+    /// All engines have ended: what they told last is told.
+    ended: Arc<AtomicBool>,
     bell: Arc<OwnedFd>,
     threads: Vec<JoinHandle<()>>,
     pump: Option<JoinHandle<()>>,
@@ -170,9 +172,9 @@ impl Engines {
                 .push(thread::Builder::new().name(format!("engine-{number}")).spawn(run)?);
             notes.extend(started.recv().unwrap_or_default());
         }
-        let (bell, stop) = (Arc::clone(&engines.bell), Arc::clone(&engines.stop));
+        let (bell, ended) = (Arc::clone(&engines.bell), Arc::clone(&engines.ended));
         let pumping = thread::Builder::new().name("engine-reports".into()).spawn(move || {
-            while !stop.load(Ordering::Acquire) {
+            while !ended.load(Ordering::Acquire) {
                 pump.drain();
                 socket::heard(&bell);
             }
@@ -204,6 +206,7 @@ impl Engines {
             refuse_above: f64::from(config.refuse_above),
             tokens: Mutex::new(Tokens::new(config.seed)),
             stop: Arc::new(AtomicBool::new(false)),
+            ended: Arc::new(AtomicBool::new(false)),
             bell,
             threads: Vec::new(),
             pump: None,
@@ -266,7 +269,7 @@ impl Engines {
             law: config.law,
             payload_type: config.payload_type,
             ptime: config.ptime,
-            receiving: Receiving::new(config),
+            receiving: Receiving::new(config).map(Box::new),
             remote_rtcp: config.rtcp(),
         };
         self.command(key, Command::Update(key, Box::new(update)))
@@ -348,6 +351,7 @@ impl Drop for Engines {
             // A thread that panicked has said so already.
             let _ended = engine.join();
         }
+        self.ended.store(true, Ordering::Release);
         socket::ring(&self.bell);
         if let Some(pump) = self.pump.take() {
             let _ended = pump.join();

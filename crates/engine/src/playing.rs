@@ -20,14 +20,17 @@ const LIVE_BEHIND_UNITS: u64 = 2;
 const SAMPLES_PER_UNIT: u64 = UNIT_SAMPLES as u64;
 
 /// A program that a stream plays, and how far it is.
+///
+/// What a packet in the middle of a piece needs lies in the first 64 bytes.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Playing {
-    id: ProgramId,
-    pieces: rtrb::Consumer<Piece>,
     current: Current,
     /// Samples of the program that were sent.
     at: u64,
     limiter: Limiter,
+    id: ProgramId,
+    pieces: rtrb::Consumer<Piece>,
     begun: bool,
     starved: bool,
 }

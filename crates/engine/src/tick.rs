@@ -19,6 +19,9 @@ const COMMANDS_PER_TICK_MAX: usize = 64;
 /// RTCP datagrams read in one tick; the rest waits for the next.
 const RTCP_PER_TICK_MAX: usize = 16;
 
+/// Packets put together before the first of them is sent.
+const BATCH: usize = 16;
+
 /// With more than this lateness the ticks in between are left out: sending them in one go would
 /// only fill the peer's jitter buffer.
 const LATE_MAX_TICKS: u64 = 20;
@@ -42,7 +45,7 @@ pub(crate) enum Command {
 pub struct Engine {
     wheel: Wheel,
     desk: Desk,
-    packet: Packet,
+    packets: Box<[Packet; BATCH]>,
     commands: rtrb::Consumer<Command>,
     /// Watches the streams' RTCP sockets.
     watch: Arc<OwnedFd>,
@@ -64,7 +67,7 @@ impl Engine {
         Self {
             wheel: Wheel::new(streams_max),
             desk,
-            packet: PACKET,
+            packets: Box::new([PACKET; BATCH]),
             commands,
             watch,
             gauges,
@@ -93,8 +96,8 @@ impl Engine {
         self.take_commands(now);
         self.read_rtcp(now);
         for ptime in Ptime::ALL {
-            for stream in self.wheel.slot(ptime, tick) {
-                stream.tick(tick, now, &mut self.desk, &mut self.packet);
+            for batch in self.wheel.slot(ptime, tick).chunks_mut(BATCH) {
+                send(batch, &mut self.packets, &mut self.desk, (tick, now));
             }
         }
         self.next = tick + 1;
@@ -195,6 +198,25 @@ impl Engine {
             if let Some(stream) = self.wheel.get(index, generation) {
                 stream.read_rtcp(now, &mut self.desk);
             }
+        }
+    }
+}
+
+/// Puts a batch of packets together, then sends them: between two sends the kernel takes the cache
+/// for itself, so whatever waits for memory does so all at once before.
+fn send(
+    batch: &mut [Box<Stream>],
+    packets: &mut [Packet; BATCH],
+    desk: &mut Desk,
+    (tick, now): (u64, Mono),
+) {
+    let mut lens = [0; BATCH];
+    for ((stream, packet), len) in batch.iter_mut().zip(&mut *packets).zip(&mut lens) {
+        *len = stream.prepare(tick, now, desk, packet);
+    }
+    for ((stream, packet), len) in batch.iter_mut().zip(packets).zip(lens) {
+        if len > 0 {
+            stream.send(packet.get(..len).unwrap_or_default());
         }
     }
 }

@@ -17,6 +17,7 @@ mod caller;
 mod client;
 mod compose;
 mod face;
+pub(crate) mod script;
 mod server;
 mod tables;
 #[cfg(test)]
@@ -111,7 +112,13 @@ impl Agent {
             Input::Command(command) => self.command(command, turn),
             Input::Timeout => {
                 while let Some(owner) = self.tables.deadlines.due(now) {
+                    let before = self.tables.deadlines.first();
                     self.timer(owner, turn);
+                    // A machine that leaves its deadline where it was would keep us here for ever.
+                    if self.tables.deadlines.first() == before {
+                        debug_assert!(false, "{owner:?} did not move its deadline");
+                        self.tables.deadlines.discard_first();
+                    }
                 }
             }
         }
@@ -156,7 +163,8 @@ impl Agent {
             Owner::Server(id) => self.server_timer(id, turn),
             Owner::Call(call) => {
                 let Some(entry) = self.tables.calls.get(&call) else { return };
-                let due = |at: Option<Now>| at.is_some_and(|at| at <= turn.now);
+                let now = turn.now;
+                let due = |at: Option<Now>| at.is_some_and(|at| at <= now);
                 if due(entry.accepting.as_ref().map(|accepting| accepting.repeat.deadline())) {
                     self.accepting_timer(call, turn);
                 } else if due(entry.retry.as_ref().map(|retry| retry.at)) {
@@ -247,9 +255,6 @@ impl Agent {
                 Some(())
             }
             Phase::Live(_) => {
-                if entry.usage.owes_ack() {
-                    self.acknowledge(call, None, turn);
-                }
                 self.hang_up(call, &headers, EndReason::LocalBye, turn);
                 Some(())
             }
@@ -266,9 +271,14 @@ impl Agent {
         Some(())
     }
 
-    /// Forgets a call and tells so; requests of the peer that still wait are refused with 487.
+    /// Forgets a call and tells so; an ACK that is still owed is sent, and requests of the peer that
+    /// still wait are refused with 487.
     fn end(&mut self, call: Call, why: EndReason, turn: &mut Turn<'_>) {
+        self.acknowledge(call, None, turn);
         let Some(entry) = self.tables.remove_call(call) else { return };
+        if let Some(key) = entry.client {
+            self.limit_orphan(key, turn.now);
+        }
         for id in [entry.server, entry.update].into_iter().flatten() {
             self.respond(id, StatusCode::REQUEST_TERMINATED, |_| {}, turn);
         }

@@ -80,7 +80,8 @@ impl Dialog {
             return Err(NoDialog::Identity);
         };
         let local_tag = tag_of(request.headers.from().as_ref()).ok_or(NoDialog::Identity)?;
-        let mut routes = record_routes(headers)?;
+        // A route set that cannot be read cannot be followed; the session must be ended all the same.
+        let mut routes = record_routes(headers).unwrap_or_default();
         routes.reverse();
         Ok(Self {
             call_id: call_id.into(),

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::admission::{Admitted, Framed, Rules, admit, refuse};
+pub use crate::agent::script::sip_agent;
 use crate::framing::{Frame, Framer, Then};
 use crate::message::Message;
 use crate::parse;

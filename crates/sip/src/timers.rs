@@ -42,6 +42,11 @@ impl<K: Copy + Ord> Deadlines<K> {
         self.first().filter(|(at, _)| *at <= now).map(|(_, key)| key)
     }
 
+    /// Throws away the earliest deadline, whoever's it is.
+    pub fn discard_first(&mut self) {
+        self.0.pop_first();
+    }
+
     /// How many machines wait.
     pub fn len(&self) -> usize {
         self.0.len()

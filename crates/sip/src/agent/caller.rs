@@ -4,7 +4,7 @@ use vocab::Now;
 
 use super::callee::sdp_presence;
 use super::client::{Origin, Reply, lost};
-use super::compose::push_all;
+use super::compose::{ack_orphan, push_all};
 use super::tables::{Answer, CallEntry, Cancel, ClientKey, Phase, Purpose, Retry};
 use super::{
     Agent, Call, ClientTransaction, EndReason, Event, FORKS_MAX, Flow, GLARE_RETRIES_MAX, Invite,
@@ -347,6 +347,8 @@ impl Agent {
         flow: Flow,
         turn: &mut Turn<'_>,
     ) {
+        let branch = self.next_branch();
+        let begun = self.begin(flow, branch.0);
         let Some(invite) = self.tables.clients.get_mut(&key) else { return };
         if !response.status.is_success() || invite.request.method != Method::Invite {
             return;
@@ -354,10 +356,11 @@ impl Agent {
         if let Some((flow, bytes)) = invite.answers.first().and_then(|answer| answer.ack.as_ref()) {
             return turn.send(*flow, bytes.clone());
         }
-        let Ok(dialog) = Dialog::caller(&invite.request, response, flow) else { return };
+        let tag = response.headers.to().and_then(|to| to.tag().map(Box::from)).unwrap_or_default();
+        let ack = ack_orphan(&invite.request, response, begun).to_bytes();
+        turn.send(flow, ack.clone());
         invite.answers.clear();
-        invite.answers.push(Answer { tag: dialog.remote_tag().into(), ack: None });
-        self.ack_answer(&dialog, key, None, turn);
+        invite.answers.push(Answer { tag, ack: Some((flow, ack)) });
     }
 
     /// Sends again what met a 491, if its time has come.
@@ -399,6 +402,7 @@ impl Agent {
         why: EndReason,
         turn: &mut Turn<'_>,
     ) {
+        self.acknowledge(call, None, turn);
         if let Some(entry) = self.tables.calls.get_mut(&call)
             && let Some(dialog) = entry.phase.dialog_mut()
         {

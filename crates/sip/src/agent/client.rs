@@ -1,7 +1,9 @@
 //! Requests of ours out, responses in.
 
+use vocab::Now;
+
 use super::compose::{ack_refusal, branch_number, cancel, param};
-use super::tables::{Cancel, ClientEntry, ClientKey, Owner, Part, Phase, Purpose};
+use super::tables::{Cancel, ClientEntry, ClientKey, Part, Phase, Purpose};
 use super::{Agent, Call, Event, Flow, Turn};
 use crate::message::{Request, Response};
 use crate::method::Method;
@@ -90,6 +92,12 @@ impl Agent {
 
     fn deliver(&mut self, reply: Reply, turn: &mut Turn<'_>) {
         let status = reply.response.status;
+        if let Purpose::Invite(call) | Purpose::Reoffer(call, ..) = reply.purpose
+            && status.is_provisional()
+            && !self.tables.calls.contains_key(&call)
+        {
+            return self.limit_orphan(reply.key, turn.now);
+        }
         match reply.purpose {
             Purpose::Invite(call) => match status.number() {
                 ..=199 => self.progress(call, reply, turn),
@@ -114,9 +122,7 @@ impl Agent {
     }
 
     pub(super) fn client_timer(&mut self, key: ClientKey, turn: &mut Turn<'_>) {
-        let Some(entry) = self.tables.clients.get_mut(&key) else {
-            return self.tables.deadlines.rearm(Owner::Client(key), Some(turn.now), None);
-        };
+        let Some(entry) = self.tables.clients.get_mut(&key) else { return };
         match entry.machine.timer(turn.now) {
             ClientAct::Resend => {
                 turn.send(entry.flow, entry.request.to_bytes());
@@ -147,6 +153,14 @@ impl Agent {
         let response = Response::to(&request, status, None);
         let offer = Some(std::mem::take(&mut request.body)).filter(|body| !body.is_empty());
         self.deliver(Reply { key, purpose, flow, response, origin, offer }, turn);
+    }
+
+    /// An INVITE whose call is over waits for its final response, but not without end.
+    pub(super) fn limit_orphan(&mut self, key: ClientKey, now: Now) {
+        if let Some(entry) = self.tables.clients.get_mut(&key) {
+            entry.machine.cancelled(now);
+            self.tables.rearm_client(key);
+        }
     }
 
     /// Sends the CANCEL that is wanted, if the INVITE has had a provisional response and no more.

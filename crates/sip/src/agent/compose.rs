@@ -146,6 +146,17 @@ pub(super) fn ack_refusal(invite: &Request, response: &Response) -> Request {
     follow(invite, Method::Ack, response.headers.get(name::TO))
 }
 
+/// The ACK of a 2xx whose dialog is no more, by the way its INVITE went; `headers` begin it.
+pub(super) fn ack_orphan(invite: &Request, response: &Response, mut headers: Headers) -> Request {
+    headers.copy(&invite.headers, name::FROM);
+    headers.copy(&response.headers, name::TO);
+    headers.copy(&invite.headers, name::CALL_ID);
+    let seq = invite.headers.cseq().map_or(0, |cseq| cseq.number);
+    headers.push(name::CSEQ, format!("{seq} ACK"));
+    headers.copy(&invite.headers, name::ROUTE);
+    Request { method: Method::Ack, uri: invite.uri.clone(), headers, body: Vec::new() }
+}
+
 /// The CANCEL of an INVITE. RFC 3261 §9.1.
 pub(super) fn cancel(invite: &Request) -> Request {
     follow(invite, Method::Cancel, invite.headers.get(name::TO))

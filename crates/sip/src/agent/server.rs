@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vocab::Now;
 
 use super::compose::{param, push_all, server_key, way_back};
-use super::tables::{Owner, ServerKey, ServerParts};
+use super::tables::{ServerKey, ServerParts};
 use super::{Agent, Call, Command, Event, Flow, RETRY_AFTER_S, ServerTransaction, Turn};
 use crate::headers::Headers;
 use crate::message::{Request, Response};
@@ -290,9 +290,7 @@ impl Agent {
     }
 
     pub(super) fn server_timer(&mut self, id: ServerKey, turn: &mut Turn<'_>) {
-        let Some(entry) = self.tables.servers.get_mut(&id) else {
-            return self.tables.deadlines.rearm(Owner::Server(id), Some(turn.now), None);
-        };
+        let Some(entry) = self.tables.servers.get_mut(&id) else { return };
         let act = entry.machine.timer(turn.now);
         self.server_act(id, act, turn);
     }

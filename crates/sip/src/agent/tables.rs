@@ -298,7 +298,9 @@ impl Tables {
     }
 
     pub(super) fn call_by_tag(&self, tag: &str) -> Option<Call> {
-        self.by_tag.get(&u64::from_str_radix(tag, 16).ok()?).copied()
+        // Our tags are sixteen digits; anything else names no call.
+        let number = (tag.len() == 16).then(|| u64::from_str_radix(tag, 16).ok())??;
+        self.by_tag.get(&number).copied()
     }
 
     pub(super) fn has_tag(&self, tag: u64) -> bool {

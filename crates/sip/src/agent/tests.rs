@@ -258,6 +258,19 @@ fn section_14_re_invite_and_update_in_both_directions() {
 }
 
 #[test]
+fn section_15_1_1_a_re_invite_that_only_got_a_100_does_not_outlive_its_call_for_long() {
+    let (mut solo, tag) = solo_call();
+    let call = solo.calls[0];
+    solo.command(Command::Reoffer { call, carrier: Carrier::Invite, sdp: sdp("hold") });
+    let invite = solo.last_request();
+    solo.say(&reply(&invite, 100, "-", "", ""));
+    assert_eq!(solo.say(&ask("BYE 2", &tag, "", "")), "200 BYE, Ended Bye");
+    solo.say(&reply(&invite, 183, "-", "", ""));
+    solo.wait(120_000);
+    assert_eq!(solo.agent.counts(), Counts::default());
+}
+
+#[test]
 fn section_14_1_glare_is_settled_by_waiting() {
     for seed in 0..20 {
         let mut duet = Duet::new(Transport::Udp, FAIR, seed);

@@ -98,11 +98,11 @@ impl Client {
         self.is_waiting() || self.is_proceeding()
     }
 
-    /// The request was cancelled: its final response is waited for no longer than 64 T1.
-    /// RFC 3261 §9.1.
+    /// The request was cancelled, or its call has ended: its final response is waited for no longer
+    /// than 64 T1. RFC 3261 §9.1.
     pub fn cancelled(&mut self, now: Now) {
         if let State::Proceeding { until, .. } = &mut self.state {
-            *until = Some(now + self.timing.patience());
+            until.get_or_insert(now + self.timing.patience());
         }
     }
 

@@ -57,8 +57,14 @@ pub struct Settings {
     pub allow: Vec<Allowed>,
 }
 
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new(crate::hold_music::hold_music())
+    }
+}
+
 impl Settings {
-    /// The defaults, with this fallback.
+    /// The defaults, with this fallback; [`Settings::default`] has our own hold music.
     pub fn new(fallback: Arc<[i16]>) -> Self {
         Self {
             fallback,

@@ -19,7 +19,9 @@ mod fetch;
 mod ffmpeg;
 mod file_uri;
 mod folder;
+pub mod fuzz;
 mod guard;
+mod hold_music;
 mod icy;
 mod intake;
 mod pacer;
@@ -37,6 +39,7 @@ pub use config::{
 };
 pub use file_uri::{FileUriError, path as file_uri_path};
 pub use guard::{AddressGuard, Allowed, AllowedError, Barred};
+pub use hold_music::hold_music;
 pub use prompts::{
     DISK_DECODES_MAX, Prompt, PromptConfig, PromptError, PromptFault, Prompts, WEB_DECODES_MAX,
     WHOLE_SAMPLES_MAX,

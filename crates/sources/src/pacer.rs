@@ -125,3 +125,41 @@ fn sleep_until_unit(unit: u64) {
     // A signal only wakes us early; the next look at the clock mends that.
     let _ = clock_nanosleep_absolute(ClockId::Monotonic, &at);
 }
+
+#[cfg(test)]
+mod tests {
+    use audio::live::{CAPACITY_UNITS, UNIT_SAMPLES, ring};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::intake::Flow;
+
+    #[test]
+    fn the_pacer_keeps_ahead_catches_up_and_gives_up_what_is_long_past() {
+        let (writer, ring) = ring();
+        let intake = Arc::new(Intake::default());
+        let (events, _heard) = mpsc::channel(8);
+        let board = Arc::new(Board::new("a".into(), String::new(), events));
+        let strip = Strip::new(Arc::from([1]), Duration::from_secs(1));
+        let late = Arc::new(AtomicU64::new(0));
+        let lane = Lane { strip, intake: Arc::clone(&intake), writer, board: Arc::clone(&board) };
+        let mut desk = Desk::new(vec![lane], Arc::clone(&late));
+        let there = |unit| ring.read(unit, &mut [0; UNIT_SAMPLES]);
+        desk.advance(1_000);
+        assert!((1_000..=1_006).all(there) && !there(1_007));
+        desk.advance(1_003);
+        assert!(there(1_009) && !there(1_010));
+        assert_eq!(late.load(Ordering::Relaxed), 0);
+        // 20 units late: every unit is written all the same.
+        desk.advance(1_030);
+        assert!((1_000..=1_036).all(there));
+        assert_eq!(late.load(Ordering::Relaxed), 1);
+        // A second late: nobody can hear those any more, and the source must not run behind.
+        intake.begin(Flow::Paced).push(&[2; 8_000]).unwrap();
+        desk.advance(1_040);
+        desk.advance(1_200);
+        assert!(!there(1_199) && (1_200..=1_206).all(there));
+        assert_eq!(board.state().heard, crate::state::Heard::Source);
+        assert!(CATCH_UP_UNITS_MAX + LIVE_AHEAD_UNITS < CAPACITY_UNITS as u64);
+    }
+}

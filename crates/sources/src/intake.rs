@@ -137,6 +137,14 @@ impl Inlet {
         (supply.pushed, supply.room() == 0)
     }
 
+    /// The next of several pieces that belong together begins.
+    pub(crate) fn go_on(&self) {
+        let mut supply = self.intake.lock();
+        if supply.epoch == self.epoch {
+            supply.ended = false;
+        }
+    }
+
     /// No more will come from this connection.
     pub(crate) fn end(&self) {
         let mut supply = self.intake.lock();

@@ -98,12 +98,14 @@ impl Stream {
     /// Runs for ever.
     pub(crate) async fn run(self) {
         let mut backoff = Backoff::new(self.settings.backoff_first, self.settings.backoff_most);
+        let mut round = None;
         loop {
             let begun = Instant::now();
-            match self.connect_and_listen().await {
+            match self.connect_and_listen(&mut round).await {
                 // A download that was heard to its end is begun again.
                 Ok(()) => backoff.succeeded(),
                 Err(trouble) => {
+                    round = None;
                     if begun.elapsed() > PROVEN {
                         backoff.succeeded();
                     }
@@ -114,9 +116,10 @@ impl Stream {
         }
     }
 
-    async fn connect_and_listen(&self) -> Result<(), Trouble> {
+    /// `round` is where the last round of a download went: the next is heard right after it.
+    async fn connect_and_listen(&self, round: &mut Option<Inlet>) -> Result<(), Trouble> {
         match self.find().await? {
-            Found::Audio(opened) => self.listen(opened).await,
+            Found::Audio(opened) => self.listen(opened, round).await,
             Found::Hls(url) => self.listen_hls(url).await,
         }
     }
@@ -168,9 +171,15 @@ impl Stream {
         }
     }
 
-    async fn listen(&self, mut opened: Opened) -> Result<(), Trouble> {
+    async fn listen(&self, mut opened: Opened, round: &mut Option<Inlet>) -> Result<(), Trouble> {
+        let again = round.take().filter(|_| opened.finite);
+        let goes_on = again.is_some();
         let flow = if opened.finite { Flow::Paced } else { Flow::Arriving };
-        let inlet = self.intake.begin(flow);
+        let inlet = again.unwrap_or_else(|| self.intake.begin(flow));
+        inlet.go_on();
+        if opened.finite {
+            *round = Some(inlet.clone());
+        }
         let (bytes, feed) = feed();
         let (route, ffmpeg) = (opened.route, self.ffmpeg.clone());
         let source =
@@ -179,6 +188,7 @@ impl Stream {
         let words = self.decoder(inlet.clone(), open)?;
         let mut demux = opened.interval.and_then(Demux::new);
         let mut watch = Watch::new(self, inlet, words);
+        watch.goes_on = goes_on;
         let mut waiting: Option<Bytes> = None;
         let mut bytes = Some(bytes);
         loop {
@@ -270,6 +280,8 @@ struct Watch<'a> {
     look: tokio::time::Interval,
     pushed: u64,
     audio_at: Instant,
+    /// It is a further round of the same download.
+    goes_on: bool,
     /// How the body ended, once it did.
     ended: Option<Result<(), Trouble>>,
     held: Held,
@@ -286,6 +298,7 @@ impl<'a> Watch<'a> {
             look,
             pushed: 0,
             audio_at: Instant::now(),
+            goes_on: false,
             ended: None,
             held: Held::default(),
         }
@@ -314,7 +327,11 @@ impl<'a> Watch<'a> {
                 None
             }
             Some(Word::Playing(codec)) => {
-                self.stream.board.playing(&codec);
+                if self.goes_on {
+                    self.stream.board.codec(&codec);
+                } else {
+                    self.stream.board.playing(&codec);
+                }
                 None
             }
             Some(Word::Title(title)) => {

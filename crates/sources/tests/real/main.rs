@@ -1,0 +1,16 @@
+//! The crate against real things: ffmpeg, icecast2, sockets and files, on loopback and in real time.
+//! Every test starts and ends its own processes, on free ports and in folders of its own.
+
+#![expect(clippy::disallowed_methods, reason = "these tests live in real time")]
+
+#[cfg(test)]
+mod bed;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod icecast;
+
+#[cfg(test)]
+mod prompts;
+#[cfg(test)]
+mod streams;

@@ -1,0 +1,299 @@
+//! HTTP sources against servers that behave in every known way.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+use sources::{Happening, Heard, Phase, Trouble};
+
+use crate::bed::{
+    CLICK_DBFS, FALLBACK_HZ, Folder, SOURCE_HZ, Server, Stage, broadcast, mp3, processes_below,
+    roughest, send, settings, share, sine,
+};
+
+const SOON: Duration = Duration::from_secs(4);
+/// Bytes a second of the MP3 that the bed makes.
+const MP3_RATE: usize = 8_000;
+
+fn is_playing(stage: &Stage) {
+    stage.until(SOON, |state| state.heard == Heard::Source && state.phase == Phase::Playing);
+}
+
+fn head(stream: &mut TcpStream, kind: &str, more: &str) {
+    let head = format!("HTTP/1.0 200 OK\r\nContent-Type: {kind}\r\n{more}\r\n");
+    send(stream, head.as_bytes());
+}
+
+/// Weaves ICY titles into a stream.
+fn woven(audio: &[u8], interval: usize, titles: &[&str]) -> Vec<u8> {
+    let mut titles = titles.iter();
+    let mut out = Vec::new();
+    for part in audio.chunks(interval) {
+        out.extend_from_slice(part);
+        if part.len() == interval {
+            let title = titles.next().map(|title| format!("StreamTitle='{title}';"));
+            let mut text = title.unwrap_or_default().into_bytes();
+            text.resize(text.len().next_multiple_of(16), 0);
+            out.push(u8::try_from(text.len() / 16).unwrap());
+            out.extend(text);
+        }
+    }
+    out
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_radio_is_heard_soon_its_burst_trimmed_and_its_titles_shown() {
+    let audio = woven(&mp3(SOURCE_HZ, 30.0), 8_192, &["One", "It's two", "", "Four"]);
+    let server = Server::start(move |request, stream| {
+        assert!(request.to_ascii_lowercase().contains("icy-metadata: 1"), "{request}");
+        assert!(request.contains("entracte"), "{request}");
+        head(stream, "audio/mpeg", "icy-metaint: 8192\r\n");
+        broadcast(stream, &audio, MP3_RATE, 65_536);
+    });
+    let mut stage = Stage::start(&server.url("/radio"));
+    stage.ear.listen(Duration::from_millis(30));
+    let waited = stage.ear.until(SOURCE_HZ, SOON);
+    assert!(waited < Duration::from_secs(2), "heard after {waited:?}");
+    is_playing(&stage);
+    // 8 s came at once, and 0.4 s are kept.
+    let heard = stage.ear.listen(Duration::from_millis(700));
+    assert!(share(&heard, SOURCE_HZ) > 0.99);
+    let state = stage.state();
+    assert!(state.buffered < Duration::from_millis(1_000), "{state:?}");
+    assert_eq!(state.title.as_deref(), Some("Four"));
+    assert!(state.codec.as_deref().is_some_and(|c| c.starts_with("mp3 44100 Hz")), "{state:?}");
+    assert!((-20.0..-3.0).contains(&state.level.rms_dbfs), "{state:?}");
+    assert_eq!((state.reconnects, state.underruns, stage.ear.missed()), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stall_without_a_close_is_noticed_bridged_and_mended() {
+    let audio = mp3(SOURCE_HZ, 30.0);
+    let connections = Arc::new(AtomicUsize::new(0));
+    let server = Server::start(move |_, stream| {
+        head(stream, "audio/mpeg", "");
+        if connections.fetch_add(1, Ordering::Relaxed) == 0 {
+            // A little audio, and then nothing, but the connection stays.
+            send(stream, &audio[..16_000]);
+            sleep(Duration::from_secs(60));
+        }
+        broadcast(stream, &audio, MP3_RATE, 32_000);
+    });
+    let mut stage = Stage::start(&server.url("/radio"));
+    stage.ear.until(SOURCE_HZ, SOON);
+    stage.ear.until(FALLBACK_HZ, SOON);
+    let state = stage.until(SOON, |state| matches!(state.phase, Phase::Away(_)));
+    assert_eq!(state.phase, Phase::Away(Trouble::Stalled(settings().stall)));
+    stage.ear.until(SOURCE_HZ, SOON);
+    stage.ear.listen(Duration::from_millis(300));
+    let state = stage.state();
+    assert_eq!((state.reconnects, state.underruns, state.heard), (1, 1, Heard::Source));
+    let rough = roughest(stage.ear.everything());
+    assert!(rough < CLICK_DBFS, "{rough} dBFS");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ends_the_stream_is_asked_again_and_the_fallback_bridges() {
+    let audio = mp3(SOURCE_HZ, 30.0);
+    let connections = Arc::new(AtomicUsize::new(0));
+    let server =
+        Server::start(move |_, stream| match connections.fetch_add(1, Ordering::Relaxed) {
+            0 => {
+                head(stream, "audio/mpeg", "");
+                send(stream, &audio[..16_000]);
+                sleep(Duration::from_millis(200));
+            }
+            1..6 => {
+                send(stream, b"HTTP/1.0 404 Not Found\r\n\r\n");
+            }
+            _ => {
+                head(stream, "audio/mpeg", "");
+                broadcast(stream, &audio, MP3_RATE, 32_000);
+            }
+        });
+    let mut stage = Stage::start(&server.url("/radio"));
+    stage.ear.until(SOURCE_HZ, SOON);
+    stage.until(SOON, |state| state.phase == Phase::Away(Trouble::Status(404)));
+    let waited = stage.ear.until(FALLBACK_HZ, SOON);
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+    stage.ear.until(SOURCE_HZ, SOON);
+    is_playing(&stage);
+    assert_eq!(stage.state().underruns, 0);
+    let mut events = Vec::new();
+    while let Ok(event) = stage.events.try_recv() {
+        events.push(event.what);
+    }
+    events.retain(|what| matches!(what, Happening::Heard(_)));
+    let expected = [Heard::Source, Heard::Fallback, Heard::Source].map(Happening::Heard);
+    assert_eq!(events, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_audio_is_named_and_the_fallback_goes_on() {
+    for (answer, expected) in [
+        (
+            "HTTP/1.0 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<html>",
+            Trouble::WrongType("text/html".to_owned()),
+        ),
+        ("HTTP/1.0 403 No\r\n\r\n", Trouble::Status(403)),
+        ("HTTP/1.0 302 x\r\nLocation: /radio\r\n\r\n", Trouble::Redirects),
+        ("HTTP/1.0 302 x\r\nLocation: file:///etc/passwd\r\n\r\n", Trouble::Redirects),
+        (
+            "HTTP/1.0 200 OK\r\nContent-Type: audio/x-mpegurl\r\n\r\n#EXTM3U\n",
+            Trouble::NotAudio("an empty playlist".to_owned()),
+        ),
+    ] {
+        let server = Server::start(move |_, stream| {
+            send(stream, answer.as_bytes());
+        });
+        let mut stage = Stage::start(&server.url("/radio"));
+        stage.until(SOON, |state| state.phase == Phase::Away(expected.clone()));
+        stage.ear.until(FALLBACK_HZ, SOON);
+    }
+    let stage = Stage::start("http://127.0.0.1:1/radio");
+    stage.until(SOON, |state| matches!(state.phase, Phase::Away(Trouble::Unreachable(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rubbish_that_says_it_is_audio_is_away_and_not_silence() {
+    let server = Server::start(move |_, stream| {
+        head(stream, "audio/mpeg", "");
+        while send(stream, &[0; 4_096]) {
+            sleep(Duration::from_millis(5));
+        }
+    });
+    let mut stage = Stage::start(&server.url("/radio"));
+    let state = stage.until(SOON, |state| matches!(state.phase, Phase::Away(_)));
+    assert!(
+        matches!(state.phase, Phase::Away(Trouble::NotAudio(_) | Trouble::Stalled(_))),
+        "{state:?}"
+    );
+    assert!(share(&stage.ear.listen(Duration::from_millis(300)), FALLBACK_HZ) > 0.99);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redirects_and_playlists_lead_to_the_stream() {
+    let audio = mp3(SOURCE_HZ, 20.0);
+    let server = Server::start(move |request, stream| match request.split(' ').nth(1) {
+        Some("/old") => {
+            send(stream, b"HTTP/1.0 301 x\r\nLocation: /radio.m3u\r\n\r\n");
+        }
+        Some("/radio.m3u") => {
+            let host = request
+                .lines()
+                .find_map(|l| l.to_lowercase().strip_prefix("host: ").map(str::to_owned));
+            let list = format!("#EXTM3U\r\n#EXTINF:-1,Radio\r\nhttp://{}/radio\r\n", host.unwrap());
+            head(stream, "audio/x-mpegurl", "");
+            send(stream, list.as_bytes());
+        }
+        _ => {
+            head(stream, "audio/mpeg", "");
+            broadcast(stream, &audio, MP3_RATE, 16_000);
+        }
+    });
+    let mut stage = Stage::start(&server.url("/old"));
+    stage.ear.until(SOURCE_HZ, SOON);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_answers_icy_200_ok_is_heard_with_its_titles() {
+    let audio = woven(&mp3(SOURCE_HZ, 20.0), 4_096, &["Old but gold"]);
+    let server = Server::start(move |_, stream| {
+        send(
+            stream,
+            b"ICY 200 OK\r\nicy-name:Old\r\ncontent-type:audio/mpeg\r\nicy-metaint:4096\r\n\r\n",
+        );
+        broadcast(stream, &audio, MP3_RATE, 16_000);
+    });
+    let mut stage = Stage::start(&server.url("/"));
+    stage.ear.until(SOURCE_HZ, SOON);
+    is_playing(&stage);
+    assert_eq!(stage.state().title.as_deref(), Some("Old but gold"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chained_ogg_plays_on_and_tells_each_title() {
+    let song = |title: &str| {
+        let tag = format!("title={title}");
+        sine(SOURCE_HZ, 1.5, &["-c:a", "libvorbis", "-metadata", &tag, "-f", "ogg"])
+    };
+    let (one, two) = (song("First"), song("Second"));
+    let server = Server::start(move |_, stream| {
+        head(stream, "application/ogg", "");
+        send(stream, &one);
+        sleep(Duration::from_millis(600));
+        send(stream, &two);
+        sleep(Duration::from_secs(5));
+    });
+    let mut stage = Stage::start(&server.url("/radio.ogg"));
+    stage.ear.until(SOURCE_HZ, SOON);
+    let first = stage.until(SOON, |state| state.title.is_some());
+    assert_eq!(first.title.as_deref(), Some("First"));
+    stage.until(SOON, |state| state.title.as_deref() == Some("Second"));
+    assert_eq!(stage.state().reconnects, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_needs_ffmpeg_is_decoded_by_it_and_no_process_stays_behind() {
+    let audio = sine(SOURCE_HZ, 20.0, &["-c:a", "aac", "-b:a", "64k", "-f", "adts"]);
+    let server = Server::start(move |_, stream| {
+        head(stream, "audio/aacp", "");
+        broadcast(stream, &audio, MP3_RATE, 32_000);
+    });
+    let mut stage = Stage::start(&server.url("/radio"));
+    stage.ear.until(SOURCE_HZ, SOON);
+    is_playing(&stage);
+    assert_eq!(stage.state().codec.as_deref(), Some("by ffmpeg"));
+    assert_eq!(processes_below(std::process::id()), 1);
+    drop(stage);
+    for _ in 0..100 {
+        if processes_below(std::process::id()) == 0 {
+            return;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    panic!("ffmpeg still runs");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hls_is_followed_by_ffmpeg() {
+    let folder = Folder::new();
+    let ts = sine(SOURCE_HZ, 12.0, &["-c:a", "aac", "-f", "mpegts"]);
+    folder.put("a.ts", &ts);
+    let server = Server::start(move |request, stream| {
+        if request.starts_with("GET /live.m3u8") {
+            head(stream, "application/vnd.apple.mpegurl", "");
+            let list = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:12\n\
+                        #EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:12.0,\na.ts\n";
+            send(stream, list.as_bytes());
+        } else {
+            head(stream, "video/mp2t", "");
+            send(stream, &ts);
+        }
+    });
+    let mut stage = Stage::start(&server.url("/live.m3u8"));
+    stage.ear.until(SOURCE_HZ, SOON);
+    is_playing(&stage);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_download_is_looped_in_real_time() {
+    let audio = mp3(SOURCE_HZ, 1.0);
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let server = Server::start(move |_, stream| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let length = format!("Content-Length: {}\r\n", audio.len());
+        head(stream, "audio/mpeg", &length);
+        send(stream, &audio);
+    });
+    let mut stage = Stage::start(&server.url("/loop.mp3"));
+    stage.ear.until(SOURCE_HZ, SOON);
+    let heard = stage.ear.listen(Duration::from_millis(2_500));
+    assert!(share(&heard, SOURCE_HZ) > 0.5);
+    assert_eq!(stage.state().heard, Heard::Source);
+    let asked = connections.load(Ordering::Relaxed);
+    assert!((3..=7).contains(&asked), "asked {asked} times");
+}

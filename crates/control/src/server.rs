@@ -144,7 +144,7 @@ impl Server {
             Event::Finished { program } => {
                 if let Some(id) = self.playing(program) {
                     self.with(moment, id, out, |session, context| {
-                        session.finished(program, context)
+                        session.finished(program, context);
                     });
                 }
             }

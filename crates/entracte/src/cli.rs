@@ -9,6 +9,7 @@
 )]
 
 mod check_config;
+mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ struct CommandLine {
 /// What can be asked for.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Serve(serve::Serve),
     /// Reads a configuration and prints every fault in it, with line and key.
     CheckConfig(check_config::CheckConfig),
 }
@@ -107,8 +109,20 @@ pub fn main() -> Exit {
     }
 }
 
+/// The threads of the control plane and the edges; the media plane has its own.
+fn runtime() -> Option<tokio::runtime::Runtime> {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => Some(runtime),
+        Err(error) => {
+            eprintln!("entracte: cannot start threads: {error}");
+            None
+        }
+    }
+}
+
 fn run(verb: Verb) -> Exit {
     match verb {
+        Verb::Serve(arguments) => arguments.run(),
         Verb::CheckConfig(arguments) => arguments.run(),
     }
 }

@@ -3,8 +3,20 @@
 //! It decides nothing about calls or audio; the pure crates do. Start reading at [`cli`], which is
 //! what a person types, and at [`config::Plan`], which is what every other module is given.
 //!
+//! - [`serve`]: starts everything from a plan, and ends it.
+//! - [`wiring`]: the one loop of the control plane; it alone sees all crates.
+//! - [`net`]: sockets of SIP and MRCPv2. [`services`], [`feeder`]: where audio comes from, and how it
+//!   gets to an engine. [`clock`]: the clocks of the edge.
+//! - [`client`]: a SIP, MRCPv2 and RTP client over real sockets, for demo, load and tests.
 //! - [`config`]: settings from file, environment and command line to one checked [`config::Plan`].
 //! - [`cli`]: the verbs, their arguments and the exit status.
 
 pub mod cli;
+pub mod client;
+pub mod clock;
 pub mod config;
+pub mod feeder;
+pub mod net;
+pub mod serve;
+pub mod services;
+pub mod wiring;

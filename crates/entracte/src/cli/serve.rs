@@ -1,0 +1,88 @@
+//! `entracte serve`: runs the server until it is told to end.
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{ConfigArgs, Exit};
+use crate::config::{LogFormat, LogLevel, Plan};
+use crate::serve::{self, DRAIN, Running};
+
+/// Runs the server. SIGTERM and SIGINT take no new calls, wait for those that are up (30 s at most)
+/// and end; a second one ends at once.
+#[derive(Args, Debug)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Exit {
+        let plan = match self.config.load_or_explain() {
+            Ok(plan) => plan,
+            Err(exit) => return exit,
+        };
+        log_to_stderr(&plan);
+        for note in &plan.notes {
+            tracing::warn!("{note}");
+        }
+        super::runtime().map_or(Exit::Failed, |runtime| runtime.block_on(serve(&plan)))
+    }
+}
+
+async fn serve(plan: &Plan) -> Exit {
+    let running = match serve::start(plan).await {
+        Ok(running) => running,
+        Err(error) => {
+            eprintln!("entracte: cannot start: {error}");
+            return Exit::Usage;
+        }
+    };
+    for note in &running.notes {
+        tracing::warn!("{note}");
+    }
+    println!("ready: {}", addresses(&running));
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        eprintln!("entracte: cannot wait for signals");
+        return Exit::Failed;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("draining: no new calls");
+    tokio::select! {
+        () = running.end(DRAIN) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Exit::Done
+}
+
+/// Every address that is listened on, as the ready line has it.
+pub(super) fn addresses(running: &Running) -> String {
+    let sip = running.sip.iter().map(|(transport, address)| {
+        format!("sip/{} {address}", transport.as_str().to_ascii_lowercase())
+    });
+    let mrcp = running.mrcp.iter().map(|address| format!("mrcp/tcp {address}"));
+    sip.chain(mrcp).collect::<Vec<_>>().join(", ")
+}
+
+/// Logs go to stderr, at the level of `log.level` unless `RUST_LOG` says otherwise.
+pub(super) fn log_to_stderr(plan: &Plan) {
+    let level = match plan.log.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second subscriber in one process is a test's; the first one stays.
+    let _ = match plan.log.format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}

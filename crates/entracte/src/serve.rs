@@ -1,0 +1,423 @@
+//! Starts the server from a [`Plan`] and ends it: binds every port, starts engines, sources and
+//! speech, and runs the control loop.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use audio::Gain;
+use control::playout::Defaults;
+use engine::{EngineConfig, Engines};
+use sip::agent::{Address, Agent, AgentConfig, Transport};
+use sip::sdp::mrcp::{Capabilities, Connected, Law};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use vocab::Tokens;
+
+use crate::clock::Clock;
+use crate::config::{self, Location, Plan};
+use crate::net::Protocol;
+use crate::net::stream::{self, Limits, Registry};
+use crate::net::udp::UdpPort;
+use crate::services::{Services, Speaking};
+use crate::wiring::{EVENTS_MAX, Event, MediaSettings, Parts, Standing, Wiring};
+
+/// The hold music that is built in, heard while a source is away.
+static HOLD_MUSIC: &[u8] = include_bytes!("../../sources/assets/hold-music.wav");
+
+/// How long a server that was told to end waits for its calls before it hangs up.
+pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long calls have for their goodbye after that.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Why the server does not start: the key that names it, and what is wrong.
+#[derive(Debug)]
+pub struct StartError {
+    key: &'static str,
+    what: String,
+}
+
+impl StartError {
+    fn new(key: &'static str, what: impl fmt::Display) -> Self {
+        Self { key, what: what.to_string() }
+    }
+
+    fn bind(key: &'static str, what: &str, address: SocketAddr, error: &io::Error) -> Self {
+        let known = [
+            (io::ErrorKind::AddrInUse, "the port is in use by another program"),
+            (io::ErrorKind::PermissionDenied, "not permitted: ports below 1024 want a right"),
+            (io::ErrorKind::AddrNotAvailable, "this machine does not have the address"),
+        ];
+        let known = known.into_iter().find(|(kind, _)| *kind == error.kind());
+        let why = known.map_or_else(|| error.to_string(), |(_, why)| why.to_owned());
+        Self { key, what: format!("cannot listen on {address} ({what}): {why}") }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.what)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Running {
+    /// Where SIP is spoken.
+    pub sip: Vec<(Transport, SocketAddr)>,
+    /// Where MRCPv2 is spoken.
+    pub mrcp: Vec<SocketAddr>,
+    /// What is not as it should be, and works all the same.
+    pub notes: Vec<String>,
+    events: mpsc::Sender<Event>,
+    control: JoinHandle<()>,
+    services: Arc<Services>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What is bound.
+struct Bound {
+    udp: Vec<UdpPort>,
+    sip_tcp: Vec<tokio::net::TcpListener>,
+    mrcp: Vec<tokio::net::TcpListener>,
+}
+
+/// Starts everything; returns once every port is bound. Must be called within a tokio runtime.
+///
+/// # Errors
+/// The first thing that cannot be had, by the key that asks for it.
+pub async fn start(plan: &Plan) -> Result<Running, StartError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| StartError::new("the system", error))?;
+    let mut tokens = Tokens::new(seed);
+    let bound = bind(plan)?;
+    let (events, received) = mpsc::channel(EVENTS_MAX);
+    let (engines, mut notes) = engines(plan, &mut tokens, &events)?;
+    let services = Arc::new(services(plan, &mut notes).await?);
+
+    let sip = addresses(&bound)?;
+    let mrcp = listeners(&bound.mrcp, "general.mrcp.port")?;
+    let mrcp_port = mrcp.first().map_or(plan.general.mrcp.port, SocketAddr::port);
+    let agent = Agent::new(agent_config(plan, &sip, tokens.next_seed()));
+    let server = control::Server::new(control::Config {
+        seed: tokens.next_seed(),
+        sessions_max: plan.general.mrcp.max_sessions,
+        mrcp_port,
+        capabilities: capabilities(plan),
+        defaults: defaults(plan, &services),
+        catalog: services.catalog(),
+    });
+    let limits = Limits {
+        sip_message_bytes_max: plan.general.sip.limits.message_bytes_max,
+        mrcp_body_bytes_max: plan.general.mrcp.body_bytes_max,
+    };
+    let registry = Registry::default();
+    let parts = Parts {
+        agent,
+        server,
+        engines,
+        services: Arc::clone(&services),
+        udp: bound.udp.clone(),
+        limits,
+        registry: registry.clone(),
+        events: events.clone(),
+        media: MediaSettings {
+            cname: format!("entracte@{}", host_name()),
+            dscp: plan.audio.rtp.mark.map_or(0, config::Dscp::value),
+        },
+    };
+    let mut tasks = Vec::new();
+    for port in bound.udp {
+        tasks.push(tokio::spawn(port.run(events.clone())));
+    }
+    let streams = [(bound.sip_tcp, Protocol::Sip), (bound.mrcp, Protocol::Mrcp)];
+    for (listeners, protocol) in streams {
+        for listener in listeners {
+            let run = stream::run(listener, protocol, limits, registry.clone(), events.clone());
+            tasks.push(tokio::spawn(run));
+        }
+    }
+    let wiring = Wiring::new(parts, Clock::start(), tokens.next_seed());
+    let control = tokio::spawn(wiring.run(received));
+    Ok(Running { sip, mrcp, notes, events, control, services, tasks })
+}
+
+impl Running {
+    /// How things stand; `None` when the server has ended.
+    pub async fn standing(&self) -> Option<Standing> {
+        let (ask, answer) = oneshot::channel();
+        self.events.send(Event::Ask(ask)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// The live sources, prompts and speech.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Takes no new calls, waits for those that are, at most `patience`, then hangs up and ends.
+    pub async fn end(mut self, patience: Duration) {
+        let _ = self.events.send(Event::Drain).await;
+        if tokio::time::timeout(patience, &mut self.control).await.is_err() {
+            let _ = self.events.send(Event::HangUp).await;
+            let _ = tokio::time::timeout(GOODBYE, &mut self.control).await;
+        }
+        self.control.abort();
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+fn bind(plan: &Plan) -> Result<Bound, StartError> {
+    let general = &plan.general;
+    let mut bound = Bound { udp: Vec::new(), sip_tcp: Vec::new(), mrcp: Vec::new() };
+    let sip_mark = general.sip.mark.map(config::Dscp::value);
+    for ip in &general.listen {
+        let address = SocketAddr::new(*ip, general.sip.port);
+        for transport in &general.sip.transports {
+            match transport {
+                config::Transport::Udp => {
+                    let port = UdpPort::bind(address, sip_mark).map_err(|error| {
+                        StartError::bind("general.sip.port", "SIP over UDP", address, &error)
+                    })?;
+                    bound.udp.push(port);
+                }
+                config::Transport::Tcp => {
+                    let listener = stream::listen(address, sip_mark).map_err(|error| {
+                        StartError::bind("general.sip.port", "SIP over TCP", address, &error)
+                    })?;
+                    bound.sip_tcp.push(listener);
+                }
+            }
+        }
+        let address = SocketAddr::new(*ip, general.mrcp.port);
+        let mark = general.mrcp.mark.map(config::Dscp::value);
+        let listener = stream::listen(address, mark).map_err(|error| {
+            StartError::bind("general.mrcp.port", "MRCPv2 over TCP", address, &error)
+        })?;
+        bound.mrcp.push(listener);
+    }
+    Ok(bound)
+}
+
+fn listeners(
+    listeners: &[tokio::net::TcpListener],
+    key: &'static str,
+) -> Result<Vec<SocketAddr>, StartError> {
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().map_err(|error| StartError::new(key, error)))
+        .collect()
+}
+
+fn addresses(bound: &Bound) -> Result<Vec<(Transport, SocketAddr)>, StartError> {
+    let mut all: Vec<_> = bound.udp.iter().map(|port| (Transport::Udp, port.local())).collect();
+    let tcp = listeners(&bound.sip_tcp, "general.sip.port")?;
+    all.extend(tcp.into_iter().map(|address| (Transport::Tcp, address)));
+    Ok(all)
+}
+
+fn engines(
+    plan: &Plan,
+    tokens: &mut Tokens,
+    events: &mpsc::Sender<Event>,
+) -> Result<(Engines, Vec<String>), StartError> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let bind = plan.audio.rtp.bind;
+    let Some(bind) = bind.iter().next() else {
+        return Err(StartError::new("audio.rtp.interface", "has no address"));
+    };
+    let ranges = plan.audio.rtp.port_ranges.iter();
+    let config = EngineConfig {
+        engines: plan.engine.threads.unwrap_or_else(|| cores.saturating_sub(1).max(1)),
+        priority: plan.engine.priority,
+        port_ranges: ranges.map(|range| range.first()..=range.last()).collect(),
+        bind,
+        refuse_above: plan.engine.refuse_above_percent,
+        seed: tokens.next_seed(),
+        ..EngineConfig::default()
+    };
+    let reports = events.clone();
+    // The pump's own thread: it may wait for the loop, and the engines never do.
+    let sink = Box::new(move |report| {
+        let _ = reports.blocking_send(Event::Engine(report));
+    });
+    let (engines, notes) =
+        Engines::start(&config, sink).map_err(|error| StartError::new("engine.threads", error))?;
+    let notes = notes.iter().filter(|note| note.is_warning()).map(ToString::to_string).collect();
+    Ok((engines, notes))
+}
+
+async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, StartError> {
+    let ffmpeg = plan.media.ffmpeg.clone().unwrap_or_else(|| "ffmpeg".into());
+    let allow: Vec<sources::Allowed> = plan
+        .media
+        .allow_networks
+        .iter()
+        .map(|network| sources::Allowed::Network {
+            base: network.address,
+            bits: network.prefix_bits,
+        })
+        .collect();
+    let external = &plan.external_audio;
+    let mut settings = sources::Settings::new(fallback(external.fallback.as_deref())?);
+    settings.stall = external.stall;
+    settings.ffmpeg.clone_from(&ffmpeg);
+    settings.allow.clone_from(&allow);
+    let listed = if external.enabled { external.sources.as_slice() } else { &[] };
+    let mut configs = Vec::new();
+    for source in listed {
+        let kind = match &source.location {
+            Location::Path(path) => sources::SourceKind::Path(path.clone()),
+            Location::Stream(url) => sources::SourceKind::parse(url)
+                .map_err(|error| StartError::new("external_audio.sources.uri", error))?,
+        };
+        let gain = Gain::from_db(narrow(source.gain_db));
+        configs.push(sources::SourceConfig { name: source.name.clone(), kind, gain });
+    }
+    let (happenings, mut happened) = mpsc::channel(256);
+    let live = sources::Sources::start(configs, settings, &happenings)
+        .map_err(|error| StartError::new("external_audio", error))?;
+    tokio::spawn(async move {
+        while let Some(event) = happened.recv().await {
+            tracing::info!(source = %event.source, what = ?event.what, "source");
+        }
+    });
+    let prompts = sources::Prompts::new(sources::PromptConfig {
+        roots: plan.media.roots.clone(),
+        allow,
+        patience: plan.media.http_timeout,
+        http_bytes_max: plan.media.http_bytes_max,
+        cache_bytes: usize::try_from(plan.media.cache_bytes_max).unwrap_or(usize::MAX),
+        ffmpeg,
+        ..sources::PromptConfig::default()
+    })
+    .map_err(|error| StartError::new("media", error))?;
+    let speech = speaking(plan, notes).await;
+    Ok(Services { prompts, sources: live, speech })
+}
+
+async fn speaking(plan: &Plan, notes: &mut Vec<String>) -> Speaking {
+    if !plan.text_to_speech.enabled {
+        return Speaking::Off;
+    }
+    match speech::Speech::start(speech_config(plan)).await {
+        Ok(speech) => Speaking::On(speech),
+        Err(error) => {
+            let why = format!("text_to_speech: {error}");
+            notes.push(format!("{why}; text is not spoken"));
+            Speaking::Missing(why)
+        }
+    }
+}
+
+/// The speech provider's settings.
+pub fn speech_config(plan: &Plan) -> speech::SpeechConfig {
+    speech::SpeechConfig {
+        helper: plan.text_to_speech.helper_path.clone(),
+        pool_size: Some(plan.text_to_speech.helpers),
+        default_voice: plan.text_to_speech.default_voice.clone(),
+        ..speech::SpeechConfig::default()
+    }
+}
+
+/// The audio heard while a source is away.
+fn fallback(file: Option<&Path>) -> Result<Arc<[i16]>, StartError> {
+    let key = "external_audio.fallback";
+    let bytes = match file {
+        Some(path) => std::fs::read(path)
+            .map_err(|error| StartError::new(key, format!("{}: {error}", path.display())))?,
+        None => HOLD_MUSIC.to_vec(),
+    };
+    let decoder = audio::decode::open_bytes(bytes, &audio::decode::Hint::none())
+        .map_err(|error| StartError::new(key, error))?;
+    let samples = audio::telephone::whole(decoder, FALLBACK_SAMPLES_MAX)
+        .map_err(|error| StartError::new(key, error))?;
+    if samples.is_empty() {
+        return Err(StartError::new(key, "the file has no audio"));
+    }
+    Ok(samples.into())
+}
+
+/// Ten minutes of fallback audio.
+const FALLBACK_SAMPLES_MAX: usize = 10 * 60 * 8_000;
+
+fn agent_config(plan: &Plan, sip: &[(Transport, SocketAddr)], seed: [u8; 32]) -> AgentConfig {
+    let advertise = plan.general.sip.advertise.as_deref();
+    let host = |bound: SocketAddr| {
+        let named = advertise.map(Into::into);
+        let reachable = plan.general.reachable.towards(bound.ip());
+        named.or_else(|| {
+            let address = reachable.filter(|_| bound.ip().is_unspecified())?;
+            Some(match address {
+                IpAddr::V4(v4) => v4.to_string().into(),
+                IpAddr::V6(v6) => format!("[{v6}]").into(),
+            })
+        })
+    };
+    let addresses = sip
+        .iter()
+        .map(|(transport, bound)| Address {
+            transport: *transport,
+            bound: *bound,
+            host: host(*bound),
+            port: bound.port(),
+        })
+        .collect();
+    let mut config = AgentConfig::new(seed, addresses);
+    config.product = Some("Entracte".into());
+    config.transactions_max = plan.general.sip.limits.transactions_max;
+    config
+}
+
+fn capabilities(plan: &Plan) -> Capabilities {
+    // One address stands for media and control alike: the answer has one c= line. RFC 8866 §5.7.
+    let addresses =
+        plan.audio.rtp.advertise.or(plan.general.mrcp.advertise).or(plan.audio.rtp.bind);
+    Capabilities {
+        laws: vec![Law::Mu, Law::A],
+        resources: control::capabilities::RESOURCES.map(str::to_owned).to_vec(),
+        tls: false,
+        audio_lines_max: 1,
+        ip4: addresses.ip4,
+        ip6: addresses.ip6,
+        connected: Connected::Yes,
+    }
+}
+
+fn defaults(plan: &Plan, services: &Services) -> Defaults {
+    let speech = &plan.text_to_speech;
+    let language = match &services.speech {
+        Speaking::On(provider) => provider.default_language().to_owned(),
+        Speaking::Off | Speaking::Missing(_) => ssml::Style::default().language,
+    };
+    let volume = narrow(plan.audio.default_prosody_volume);
+    let scale = ssml::values::Scale { default: 0.0, current: 0.0 };
+    let volume_db = ssml::values::volume_db(&volume.to_string(), scale).unwrap_or(0.0);
+    Defaults {
+        style: ssml::Style {
+            language,
+            rate: narrow(speech.default_rate * plan.audio.default_prosody_rate),
+            volume_db,
+            ..ssml::Style::default()
+        },
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a setting has few digits")]
+const fn narrow(setting: f64) -> f32 {
+    setting as f32
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| c.is_ascii_graphic()).collect();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}

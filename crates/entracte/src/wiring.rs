@@ -1,0 +1,603 @@
+//! The one loop of the control plane: events in, [`control::Effect`]s carried out. It owns the SIP
+//! agent, the server's machine, the connections and the handles of the media plane, so nothing here
+//! is shared or locked.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use audio::Gain;
+use control::{Busy, Effect, Feed, Media, Moment, ProgramId, Server};
+use engine::{Engines, Mono, Piece, Ports, Program, Receive, Report, StreamConfig, StreamKey};
+use mrcp::NtpTime;
+use sip::agent::{Agent, Flow, Input, Output, Transport};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::AbortHandle;
+use vocab::{ConnectionId, SessionId};
+
+use crate::clock::{Clock, wall};
+use crate::feeder;
+use crate::net::stream::{self, Registry, Writer};
+use crate::net::udp::UdpPort;
+use crate::net::{NetEvent, Origin, Protocol};
+use crate::services::Services;
+
+/// Events that may wait for the loop; past it whoever brings them waits, and TCP pushes back.
+pub const EVENTS_MAX: usize = 4_096;
+
+/// Events taken at once.
+const BATCH: usize = 256;
+
+/// Everything that the loop hears.
+#[derive(Debug)]
+pub enum Event {
+    /// A socket speaks.
+    Net(NetEvent),
+    /// An engine speaks.
+    Engine(Report),
+    /// A feeder speaks.
+    Feed(Feed),
+    /// Somebody wants to know how things stand.
+    Ask(oneshot::Sender<Standing>),
+    /// No new calls.
+    Drain,
+    /// End every call.
+    HangUp,
+}
+
+impl From<NetEvent> for Event {
+    fn from(event: NetEvent) -> Self {
+        Self::Net(event)
+    }
+}
+
+/// How things stand: zero everywhere once every call is over and the timers have run out.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Standing {
+    /// Calls, channels and what belongs to them.
+    pub control: control::Counts,
+    /// What the SIP agent holds.
+    pub sip: sip::agent::Counts,
+    /// Media streams.
+    pub streams: usize,
+    /// Programs that are prepared or played.
+    pub programs: usize,
+    /// Connections.
+    pub connections: usize,
+}
+
+/// What the loop is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The SIP agent.
+    pub agent: Agent,
+    /// The machine that decides.
+    pub server: Server,
+    /// The media plane.
+    pub engines: Engines,
+    /// Where audio comes from.
+    pub services: Arc<Services>,
+    /// The UDP sockets of SIP.
+    pub udp: Vec<UdpPort>,
+    /// Limits of streams.
+    pub limits: stream::Limits,
+    /// Numbers of streams.
+    pub registry: Registry,
+    /// Sends to the loop's own channel.
+    pub events: mpsc::Sender<Event>,
+    /// How RTP is sent.
+    pub media: MediaSettings,
+}
+
+/// What every media stream has in common.
+#[derive(Clone, Debug)]
+pub struct MediaSettings {
+    /// Our name in RTCP reports.
+    pub cname: String,
+    /// The mark on packets, 0 to 63.
+    pub dscp: u8,
+}
+
+/// The loop.
+#[derive(Debug)]
+pub struct Wiring {
+    parts: Parts,
+    clock: Clock,
+    links: BTreeMap<ConnectionId, Link>,
+    dialled: BTreeMap<SocketAddr, Dialled>,
+    media: BTreeMap<SessionId, Seat>,
+    sessions: BTreeMap<StreamKey, SessionId>,
+    programs: BTreeMap<ProgramId, Loaded>,
+    tokens: vocab::Tokens,
+}
+
+/// One open connection.
+#[derive(Debug)]
+struct Link {
+    writer: Writer,
+    flow: Flow,
+    protocol: Protocol,
+}
+
+/// A peer that we dialled, or are dialling.
+#[derive(Debug)]
+enum Dialled {
+    Waiting(Vec<Vec<u8>>),
+    Up(ConnectionId),
+}
+
+/// Messages that may wait for one connection to be made.
+const DIALLING_MAX: usize = 64;
+
+/// A call's place in the media plane.
+#[derive(Debug)]
+enum Seat {
+    /// Ports are taken, nothing is sent yet.
+    Reserved(Ports),
+    /// An engine sends.
+    Open { key: StreamKey, hold: Hold, pace: Pace },
+}
+
+/// Whether the client lets the audio run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Pace {
+    Running,
+    Paused,
+}
+
+/// Whether the peer takes audio.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Hold {
+    No,
+    Yes,
+}
+
+/// A program and whoever fills it.
+#[derive(Debug)]
+struct Loaded {
+    /// Until the engine has it.
+    program: Option<Program>,
+    feeder: Option<AbortHandle>,
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        if let Some(feeder) = &self.feeder {
+            feeder.abort();
+        }
+    }
+}
+
+impl Wiring {
+    /// The loop, not yet running.
+    pub fn new(parts: Parts, clock: Clock, seed: [u8; 32]) -> Self {
+        Self {
+            parts,
+            clock,
+            links: BTreeMap::new(),
+            dialled: BTreeMap::new(),
+            media: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            programs: BTreeMap::new(),
+            tokens: vocab::Tokens::new(seed),
+        }
+    }
+
+    /// Runs until the channel is closed, or until a drain is over.
+    pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let deadlines = [self.parts.agent.deadline(), self.parts.server.deadline()];
+            let next = deadlines.into_iter().flatten().map(|(at, _)| at).min();
+            let wake = next.map(|at| self.clock.instant(at));
+            tokio::select! {
+                taken = events.recv_many(&mut batch, BATCH) => {
+                    if taken == 0 {
+                        return;
+                    }
+                    for event in batch.drain(..) {
+                        self.take(event);
+                    }
+                }
+                () = sleep_until(wake) => {}
+            }
+            self.settle();
+            if self.parts.server.is_drained() {
+                return;
+            }
+        }
+    }
+
+    /// Gives both machines the time, if it is theirs.
+    fn settle(&mut self) {
+        let now = self.clock.now();
+        if self.parts.agent.deadline().is_some_and(|(at, _)| at <= now) {
+            self.agent(Input::Timeout);
+        }
+        if self.parts.server.deadline().is_some_and(|(at, _)| at <= now) {
+            self.decide(control::Event::Timeout);
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Net(event) => self.net(event),
+            Event::Engine(report) => self.report(report),
+            Event::Feed(feed) => self.decide(control::Event::Feed(feed)),
+            Event::Ask(reply) => {
+                // Whoever asked may be gone.
+                let _ = reply.send(self.standing());
+            }
+            Event::Drain => self.decide(control::Event::Drain),
+            Event::HangUp => self.decide(control::Event::HangUp),
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            control: self.parts.server.counts(),
+            sip: self.parts.agent.counts(),
+            streams: self.media.len(),
+            programs: self.programs.len(),
+            connections: self.links.len(),
+        }
+    }
+
+    fn net(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Sip { flow, bytes } => self.agent(Input::Received { flow, bytes }),
+            NetEvent::Mrcp { connection, message } => {
+                self.decide(control::Event::Mrcp { connection, message });
+            }
+            NetEvent::SipFault { flow, fault } => self.agent(Input::Faulty { flow, fault }),
+            NetEvent::KeepAlive { flow } => {
+                if let Some(connection) = flow.connection {
+                    self.write(connection, b"\r\n".to_vec());
+                }
+            }
+            NetEvent::MrcpFault { connection, fault } => {
+                self.decide(control::Event::MrcpFault { connection, fault });
+            }
+            NetEvent::Opened { connection, protocol, local, remote, writer, origin } => {
+                let transport = Transport::Tcp;
+                let flow = Flow { transport, local, remote, connection: Some(connection) };
+                self.links.insert(connection, Link { writer, flow, protocol });
+                if origin == Origin::Dialled {
+                    let waiting = self.dialled.insert(remote, Dialled::Up(connection));
+                    if let Some(Dialled::Waiting(messages)) = waiting {
+                        for bytes in messages {
+                            self.write(connection, bytes);
+                        }
+                    }
+                }
+            }
+            NetEvent::Closed { connection } => self.closed(connection),
+            NetEvent::DialFailed { flow, why } => {
+                tracing::info!(remote = %flow.remote, why, "cannot connect");
+                self.dialled.remove(&flow.remote);
+                self.agent(Input::FlowClosed { flow });
+            }
+        }
+    }
+
+    fn closed(&mut self, connection: ConnectionId) {
+        let Some(link) = self.links.remove(&connection) else { return };
+        match link.protocol {
+            Protocol::Sip => {
+                self.dialled.retain(
+                    |_, dialled| !matches!(dialled, Dialled::Up(number) if *number == connection),
+                );
+                self.agent(Input::FlowClosed { flow: link.flow });
+            }
+            Protocol::Mrcp => self.decide(control::Event::Closed { connection }),
+        }
+    }
+
+    fn agent(&mut self, input: Input) {
+        let mut outputs = Vec::new();
+        self.parts.agent.handle(self.clock.now(), input, &mut outputs);
+        self.agent_said(outputs);
+    }
+
+    fn agent_said(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Send { flow, bytes } => self.send(flow, bytes),
+                Output::Event(event) => self.decide(control::Event::Sip(event)),
+            }
+        }
+    }
+
+    fn send(&mut self, flow: Flow, bytes: Vec<u8>) {
+        match flow.transport {
+            Transport::Udp => {
+                let port = self.parts.udp.iter().find(|port| port.local() == flow.local);
+                if let Some(Err(error)) = port.map(|port| port.send(flow.remote, &bytes)) {
+                    tracing::debug!(remote = %flow.remote, %error, "datagram not sent");
+                }
+            }
+            Transport::Tcp => match flow.connection {
+                Some(connection) if self.links.contains_key(&connection) => {
+                    self.write(connection, bytes);
+                }
+                Some(_) | None => self.dial(Flow { connection: None, ..flow }, bytes),
+            },
+        }
+    }
+
+    fn dial(&mut self, flow: Flow, bytes: Vec<u8>) {
+        match self.dialled.get_mut(&flow.remote) {
+            Some(Dialled::Up(connection)) => {
+                let connection = *connection;
+                self.write(connection, bytes);
+            }
+            Some(Dialled::Waiting(messages)) => {
+                if messages.len() < DIALLING_MAX {
+                    messages.push(bytes);
+                }
+            }
+            None => {
+                self.dialled.insert(flow.remote, Dialled::Waiting(vec![bytes]));
+                let (limits, registry) = (self.parts.limits, self.parts.registry.clone());
+                tokio::spawn(stream::dial(flow, limits, registry, self.parts.events.clone()));
+            }
+        }
+    }
+
+    fn write(&mut self, connection: ConnectionId, bytes: Vec<u8>) {
+        let Some(link) = self.links.get(&connection) else { return };
+        if link.writer.send(bytes).is_err() {
+            tracing::info!(remote = %link.flow.remote, "connection closed: the peer does not read");
+            self.closed(connection);
+        }
+    }
+
+    fn decide(&mut self, event: control::Event) {
+        let mut effects = Vec::new();
+        let moment = Moment { now: self.clock.now(), at: NtpTime::from_unix(wall()) };
+        self.parts.server.handle(moment, event, &mut effects);
+        for effect in effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Sip(command) => self.agent(Input::Command(command)),
+            Effect::Probe { call } => self.probe(call),
+            Effect::Send { connection, bytes } => self.write(connection, bytes),
+            Effect::Close { connection } => self.closed(connection),
+            Effect::Reserve { session, .. } => self.reserve(session),
+            Effect::Open { session, media } => self.open(session, &media),
+            Effect::Change { session, media } => self.change(session, &media),
+            Effect::Release { session } => self.release(session),
+            Effect::Prepare { session, program, blueprint, start, limit } => {
+                tracing::debug!(%session, %program, %blueprint, "prepare");
+                self.prepare(feeder::Order { program, blueprint, start, limit });
+            }
+            Effect::Start { session, program, gain_db } => self.start(session, program, gain_db),
+            Effect::Halt { session, program } => self.halt(session, program),
+            Effect::Pause { session } => self.pace(session, Pace::Paused),
+            Effect::Resume { session } => self.pace(session, Pace::Running),
+            Effect::Gain { session, db } => {
+                if let Some(Seat::Open { key, .. }) = self.media.get(&session) {
+                    let _ = self.parts.engines.gain(*key, Gain::from_db(db));
+                }
+            }
+        }
+    }
+
+    fn probe(&mut self, call: sip::agent::Call) {
+        let mut outputs = Vec::new();
+        let now = self.clock.now();
+        let options = sip::agent::Within {
+            call,
+            method: sip::Method::Options,
+            headers: sip::Headers::default(),
+            body: Vec::new(),
+        };
+        let asked = self.parts.agent.request_within(now, options, &mut outputs);
+        if let Err(error) = asked {
+            tracing::debug!(%error, "peer not asked");
+        }
+        self.agent_said(outputs);
+    }
+
+    fn reserve(&mut self, session: SessionId) {
+        let outcome = match self.parts.engines.reserve() {
+            Ok(ports) => {
+                let port = ports.rtp();
+                self.media.insert(session, Seat::Reserved(ports));
+                Ok(port)
+            }
+            Err(engine::ReserveError::PortsExhausted { .. }) => Err(Busy::Ports),
+            Err(error) => Err(Busy::System(error.to_string())),
+        };
+        self.decide(control::Event::Reserved { session, outcome });
+    }
+
+    fn open(&mut self, session: SessionId, media: &Media) {
+        let Some(Seat::Reserved(ports)) = self.media.remove(&session) else { return };
+        let config = self.stream_config(media);
+        match self.parts.engines.add(ports, &config) {
+            Ok(key) => {
+                self.sessions.insert(key, session);
+                let hold = if media.sends { Hold::No } else { Hold::Yes };
+                self.media.insert(session, Seat::Open { key, hold, pace: Pace::Running });
+                self.apply_pace(session);
+            }
+            Err(error) => {
+                tracing::warn!(%session, %error, "no media stream");
+                self.decide(control::Event::Refused { session });
+            }
+        }
+    }
+
+    fn change(&mut self, session: SessionId, media: &Media) {
+        let config = self.stream_config(media);
+        let Some(Seat::Open { key, hold, .. }) = self.media.get_mut(&session) else { return };
+        *hold = if media.sends { Hold::No } else { Hold::Yes };
+        if let Err(error) = self.parts.engines.update(*key, &config) {
+            tracing::warn!(%session, %error, "media stream not changed");
+        }
+        self.apply_pace(session);
+    }
+
+    fn stream_config(&mut self, media: &Media) -> StreamConfig {
+        StreamConfig {
+            remote_rtp: media.remote,
+            remote_rtcp: Some(media.remote_rtcp),
+            law: media.law,
+            payload_type: media.payload_type,
+            ptime: rtp::Ptime::exact(media.ptime_ms).unwrap_or(rtp::Ptime::DEFAULT),
+            telephone_event: media.telephone_event,
+            receive: if media.receives { Receive::Listen } else { Receive::Ignore },
+            start: rtp::Start::draw(&mut self.tokens),
+            cname: self.parts.media.cname.clone(),
+            dscp: self.parts.media.dscp,
+        }
+    }
+
+    fn release(&mut self, session: SessionId) {
+        if let Some(Seat::Open { key, .. }) = self.media.remove(&session) {
+            self.sessions.remove(&key);
+            if let Err(error) = self.parts.engines.remove(key) {
+                tracing::warn!(%session, %error, "media stream not removed");
+            }
+        }
+    }
+
+    /// Loads a program: at once where nothing but one live source is heard, else by a feeder.
+    fn prepare(&mut self, order: feeder::Order) {
+        let id = order.program;
+        let number = engine::ProgramId::from_number(id.number());
+        let whole = order.limit.is_none() && order.start == control::position::Start::default();
+        if let Some(name) = order.blueprint.only_live().filter(|_| whole)
+            && let Ok(ring) = self.parts.services.live(name)
+        {
+            let (mut pieces, program) = Program::new(number, Gain::UNITY, LIVE_PIECES);
+            // The ring is as large as what goes in.
+            let _ = pieces.push(Piece::Live { ring, samples: None });
+            let _ = pieces.push(Piece::End);
+            self.programs.insert(id, Loaded { program: Some(program), feeder: None });
+            return self.decide(control::Event::Feed(Feed::Ready { program: id }));
+        }
+        let (pieces, program) = Program::new(number, Gain::UNITY, feeder::PIECES_MAX);
+        let (services, events) = (Arc::clone(&self.parts.services), self.parts.events.clone());
+        let task = tokio::spawn(feeder::run(order, pieces, services, events));
+        let feeder = Some(task.abort_handle());
+        self.programs.insert(id, Loaded { program: Some(program), feeder });
+    }
+
+    fn start(&mut self, session: SessionId, id: ProgramId, gain_db: f32) {
+        let program = self.programs.get_mut(&id).and_then(|loaded| loaded.program.take());
+        let (Some(program), Some(Seat::Open { key, pace, .. })) =
+            (program, self.media.get_mut(&session))
+        else {
+            return;
+        };
+        *pace = Pace::Running;
+        let program = Program { gain: Gain::from_db(gain_db), ..program };
+        if let Err(error) = self.parts.engines.play(*key, program) {
+            tracing::warn!(%session, %error, "program not played");
+            self.programs.remove(&id);
+            return self.decide(control::Event::Finished { program: id });
+        }
+        self.apply_pace(session);
+    }
+
+    fn halt(&mut self, session: SessionId, id: ProgramId) {
+        let Some(loaded) = self.programs.get(&id) else { return };
+        if loaded.program.is_some() {
+            // It never started.
+            self.programs.remove(&id);
+            return self.decide(control::Event::Stopped { program: id, at: 0 });
+        }
+        if let Some(feeder) = &loaded.feeder {
+            feeder.abort();
+        }
+        if let Some(Seat::Open { key, .. }) = self.media.get(&session)
+            && let Err(error) = self.parts.engines.silence(*key)
+        {
+            tracing::warn!(%session, %error, "program not stopped");
+        }
+    }
+
+    fn pace(&mut self, session: SessionId, wanted: Pace) {
+        if let Some(Seat::Open { pace, .. }) = self.media.get_mut(&session) {
+            *pace = wanted;
+        }
+        self.apply_pace(session);
+    }
+
+    /// Sends unless the client paused it or the peer holds the call.
+    fn apply_pace(&self, session: SessionId) {
+        let Some(Seat::Open { key, hold, pace }) = self.media.get(&session) else { return };
+        let done = match (hold, pace) {
+            (Hold::No, Pace::Running) => self.parts.engines.resume(*key),
+            (Hold::Yes, _) | (_, Pace::Paused) => self.parts.engines.pause(*key),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%session, %error, "stream not paused or resumed");
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Tag { program, tag, sent_at, .. } => {
+                let program = program_of(program);
+                self.decide(control::Event::Passed { program, tag, at: ntp(sent_at) });
+            }
+            Report::Finished { program, .. } => {
+                let program = program_of(program);
+                self.programs.remove(&program);
+                self.decide(control::Event::Finished { program });
+            }
+            Report::Abandoned { program, stream, .. } => {
+                tracing::error!(%stream, "a feeder ended without an end");
+                let program = program_of(program);
+                self.programs.remove(&program);
+                self.decide(control::Event::Finished { program });
+            }
+            Report::Stopped { program, at_samples, .. } => {
+                let program = program_of(program);
+                self.programs.remove(&program);
+                self.decide(control::Event::Stopped { program, at: at_samples });
+            }
+            Report::Starved { stream, program, at_samples } => {
+                tracing::warn!(%stream, program = program.number(), at_samples, "audio came late");
+            }
+            Report::Digit { stream, event, duration_ms } => {
+                tracing::debug!(%stream, event, duration_ms, "telephone-event");
+            }
+            Report::PeerLeft { stream } => {
+                if let Some(session) = self.sessions.get(&stream).copied() {
+                    self.decide(control::Event::MediaGone { session });
+                }
+            }
+            Report::Gone { stream, stats } => {
+                tracing::debug!(%stream, packets = stats.packets, "media stream ended");
+            }
+        }
+    }
+}
+
+/// Pieces of a program that is one live source: the source and the end.
+const LIVE_PIECES: usize = 2;
+
+fn program_of(id: engine::ProgramId) -> ProgramId {
+    ProgramId::from_number(id.number())
+}
+
+/// A moment of the media clock on the wall clock.
+fn ntp(at: Mono) -> NtpTime {
+    let ago = engine::clock::now().since(at);
+    NtpTime::from_unix(wall().saturating_sub(ago))
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

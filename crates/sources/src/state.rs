@@ -75,7 +75,7 @@ impl fmt::Display for Trouble {
 
 impl std::error::Error for Trouble {}
 
-/// How loud what is heard is, over the last 300 ms; silence is minus infinity.
+/// How loud what is heard is, over the last 300 ms; silence is -100.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
     /// The largest sample, in dB below full scale.

@@ -87,9 +87,11 @@ struct Held(Option<Arc<Running>>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(running) = self.0.take() {
+        let Some(running) = self.0.take() else { return };
+        match tokio::runtime::Handle::try_current() {
             // Waiting for a killed process is short, but not for a network task.
-            drop(tokio::task::spawn_blocking(move || running.end()));
+            Ok(runtime) => drop(runtime.spawn_blocking(move || running.end())),
+            Err(_) => running.end(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::f64::consts::TAU;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -43,6 +43,17 @@ pub(crate) fn sine(hz: f64, seconds: f64, args: &[&str]) -> Vec<u8> {
 
 pub(crate) fn mp3(hz: f64, seconds: f64) -> Vec<u8> {
     sine(hz, seconds, &["-c:a", "libmp3lame", "-b:a", "64k", "-f", "mp3"])
+}
+
+/// A process that ends with the test.
+pub(crate) struct Ours(pub(crate) Child);
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A folder that goes with the test.
@@ -163,9 +174,13 @@ impl Stage {
     }
 
     pub(crate) fn start_with(uri: &str, settings: Settings) -> Self {
+        Self::start_louder(uri, settings, Gain::UNITY)
+    }
+
+    pub(crate) fn start_louder(uri: &str, settings: Settings, gain: Gain) -> Self {
         let (sender, events) = mpsc::channel(256);
         let kind = SourceKind::parse(uri).unwrap();
-        let config = SourceConfig { name: "Radio".to_owned(), kind, gain: Gain::UNITY };
+        let config = SourceConfig { name: "Radio".to_owned(), kind, gain };
         let sources = Sources::start(vec![config], settings, &sender).unwrap();
         let ring = sources.live("radio").unwrap();
         Self { sources, events, ear: Ear::new(ring) }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use audio::{tone::Tone, wav};
+use audio::{Gain, tone::Tone, wav};
 use sources::{Heard, Phase, Trouble};
 
-use crate::bed::{CLICK_DBFS, FALLBACK_HZ, Folder, SOURCE_HZ, Stage, mp3, roughest, share, sine};
+use crate::bed::{
+    CLICK_DBFS, FALLBACK_HZ, Folder, SOURCE_HZ, Stage, mp3, roughest, settings, share, sine,
+};
 
 const SOON: Duration = Duration::from_secs(4);
 
@@ -71,4 +73,17 @@ async fn a_folder_without_a_sound_says_so() {
     let state = stage.until(SOON, |state| matches!(state.phase, Phase::Away(_)));
     assert_eq!(state.phase, Phase::Away(Trouble::NothingPlayable));
     assert_eq!(state.skipped.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gain_changes_the_source_and_not_the_fallback() {
+    let folder = Folder::new();
+    let mut turns = vec![0; 4_000];
+    Tone::sine(SOURCE_HZ, -10.0).fill(&mut turns);
+    let path = folder.put("a.wav", &wav::to_bytes(wav::Format::TELEPHONE, &turns));
+    let stage = Stage::start_louder(&path.display().to_string(), settings(), Gain::from_db(-20.0));
+    stage.until(SOON, |state| (state.level.peak_dbfs + 6.0).abs() < 0.2);
+    stage.until(SOON, |state| (state.level.peak_dbfs + 30.0).abs() < 0.2);
+    std::fs::remove_file(path).unwrap();
+    stage.until(SOON, |state| (state.level.peak_dbfs + 6.0).abs() < 0.2);
 }

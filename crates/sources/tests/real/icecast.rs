@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::io::{Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use sources::{Heard, Phase, Settings, Trouble};
 
 use crate::bed::{
-    CLICK_DBFS, FALLBACK_HZ, Folder, SOURCE_HZ, Stage, roughest, settings, share, tool,
+    CLICK_DBFS, FALLBACK_HZ, Folder, Ours, SOURCE_HZ, Stage, roughest, settings, share, tool,
 };
 
 const SOON: Duration = Duration::from_secs(6);
@@ -23,17 +23,6 @@ const VORBIS: [&str; 8] =
     ["-c:a", "libvorbis", "-b:a", "64k", "-content_type", "application/ogg", "-f", "ogg"];
 const OPUS: [&str; 8] =
     ["-c:a", "libopus", "-b:a", "32k", "-content_type", "audio/ogg", "-f", "ogg"];
-
-/// A process that ends with the test.
-struct Ours(Child);
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// icecast2 with a folder and a port of its own.
 struct Icecast {

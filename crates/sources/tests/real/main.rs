@@ -14,3 +14,5 @@ mod icecast;
 mod prompts;
 #[cfg(test)]
 mod streams;
+#[cfg(test)]
+mod tls;

@@ -309,17 +309,17 @@ pub(crate) fn roughest(samples: &[i16]) -> f64 {
 /// A step of this height is heard as a click.
 pub(crate) const CLICK_DBFS: f64 = -55.0;
 
-/// Processes that this one started, or that those started.
-pub(crate) fn processes_below(parent: u32) -> usize {
-    let mut count = 0;
+/// The processes that `parent` started and that still run.
+pub(crate) fn processes_below(parent: u32) -> Vec<PathBuf> {
+    let mut below = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
         let after_name = stat.rsplit(") ").next().unwrap_or_default();
         let mut fields = after_name.split(' ');
         let (state, its_parent) = (fields.next(), fields.next());
         if state != Some("Z") && its_parent == Some(&parent.to_string()) {
-            count += 1;
+            below.push(entry.path());
         }
     }
-    count
+    below
 }

@@ -246,10 +246,15 @@ async fn what_needs_ffmpeg_is_decoded_by_it_and_no_process_stays_behind() {
     stage.ear.until(SOURCE_HZ, SOON);
     is_playing(&stage);
     assert_eq!(stage.state().codec.as_deref(), Some("by ffmpeg"));
-    assert_eq!(processes_below(std::process::id()), 1);
+    let processes = processes_below(std::process::id());
+    let [process] = processes.as_slice() else { panic!("{processes:?}") };
+    let read = |name: &str| std::fs::read_to_string(process.join(name)).unwrap();
+    assert!(read("status").contains("NoNewPrivs:\t1"), "it may gain privileges");
+    let no_files = |line: &str| line.starts_with("Max file size") && line.contains(" 0 ");
+    assert!(read("limits").lines().any(no_files), "it may write files");
     drop(stage);
     for _ in 0..100 {
-        if processes_below(std::process::id()) == 0 {
+        if processes_below(std::process::id()).is_empty() {
             return;
         }
         sleep(Duration::from_millis(20));

@@ -1,7 +1,5 @@
 //! The hold music: thirty-six seconds of soft electric piano, composed for this project and rendered
 //! for a telephone. `cargo xtask hold-music` writes it anew; a test keeps the file and this alike.
-//!
-//! Time is a circle: what rings past the end is heard at the beginning, so the loop has no seam.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -15,6 +13,7 @@ use std::path::PathBuf;
 
 use audio::{RATE_HZ, wav};
 
+use crate::synth::{Circle, hertz, release, rise};
 use crate::{Outcome, top};
 
 /// Where the file is kept.
@@ -26,8 +25,6 @@ const BARS: usize = 12;
 const LENGTH: usize = BARS * 4 * BEAT;
 /// The mean power of the whole, in dBFS; it comes out at about -20 LUFS.
 const LOUDNESS_DB: f64 = -19.5;
-/// Peaks are bent to stay under this share of full scale: -7 dBFS.
-const PEAK: f64 = 0.447;
 
 /// A bar's harmony: the bass, and the voices above it in their close position. A second set of voices
 /// takes over in the middle of the bar.
@@ -87,7 +84,7 @@ fn file() -> Vec<u8> {
 }
 
 fn render() -> Vec<i16> {
-    let mut circle = Circle(vec![0.0; LENGTH]);
+    let mut circle = Circle::new(RATE_HZ, LENGTH);
     for (bar, number) in SCORE.iter().zip(0..) {
         let begin = number * 4 * BEAT;
         play_chords(&mut circle, bar, begin);
@@ -96,9 +93,10 @@ fn render() -> Vec<i16> {
             circle.piano(*key, at, beats * 0.95, 0.30);
         }
     }
-    circle.room();
-    circle.tremble();
-    circle.level()
+    circle.room(0.08);
+    // The slow tremolo of an electric piano.
+    circle.tremble(144.0, 0.07);
+    circle.level(LOUDNESS_DB)
 }
 
 fn play_chords(circle: &mut Circle, bar: &Bar, begin: usize) {
@@ -116,25 +114,14 @@ fn play_chords(circle: &mut Circle, bar: &Bar, begin: usize) {
     }
 }
 
-/// The loop, as a circle of samples.
-struct Circle(Vec<f64>);
-
+/// The voices of this tune.
 impl Circle {
-    /// Adds a voice from `at` on for `count` samples; past the end it goes on at the beginning.
-    fn add(&mut self, at: usize, count: usize, mut voice: impl FnMut(f64) -> f64) {
-        let begin = at % LENGTH;
-        let (head, tail) = self.0.split_at_mut(begin);
-        for (slot, n) in tail.iter_mut().chain(head).zip(0..count.min(LENGTH)) {
-            *slot += voice(n as f64 / f64::from(RATE_HZ));
-        }
-    }
-
     /// A tine and its pickup: a sine whose phase is swung by its own copy, less and less, and a short
     /// bright stroke.
     fn piano(&mut self, key: u8, at: usize, beats: f64, force: f64) {
         let (hz, held) = (hertz(key), seconds(beats));
         let ring = 1.5 * (262.0 / hz).sqrt();
-        self.add(at, (9 * RATE_HZ as usize) / 2, |t| {
+        self.add(at, 4.5, |t| {
             let turn = TAU * hz * t;
             let swing = 1.1 * force.sqrt() * (-t / 0.35).exp() + 0.12;
             let stroke = 0.10 * (-t / 0.05).exp() * (3.0 * turn).sin();
@@ -146,7 +133,7 @@ impl Circle {
     /// Low strings are heard on a telephone by their overtones.
     fn bass(&mut self, key: u8, at: usize, beats: f64, force: f64) {
         let (hz, held) = (hertz(key), seconds(beats));
-        self.add(at, 3 * RATE_HZ as usize, |t| {
+        self.add(at, 3.0, |t| {
             let turn = TAU * hz * t;
             let body = 0.6 * turn.sin() + 0.5 * (2.0 * turn).sin() + 0.22 * (3.0 * turn).sin();
             force * body * rise(t, 0.012) * (-t / 1.4).exp() * release(t, held, 0.10)
@@ -156,79 +143,15 @@ impl Circle {
     /// Two sines a breath apart, swelling and fading: no moment of the loop is silent.
     fn pad(&mut self, key: u8, at: usize, beats: f64, force: f64) {
         let (hz, held) = (hertz(key), seconds(beats));
-        self.add(at, 4 * RATE_HZ as usize, |t| {
+        self.add(at, 4.0, |t| {
             let body = (TAU * (hz - 0.4) * t).sin() + (TAU * (hz + 0.4) * t).sin();
             force * body * rise(t, 0.5) * release(t, held, 0.45)
         });
     }
-
-    /// A small room: four echoes that feed themselves. The circle is walked twice, so that the room
-    /// already sounds when the first sample is kept.
-    fn room(&mut self) {
-        const WALLS: [(usize, f64); 4] = [(239, 0.72), (281, 0.70), (331, 0.68), (397, 0.66)];
-        let mut wet = vec![0.0; LENGTH];
-        for (delay, back) in WALLS {
-            let mut line = vec![0.0f64; delay];
-            let mut dull = 0.0;
-            for heard in [0.0, 1.0] {
-                for ((dry, wet), slot) in self.0.iter().zip(&mut wet).zip((0..delay).cycle()) {
-                    let Some(echo) = line.get_mut(slot) else { continue };
-                    // Walls swallow the highs.
-                    dull += 0.45 * (*echo - dull);
-                    *wet += heard * *echo;
-                    *echo = dry + back * dull;
-                }
-                line.rotate_left(LENGTH % delay);
-            }
-        }
-        for (dry, wet) in self.0.iter_mut().zip(wet) {
-            *dry += 0.08 * wet;
-        }
-    }
-
-    /// The slow tremolo of an electric piano: a whole number of waves in the loop.
-    fn tremble(&mut self) {
-        for (sample, n) in self.0.iter_mut().zip(0..) {
-            *sample *= 1.0 + 0.07 * (TAU * 144.0 * f64::from(n) / LENGTH as f64).sin();
-        }
-    }
-
-    /// Brings the whole to its loudness, without its mean, and bends the peaks.
-    fn level(&self) -> Vec<i16> {
-        let mean = self.0.iter().sum::<f64>() / LENGTH as f64;
-        let power = self.0.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / LENGTH as f64;
-        let gain = 10f64.powf(LOUDNESS_DB / 20.0) / power.sqrt();
-        self.0.iter().map(|s| (bent((s - mean) * gain) * 32_767.0).round() as i16).collect()
-    }
-}
-
-/// Straight up to two thirds of [`PEAK`], then ever flatter towards it.
-fn bent(sample: f64) -> f64 {
-    const KNEE: f64 = PEAK * 2.0 / 3.0;
-    let over = sample.abs() - KNEE;
-    if over <= 0.0 {
-        return sample;
-    }
-    let room = PEAK - KNEE;
-    (KNEE + room * (over / room).tanh()) * sample.signum()
-}
-
-fn hertz(key: u8) -> f64 {
-    440.0 * 2f64.powf((f64::from(key) - 69.0) / 12.0)
 }
 
 fn seconds(beats: f64) -> f64 {
     beats * BEAT as f64 / f64::from(RATE_HZ)
-}
-
-/// From nothing to one in `length` seconds, without a corner.
-fn rise(t: f64, length: f64) -> f64 {
-    if t >= length { 1.0 } else { 0.5 - 0.5 * (TAU / 2.0 * t / length).cos() }
-}
-
-/// One while held, then fading.
-fn release(t: f64, held: f64, fade: f64) -> f64 {
-    if t <= held { 1.0 } else { (-(t - held) / fade).exp() }
 }
 
 #[cfg(test)]
@@ -236,6 +159,7 @@ mod tests {
     use audio::measure::{peak_dbfs, rms_dbfs};
 
     use super::*;
+    use crate::synth::seam;
 
     fn kept() -> Vec<i16> {
         let bytes = std::fs::read(top().join(FILE)).unwrap();
@@ -255,16 +179,8 @@ mod tests {
 
     #[test]
     fn the_loop_has_no_click_at_its_seam() {
-        let samples = kept();
-        let around = |n: usize| f64::from(samples[n % samples.len()]);
-        // A click is a bend that the music itself does not have nearby.
-        let bend = |n: usize| {
-            (around(n) - 3.0 * around(n + 1) + 3.0 * around(n + 2) - around(n + 3)).abs()
-        };
-        let end = samples.len();
-        let seam = (end - 4..end + 4).map(bend).fold(0.0, f64::max);
-        let nearby = (end - 400..end - 4).chain(end + 4..end + 400).map(bend).fold(0.0, f64::max);
-        assert!(seam <= nearby, "{seam} at the seam, {nearby} around it");
+        let seam = seam(&kept());
+        assert!(seam <= 1.0, "{seam}");
     }
 
     #[test]
@@ -276,12 +192,5 @@ mod tests {
         for (second, part) in samples.chunks(RATE_HZ as usize).enumerate() {
             assert!(rms_dbfs(part) > -32.0, "second {second}: {}", rms_dbfs(part));
         }
-    }
-
-    #[test]
-    fn peaks_bend_without_a_corner() {
-        let steps: Vec<f64> = (0..400).map(|n| bent(f64::from(n) / 200.0)).collect();
-        assert!(steps.windows(2).all(|pair| pair[1] >= pair[0] && pair[1] < PEAK + 1e-9));
-        assert!((bent(-0.2) + 0.2).abs() < 1e-12 && (bent(-5.0) + PEAK).abs() < 1e-3);
     }
 }

@@ -3,7 +3,9 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 mod ci;
+mod demo_radio;
 mod hold_music;
+mod synth;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +23,11 @@ struct Verb {
 
 const VERBS: &[Verb] = &[
     Verb { name: "ci", about: "format, tidy, lints, builds and every test", run: ci::run },
+    Verb {
+        name: "demo-radio",
+        about: "renders what the demo's radio station plays into the file that is named",
+        run: demo_radio::run,
+    },
     Verb {
         name: "hold-music",
         about: "renders the hold music, into its place or into the file that is named",

@@ -11,7 +11,7 @@ use crate::playing::{Filled, Moment, Playing, silence};
 use crate::program::Program;
 use crate::receiving::Receiving;
 use crate::report::{Report, Retired, StopReason, StreamKey};
-use crate::socket::{SendFault, Sockets};
+use crate::socket::{Held, SendFault, Sockets};
 use crate::stats::{StatsCell, StreamStats};
 
 /// Timestamp units in a tick of one millisecond.
@@ -32,7 +32,7 @@ pub(crate) struct Stream {
     rtcp_due: u64,
     /// The tick whose packet would follow the last one without a gap.
     next_tick: u64,
-    sockets: Arc<Sockets>,
+    held: Held,
     sender: Sender,
     key: StreamKey,
     /// The timestamp of tick 0, modulo 2^32.
@@ -94,7 +94,7 @@ impl Stream {
             talking: false,
             timestamp_zero: config.start.timestamp,
             next_tick: 0,
-            sockets,
+            held: Held::new(sockets),
             receiving: Receiving::new(config).map(Box::new),
             rtcp: Rtcp {
                 seed,
@@ -194,7 +194,7 @@ impl Stream {
             self.rtcp_due(now, desk);
         }
         if let Some(receiving) = &mut self.receiving {
-            receiving.sweep((self.key, now), &self.sockets, &mut self.stats, desk);
+            receiving.sweep((self.key, now), self.held.sockets(), &mut self.stats, desk);
         }
         if self.playing.is_some() && !self.paused {
             return self.next_packet(tick, now, desk, packet);
@@ -244,7 +244,7 @@ impl Stream {
 
     /// Sends what [`Stream::prepare`] has put together.
     pub(crate) fn send(&mut self, packet: &[u8]) {
-        match self.sockets.send(packet) {
+        match self.held.send(packet) {
             Ok(()) => {}
             Err(SendFault::Refused) => self.stats.refused += 1,
             Err(SendFault::Other) => self.stats.failed += 1,
@@ -298,7 +298,7 @@ impl Stream {
     fn send_rtcp(&mut self, writer: &Writer) {
         let bytes = writer.bytes();
         self.rtcp.schedule.measured(u32::try_from(bytes.len()).unwrap_or(0));
-        match self.sockets.send_rtcp(bytes, self.rtcp.remote) {
+        match self.held.sockets().send_rtcp(bytes, self.rtcp.remote) {
             Ok(()) => self.stats.reports_sent += 1,
             Err(SendFault::Refused) => self.stats.refused += 1,
             Err(SendFault::Other) => self.stats.failed += 1,
@@ -308,7 +308,7 @@ impl Stream {
     /// Reads one RTCP datagram that is waiting.
     pub(crate) fn read_rtcp(&mut self, now: Mono, desk: &mut Desk) {
         let mut inbox = [0; 1_500];
-        let Some(bytes) = self.sockets.receive_rtcp(&mut inbox) else { return };
+        let Some(bytes) = self.held.sockets().receive_rtcp(&mut inbox) else { return };
         let Some(compound) = rtp::rtcp::Compound::parse(bytes) else { return };
         self.stats.reports_received += 1;
         self.rtcp.schedule.measured(u32::try_from(bytes.len()).unwrap_or(0));

@@ -9,6 +9,7 @@
 )]
 
 mod check_config;
+mod demo;
 mod serve;
 
 use std::path::PathBuf;
@@ -55,6 +56,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::Serve),
+    Demo(demo::Demo),
     /// Reads a configuration and prints every fault in it, with line and key.
     CheckConfig(check_config::CheckConfig),
 }
@@ -123,6 +125,7 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
 fn run(verb: Verb) -> Exit {
     match verb {
         Verb::Serve(arguments) => arguments.run(),
+        Verb::Demo(arguments) => arguments.run(),
         Verb::CheckConfig(arguments) => arguments.run(),
     }
 }

@@ -11,4 +11,5 @@ pub mod link;
 pub mod pcap;
 mod phone;
 
+pub(crate) use phone::flush;
 pub use phone::{Answer, CallError, Phone, PhoneError, Tap};

@@ -8,6 +8,7 @@
 //! - [`net`]: sockets of SIP and MRCPv2. [`services`], [`feeder`]: where audio comes from, and how it
 //!   gets to an engine. [`clock`]: the clocks of the edge.
 //! - [`client`]: a SIP, MRCPv2 and RTP client over real sockets, for demo, load and tests.
+//! - [`demo`]: six calls to itself, judged by what is heard.
 //! - [`config`]: settings from file, environment and command line to one checked [`config::Plan`].
 //! - [`cli`]: the verbs, their arguments and the exit status.
 
@@ -15,6 +16,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod feeder;
 pub mod net;
 pub mod serve;

@@ -26,7 +26,7 @@ use crate::services::{Services, Speaking};
 use crate::wiring::{EVENTS_MAX, Event, MediaSettings, Parts, Standing, Wiring};
 
 /// The hold music that is built in, heard while a source is away.
-static HOLD_MUSIC: &[u8] = include_bytes!("../../sources/assets/hold-music.wav");
+pub static HOLD_MUSIC: &[u8] = include_bytes!("../../sources/assets/hold-music.wav");
 
 /// How long a server that was told to end waits for its calls before it hangs up.
 pub const DRAIN: Duration = Duration::from_secs(30);
@@ -39,11 +39,17 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub struct StartError {
     key: &'static str,
     what: String,
+    busy_port: bool,
 }
 
 impl StartError {
     fn new(key: &'static str, what: impl fmt::Display) -> Self {
-        Self { key, what: what.to_string() }
+        Self { key, what: what.to_string(), busy_port: false }
+    }
+
+    /// Whether another program has the port.
+    pub const fn is_busy_port(&self) -> bool {
+        self.busy_port
     }
 
     fn bind(key: &'static str, what: &str, address: SocketAddr, error: &io::Error) -> Self {
@@ -54,7 +60,8 @@ impl StartError {
         ];
         let known = known.into_iter().find(|(kind, _)| *kind == error.kind());
         let why = known.map_or_else(|| error.to_string(), |(_, why)| why.to_owned());
-        Self { key, what: format!("cannot listen on {address} ({what}): {why}") }
+        let busy_port = error.kind() == io::ErrorKind::AddrInUse;
+        Self { key, what: format!("cannot listen on {address} ({what}): {why}"), busy_port }
     }
 }
 

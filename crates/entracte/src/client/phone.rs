@@ -39,6 +39,11 @@ pub(crate) fn tap(
     }
 }
 
+/// Writes what the capture still holds back.
+pub(crate) fn flush(capture: &Tap) {
+    tap(Some(capture), Capture::flush);
+}
+
 /// Why there is no phone.
 #[derive(Debug)]
 pub struct PhoneError(pub io::Error);

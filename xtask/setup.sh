@@ -34,6 +34,7 @@ if [ "$stage" = test ]; then
     program icecast2 icecast2 "tests play its streams"
     program baresip baresip "tests dial with it, a softphone"
     program sip-tester sipp "tests place calls by the thousand with it"
+    program openssl openssl "tests make certificates with it"
     program tshark tshark "tests dissect captured calls with it"
 fi
 

@@ -100,7 +100,7 @@ fn measure(
             receive: Receive::Ignore,
             start: Start::draw(&mut tokens),
             cname: "fanout@127.8.0.1".into(),
-            dscp: 0,
+            dscp: engine::Marks::default(),
         };
         let key = engines.add(engines.reserve()?, &config)?;
         let (mut pieces, program) = Program::new(ProgramId::from_number(1), Gain::UNITY, 2);

@@ -76,8 +76,17 @@ pub struct StreamConfig {
     pub start: Start,
     /// Names the sender in RTCP; up to 255 bytes. Of no effect in an update.
     pub cname: String,
-    /// The Differentiated Services code point of RTP and RTCP, 0 to 63.
-    pub dscp: u8,
+    /// The Differentiated Services code points of RTP and of RTCP, 0 to 63. RFC 2474.
+    pub dscp: Marks,
+}
+
+/// How the packets of a stream are marked. RFC 2474.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Marks {
+    /// RTP, 0 to 63.
+    pub rtp: u8,
+    /// RTCP, 0 to 63.
+    pub rtcp: u8,
 }
 
 impl StreamConfig {

@@ -28,7 +28,7 @@ mod tick;
 mod wheel;
 
 pub use clock::Mono;
-pub use config::{ENGINES_MAX, EngineConfig, Receive, STREAMS_MAX, StreamConfig};
+pub use config::{ENGINES_MAX, EngineConfig, Marks, Receive, STREAMS_MAX, StreamConfig};
 pub use engines::{CommandError, Engines, Refused};
 pub use load::EngineLoad;
 pub use ports::{Ports, ReserveError};

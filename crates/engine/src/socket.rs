@@ -46,9 +46,9 @@ impl Sockets {
     }
 
     /// Sends to, and takes packets from, this peer only.
-    pub(crate) fn connect(&self, remote: SocketAddr, dscp: u8) -> io::Result<()> {
+    pub(crate) fn connect(&self, remote: SocketAddr, marks: crate::Marks) -> io::Result<()> {
         let local = self.rtp.local_addr()?.as_socket().map(|local| local.ip());
-        for socket in [&self.rtp, &self.rtcp] {
+        for (socket, dscp) in [(&self.rtp, marks.rtp), (&self.rtcp, marks.rtcp)] {
             if matches!(local, Some(IpAddr::V6(_))) {
                 socket.set_tclass_v6(u32::from(dscp) << 2)?;
             } else {

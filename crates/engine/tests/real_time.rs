@@ -23,7 +23,7 @@ mod tests {
             receive: Receive::Ignore,
             start: Start { ssrc: 1, sequence: 0, timestamp: 0 },
             cname: "smoke".into(),
-            dscp: 0,
+            dscp: engine::Marks::default(),
         }
     }
 

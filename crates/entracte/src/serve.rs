@@ -103,6 +103,9 @@ pub async fn start(plan: &Plan) -> Result<Running, StartError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| StartError::new("the system", error))?;
     let mut tokens = Tokens::new(seed);
+    std::fs::create_dir_all(&plan.state_dir).map_err(|error| {
+        StartError::new("state_dir", format!("{}: {error}", plan.state_dir.display()))
+    })?;
     let bound = bind(plan)?;
     let (events, received) = mpsc::channel(EVENTS_MAX);
     let (engines, mut notes) = engines(plan, &mut tokens, &events)?;
@@ -136,7 +139,10 @@ pub async fn start(plan: &Plan) -> Result<Running, StartError> {
         events: events.clone(),
         media: MediaSettings {
             cname: format!("entracte@{}", host_name()),
-            dscp: plan.audio.rtp.mark.map_or(0, config::Dscp::value),
+            dscp: engine::Marks {
+                rtp: plan.audio.rtp.mark.map_or(0, config::Dscp::value),
+                rtcp: plan.audio.rtcp_mark.map_or(0, config::Dscp::value),
+            },
         },
     };
     let mut tasks = Vec::new();

@@ -94,8 +94,8 @@ pub struct Parts {
 pub struct MediaSettings {
     /// Our name in RTCP reports.
     pub cname: String,
-    /// The mark on packets, 0 to 63.
-    pub dscp: u8,
+    /// The marks on packets.
+    pub dscp: engine::Marks,
 }
 
 /// The loop.
@@ -303,7 +303,10 @@ impl Wiring {
         for output in outputs {
             match output {
                 Output::Send { flow, bytes } => self.send(flow, bytes),
-                Output::Event(event) => self.decide(control::Event::Sip(event)),
+                Output::Event(event) => {
+                    log(&event);
+                    self.decide(control::Event::Sip(event));
+                }
             }
         }
     }
@@ -579,6 +582,17 @@ impl Wiring {
                 tracing::debug!(%stream, packets = stats.packets, "media stream ended");
             }
         }
+    }
+}
+
+/// Calls begin and end at INFO; who calls whom is about people and stays out (invariant 7).
+fn log(event: &sip::agent::Event) {
+    use sip::agent::Event;
+    if let Event::Invited { call, flow, .. } = event {
+        let transport = flow.transport.as_str();
+        tracing::info!(call = call.number(), remote = %flow.remote, transport, "call begins");
+    } else if let Event::Ended { call, why } = event {
+        tracing::info!(call = call.number(), ?why, "call ends");
     }
 }
 

@@ -81,7 +81,6 @@ fn the_promised_configuration_works_as_it_stands() {
     let plan = Plan::load_for(&layers, &machine()).unwrap();
     assert_eq!(plan.state_dir, Path::new("/tmp/entracte"));
     assert_eq!(plan.general.listen, ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
-    assert_eq!(plan.general.temporary_directory, Path::new("/tmp/entracte/tmp"));
     assert_eq!((plan.general.sip.port, plan.general.mrcp.port), (6060, 8104));
     assert!(plan.general.sip.transports.iter().eq(&[Transport::Udp, Transport::Tcp]));
     assert_eq!(plan.general.mrcp.max_sessions, 32);
@@ -142,8 +141,8 @@ fn every_fault_of_a_file_is_said_in_one_go() {
 #[test]
 fn what_is_not_toml_is_said_with_its_line_and_the_rest_is_read_on() {
     check(
-        "[general]\nkeep_temporary_files = yes\n[log]\nlevel = 'loud'\n",
-        "2:24: not TOML: string values must be quoted, expected literal string\n\
+        "[text_to_speech]\nenabled = yes\n[log]\nlevel = 'loud'\n",
+        "2:11: not TOML: string values must be quoted, expected literal string\n\
          4:9: log.level: \"loud\" is not allowed; allowed: error, warn, info, debug, trace",
     );
     check("state_dir = '/a'\nstate_dir = '/b'", "2:1: not TOML: duplicate key");

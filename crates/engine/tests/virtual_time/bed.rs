@@ -52,7 +52,7 @@ impl Peer {
             receive: Receive::Listen,
             start: START,
             cname: "bed".into(),
-            dscp: 46,
+            dscp: engine::Marks { rtp: 46, rtcp: 46 },
         }
     }
 

@@ -31,17 +31,13 @@ pub struct Plan {
     pub notes: Vec<Fault>,
 }
 
-/// `general`: listening, signalling, temporary files.
+/// `general`: listening and signalling.
 #[derive(Clone, Debug, PartialEq)]
 pub struct General {
     /// Where SIP and MRCP listen; an unspecified address of each version for `any`.
     pub listen: Vec<IpAddr>,
     /// By which addresses others reach the listeners: for `any` one picked of each version.
     pub reachable: Addresses,
-    /// Where temporary files are made.
-    pub temporary_directory: PathBuf,
-    /// Whether they stay after use, for the one who looks for a fault.
-    pub keep_temporary_files: bool,
     /// `general.sip`.
     pub sip: Sip,
     /// `general.mrcp`.

@@ -1,6 +1,6 @@
 //! From the laid-together table to the [`Plan`]: every key, its default and what it takes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::fault::{Faults, Wrong};
@@ -57,7 +57,7 @@ fn is_below(each: &str, key: &str) -> bool {
 
 fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
     let state_dir = absolute(root, "state_dir").unwrap_or_else(|| "/var/lib/entracte".into());
-    let general = general(&root.section("general"), &state_dir, machine);
+    let general = general(&root.section("general"), machine);
     let audio = audio(&root.section("audio"), machine);
     check_ports(root, &general, &audio.rtp);
     Plan {
@@ -76,7 +76,7 @@ fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
 const ADDRESS_TYPES: [(&str, AddressType); 3] =
     [("any", AddressType::Any), ("ip4", AddressType::Ip4), ("ip6", AddressType::Ip6)];
 
-fn general(section: &Section<'_>, state_dir: &Path, machine: &Interfaces) -> General {
+fn general(section: &Section<'_>, machine: &Interfaces) -> General {
     let interface = interface(section, "listen_interface", machine);
     let name = InterfaceName::read(&interface);
     let wanted = section.choice("listen_address_type", AddressType::Any, &ADDRESS_TYPES);
@@ -88,9 +88,6 @@ fn general(section: &Section<'_>, state_dir: &Path, machine: &Interfaces) -> Gen
             Vec::new()
         }),
         reachable: reachable.unwrap_or_default(),
-        temporary_directory: absolute(section, "temporary_directory")
-            .unwrap_or_else(|| state_dir.join("tmp")),
-        keep_temporary_files: section.flag("keep_temporary_files", false),
         sip: sip(&section.section("sip")),
         mrcp: mrcp(&section.section("mrcp")),
     }

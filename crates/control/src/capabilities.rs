@@ -1,8 +1,10 @@
 //! What this server can do, as one value: OPTIONS advertises it, INVITE and SPEAK are held to it
 //! (invariant 8).
 
-use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+
+use sip::sdp::mrcp::{Capabilities, advertisement};
+use sip::sdp::write::Origin;
 
 use crate::uri::percent_encode;
 
@@ -43,39 +45,23 @@ impl Catalog {
             .map(String::as_str)
     }
 
-    /// The session description that answers OPTIONS: every line with port 0, as RFC 3264 §9 has it.
-    pub fn session_description(&self, address: IpAddr) -> String {
-        let family = if address.is_ipv4() { "IP4" } else { "IP6" };
-        let event = TELEPHONE_EVENT;
-        let mut sdp = format!(
-            "v=0\r\no=entracte 0 0 IN {family} {address}\r\ns=-\r\nc=IN {family} {address}\r\n\
-             t=0 0\r\n"
-        );
-        // Writing to a String cannot fail.
-        for source in &self.sources {
-            let _ = write!(sdp, "a=x-audiosrc:{}\r\n", percent_encode(source));
-        }
-        if self.speech == Speech::On {
-            sdp.push_str("a=x-feature:text-to-speech\r\n");
-        }
-        let _ = write!(
-            sdp,
-            "m=audio 0 RTP/AVP 0 8 {event}\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
-             a=rtpmap:{event} telephone-event/8000\r\na=fmtp:{event} 0-15\r\n"
-        );
-        for resource in RESOURCES {
-            let _ = write!(
-                sdp,
-                "m=application 0 TCP/MRCPv2 1\r\na=setup:passive\r\na=resource:{resource}\r\n"
-            );
-        }
-        sdp
+    /// The session description that answers OPTIONS. RFC 6787 §7, RFC 3264 §9.
+    pub fn session_description(&self, capabilities: &Capabilities) -> String {
+        let ip4 = capabilities.ip4.map(IpAddr::V4);
+        let own = ip4.or_else(|| capabilities.ip6.map(IpAddr::V6));
+        let address = own.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let sources = self.sources.iter().map(|source| ("x-audiosrc", percent_encode(source)));
+        let speech =
+            (self.speech == Speech::On).then(|| ("x-feature", "text-to-speech".to_owned()));
+        let on_offer: Vec<_> = sources.chain(speech).collect();
+        advertisement(&Origin { session_id: 0, version: 0, address }, capabilities, &on_offer)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sip::sdp::mrcp::{Connected, Law};
 
     #[test]
     fn a_source_is_found_exactly_first_and_then_in_any_case() {
@@ -88,12 +74,21 @@ mod tests {
 
     #[test]
     fn options_names_each_source_and_only_the_features_that_are_on() {
+        let capabilities = Capabilities {
+            laws: vec![Law::Mu, Law::A],
+            resources: RESOURCES.map(str::to_owned).to_vec(),
+            tls: false,
+            audio_lines_max: 1,
+            ip4: Some(Ipv4Addr::LOCALHOST),
+            ip6: None,
+            connected: Connected::Yes,
+        };
         let mut catalog = Catalog { sources: vec!["Café 1".into()], speech: Speech::On };
-        let sdp = catalog.session_description("192.0.2.1".parse().unwrap());
+        let sdp = catalog.session_description(&capabilities);
         assert!(sdp.contains("a=x-audiosrc:Caf%C3%A9%201\r\n"));
         assert!(sdp.contains("a=x-feature:text-to-speech\r\n"));
         assert!(sdp.contains("a=resource:speechsynth\r\n"));
         catalog.speech = Speech::Missing("no helper".into());
-        assert!(!catalog.session_description("::1".parse().unwrap()).contains("text-to-speech"));
+        assert!(!catalog.session_description(&capabilities).contains("text-to-speech"));
     }
 }

@@ -2,7 +2,6 @@
 //! over.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use sip::agent::{Call, Command, Event as SipEvent, ServerTransaction};
@@ -269,11 +268,7 @@ impl Server {
     }
 
     fn options(&self, transaction: ServerTransaction, out: &mut Vec<Effect>) {
-        let capabilities = &self.config.capabilities;
-        let ip4 = capabilities.ip4.map(IpAddr::V4);
-        let own = ip4.or_else(|| capabilities.ip6.map(IpAddr::V6));
-        let address = own.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let body = self.config.catalog.session_description(address).into_bytes();
+        let body = self.config.catalog.session_description(&self.config.capabilities).into_bytes();
         let mut headers = Headers::default();
         headers.push("Content-Type", "application/sdp");
         let status = if self.open == Doors::Open && self.sessions.len() < self.config.sessions_max {

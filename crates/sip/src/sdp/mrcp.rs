@@ -433,17 +433,21 @@ impl Offer<'_> {
     }
 }
 
-/// The description with which OPTIONS is answered (RFC 6787 §7): every resource, every codec, and each
-/// source by its percent-encoded name as `a=x-audiosrc:`. All ports are 0.
-pub fn advertisement(origin: &Origin, capabilities: &Capabilities, sources: &[String]) -> String {
+/// The description with which OPTIONS is answered (RFC 6787 §7): every resource, every codec, and on
+/// the audio line whatever else is `on_offer`. All ports are 0.
+pub fn advertisement(
+    origin: &Origin,
+    capabilities: &Capabilities,
+    on_offer: &[(&'static str, String)],
+) -> String {
     let mut lines = Vec::new();
     for resource in &capabilities.resources {
         let line = Line::new(Kind::Application, 0, MRCP_TCP, vec!["1".into()]);
         lines.push(line.with("resource", resource));
     }
     let mut audio = rtp_line(0, &capabilities.laws, Some(101));
-    for source in sources {
-        audio = audio.with("x-audiosrc", percent_encoded(source));
+    for (name, value) in on_offer {
+        audio = audio.with(name, value);
     }
     lines.push(audio);
     write::offer(origin, lines)
@@ -461,24 +465,6 @@ fn rtp_line(port: u16, laws: &[Law], telephone_event: Option<u8>) -> Line {
         line = line.with("fmtp", format!("{event} 0-15"));
     }
     line
-}
-
-/// The text with every byte that is not unreserved (RFC 3986 §2.3) as `%41`.
-fn percent_encoded(text: &str) -> String {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or('0');
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push(digit(byte >> 4));
-            encoded.push(digit(byte & 15));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -811,14 +797,14 @@ mod tests {
     #[test]
     fn section_7_what_is_on_offer_is_advertised() {
         let origin = Origin { session_id: 1, version: 1, address: IpAddr::V4(Ipv4Addr::LOCALHOST) };
-        let text = advertisement(&origin, &capabilities(), &["Radio Ö".into()]);
+        let text = advertisement(&origin, &capabilities(), &[("x-audiosrc", "Radio".into())]);
         let lines = text.split_once("t=0 0\r\n").unwrap().1.replace("\r\n", "|");
         assert_eq!(
             lines,
             "m=application 0 TCP/MRCPv2 1|a=resource:speechsynth|\
              m=application 0 TCP/MRCPv2 1|a=resource:basicsynth|\
              m=audio 0 RTP/AVP 0 8 101|a=rtpmap:0 PCMU/8000|a=rtpmap:8 PCMA/8000|\
-             a=rtpmap:101 telephone-event/8000|a=fmtp:101 0-15|a=x-audiosrc:Radio%20%C3%96|"
+             a=rtpmap:101 telephone-event/8000|a=fmtp:101 0-15|a=x-audiosrc:Radio|"
         );
     }
 }

@@ -58,6 +58,15 @@ impl Dialog {
         };
         let remote_tag = tag_of(headers.from().as_ref()).unwrap_or_default();
         let seq = headers.cseq().ok_or(NoDialog::Identity)?.number;
+        let target = match headers.contact() {
+            Some(contact) => contact.uri,
+            // A client of RFC 2543 gives neither tag nor, if it likes, Contact; its From stands for
+            // it. RFC 4475 §3.4.1.
+            None if remote_tag.is_empty() && headers.get(name::CONTACT).is_none() => {
+                headers.from().ok_or(NoDialog::Identity)?.uri
+            }
+            None => return Err(NoDialog::Contact),
+        };
         Ok(Self {
             call_id: call_id.into(),
             local: format!("{to};tag={tag}").into(),
@@ -66,7 +75,7 @@ impl Dialog {
             remote_tag,
             local_seq: 0,
             remote_seq: Some(seq),
-            target: headers.contact().ok_or(NoDialog::Contact)?.uri,
+            target,
             routes: record_routes(headers)?,
             flow,
         })
@@ -286,5 +295,8 @@ mod tests {
         assert_eq!(Dialog::callee(&invite, "t", flow()).unwrap_err(), NoDialog::Routes);
         let invite = request(&format!("{INVITE}\r\n").replace("Contact", "X-Contact"));
         assert_eq!(Dialog::callee(&invite, "t", flow()).unwrap_err(), NoDialog::Contact);
+        let old = format!("{INVITE}\r\n").replace("Contact", "X-Contact").replace(";tag=f", "");
+        let old = Dialog::callee(&request(&old), "t", flow()).unwrap();
+        assert_eq!(old.target().to_string(), "sip:alice@a");
     }
 }

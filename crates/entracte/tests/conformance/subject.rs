@@ -1,0 +1,97 @@
+//! The server that is tested.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use entracte::config::{Layers, Plan};
+use entracte::serve::{self, Running};
+use entracte::wiring::Standing;
+use sip::agent::Transport;
+use tokio::runtime::Runtime;
+
+/// A running server; its end ends it.
+pub(crate) struct Subject {
+    pub(crate) udp: SocketAddr,
+    pub(crate) tcp: SocketAddr,
+    own: Option<(Runtime, Option<Running>)>,
+}
+
+impl Subject {
+    /// Any server will do.
+    pub(crate) fn any() -> Self {
+        match std::env::var("ENTRACTE_SUBJECT") {
+            Ok(address) => {
+                let address = address.parse().expect("ENTRACTE_SUBJECT is an address and a port");
+                Self { udp: address, tcp: address, own: None }
+            }
+            Err(_) => Self::with(&[]),
+        }
+    }
+
+    /// A server of ours, without speech.
+    pub(crate) fn with(settings: &[&str]) -> Self {
+        let mut all = vec!["text_to_speech.enabled=false"];
+        all.extend_from_slice(settings);
+        Self::speaking(&all)
+    }
+
+    /// A server of ours that speaks, on ports that are free.
+    pub(crate) fn speaking(settings: &[&str]) -> Self {
+        let ground = [
+            "general.listen_interface=127.0.0.1",
+            "audio.rtp.interface=127.0.0.1",
+            "general.sip.port=0",
+            "general.mrcp.port=0",
+            "general.mrcp.max_sessions=200",
+            "engine.threads=1",
+        ];
+        let settings = ground.iter().chain(settings).map(|&each| each.to_owned()).collect();
+        let plan = Plan::load(&Layers { settings, ..Layers::default() });
+        let plan = plan.unwrap_or_else(|faults| panic!("{faults}"));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let running =
+            runtime.block_on(serve::start(&plan)).unwrap_or_else(|error| panic!("{error}"));
+        let of = |wanted| running.sip.iter().find(|(transport, _)| *transport == wanted).unwrap().1;
+        let (udp, tcp) = (of(Transport::Udp), of(Transport::Tcp));
+        Self { udp, tcp, own: Some((runtime, Some(running))) }
+    }
+
+    /// How things stand in a server of ours.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        let (runtime, running) = self.own.as_ref()?;
+        runtime.block_on(running.as_ref()?.standing())
+    }
+
+    /// Waits until no call is left.
+    #[track_caller]
+    pub(crate) fn settles(&self) {
+        for _ in 0..100 {
+            let Some(standing) = self.standing() else { return };
+            if (standing.control.sessions, standing.streams, standing.programs) == (0, 0, 0) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("calls are left: {:?}", self.standing());
+    }
+
+    /// A server of ours, from within.
+    pub(crate) fn running(&self) -> &Running {
+        self.own.as_ref().and_then(|(_, running)| running.as_ref()).expect("it is ours")
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        if let Some((runtime, running)) = self.own.take() {
+            if let Some(running) = running {
+                runtime.block_on(running.end(Duration::ZERO));
+            }
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -24,4 +24,4 @@ pub mod session;
 pub mod uri;
 
 pub use event::{Busy, Effect, Event, Failure, Feed, Media, Moment, ProgramId};
-pub use server::{Config, Counts, Server};
+pub use server::{Config, Counts, Liveness, Server};

@@ -17,11 +17,20 @@ use crate::player::Ids;
 use crate::playout::Defaults;
 use crate::session::{Context, Invitation, Session};
 
-/// How long a peer may be silent before it is asked whether it is still there.
-const SILENT: Duration = Duration::from_secs(60);
+/// When a peer is asked whether it is still there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Liveness {
+    /// After silence of this length: 60 s.
+    pub silent: Duration,
+    /// This long after a sign that it is gone (its connection closed, its port refuses): 1 s.
+    pub suspect: Duration,
+}
 
-/// How long after a sign that a peer is gone (its connection closed, its port refuses) it is asked.
-const SUSPECT: Duration = Duration::from_secs(1);
+impl Default for Liveness {
+    fn default() -> Self {
+        Self { silent: Duration::from_secs(60), suspect: Duration::from_secs(1) }
+    }
+}
 
 /// What the server is told once.
 #[derive(Clone, Debug)]
@@ -38,6 +47,8 @@ pub struct Config {
     pub defaults: Defaults,
     /// What calls may ask for.
     pub catalog: Catalog,
+    /// When a silent peer is asked whether it is still there.
+    pub liveness: Liveness,
 }
 
 /// What the server holds: all zero once every call is over.
@@ -237,7 +248,7 @@ impl Server {
             Ok(session) => {
                 self.sessions.insert(id, session);
                 self.calls.insert(call, id);
-                self.look(id, moment.now + SILENT);
+                self.look(id, moment.now + self.config.liveness.silent);
                 self.with(moment, id, out, Session::begin);
             }
             Err(refusal) => out.push(reject(call, &refusal)),
@@ -357,7 +368,7 @@ impl Server {
     fn suspect(&mut self, now: Now, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.suspected = true;
-            self.look(id, now + SUSPECT);
+            self.look(id, now + self.config.liveness.suspect);
         }
     }
 
@@ -368,12 +379,12 @@ impl Server {
             self.checks.remove(&(due, id));
             let Some(session) = self.sessions.get_mut(&id) else { continue };
             session.check = None;
-            if session.suspected || moment.now.since(session.heard) >= SILENT {
+            if session.suspected || moment.now.since(session.heard) >= self.config.liveness.silent {
                 session.suspected = false;
                 session.heard = moment.now;
                 out.push(Effect::Probe { call: session.call() });
             }
-            let next = session.heard + SILENT;
+            let next = session.heard + self.config.liveness.silent;
             self.look(id, next);
             self.with(moment, id, out, Session::expire);
         }

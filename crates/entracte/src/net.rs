@@ -64,6 +64,11 @@ pub enum NetEvent {
         /// Who began.
         origin: Origin,
     },
+    /// A SIP connection was silent for as long as it may be without a call.
+    Idle {
+        /// Its number.
+        connection: ConnectionId,
+    },
     /// A connection ended, whoever ended it.
     Closed {
         /// Its number.

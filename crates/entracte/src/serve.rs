@@ -34,6 +34,27 @@ pub const DRAIN: Duration = Duration::from_secs(30);
 /// How long calls have for their goodbye after that.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// What only tests set otherwise: how patient the server is with its peers.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The timers of SIP. RFC 3261 §17.
+    pub timing: sip::transaction::Timing,
+    /// When a silent peer is asked whether it is still there.
+    pub liveness: control::Liveness,
+    /// How long a message may take from its first byte to its last.
+    pub half_message: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            timing: sip::transaction::Timing::default(),
+            liveness: control::Liveness::default(),
+            half_message: stream::HALF_MESSAGE,
+        }
+    }
+}
+
 /// Why the server does not start: the key that names it, and what is wrong.
 #[derive(Debug)]
 pub struct StartError {
@@ -100,6 +121,14 @@ struct Bound {
 /// # Errors
 /// The first thing that cannot be had, by the key that asks for it.
 pub async fn start(plan: &Plan) -> Result<Running, StartError> {
+    start_with(plan, &Options::default()).await
+}
+
+/// As [`start`], with other timers.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, StartError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| StartError::new("the system", error))?;
     let mut tokens = Tokens::new(seed);
@@ -114,7 +143,9 @@ pub async fn start(plan: &Plan) -> Result<Running, StartError> {
     let sip = addresses(&bound)?;
     let mrcp = listeners(&bound.mrcp, "general.mrcp.port")?;
     let mrcp_port = mrcp.first().map_or(plan.general.mrcp.port, SocketAddr::port);
-    let agent = Agent::new(agent_config(plan, &sip, tokens.next_seed()));
+    let mut agent = agent_config(plan, &sip, tokens.next_seed());
+    agent.timing = options.timing;
+    let agent = Agent::new(agent);
     let server = control::Server::new(control::Config {
         seed: tokens.next_seed(),
         sessions_max: plan.general.mrcp.max_sessions,
@@ -122,12 +153,17 @@ pub async fn start(plan: &Plan) -> Result<Running, StartError> {
         capabilities: capabilities(plan),
         defaults: defaults(plan, &services),
         catalog: services.catalog(),
+        liveness: options.liveness,
     });
+    let sip_limits = &plan.general.sip.limits;
     let limits = Limits {
-        sip_message_bytes_max: plan.general.sip.limits.message_bytes_max,
+        sip_message_bytes_max: sip_limits.message_bytes_max,
         mrcp_body_bytes_max: plan.general.mrcp.body_bytes_max,
+        write_queue_bytes_max: sip_limits.write_queue_bytes_max,
+        idle: sip_limits.idle_timeout,
+        half_message: options.half_message,
     };
-    let registry = Registry::default();
+    let registry = Registry::new(sip_limits.connections_max, sip_limits.connections_per_peer_max);
     let parts = Parts {
         agent,
         server,

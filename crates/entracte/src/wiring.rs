@@ -271,12 +271,22 @@ impl Wiring {
                     }
                 }
             }
+            NetEvent::Idle { connection } => self.idle(connection),
             NetEvent::Closed { connection } => self.closed(connection),
             NetEvent::DialFailed { flow, why } => {
                 tracing::info!(remote = %flow.remote, why, "cannot connect");
                 self.dialled.remove(&flow.remote);
                 self.agent(Input::FlowClosed { flow });
             }
+        }
+    }
+
+    /// Closes a SIP connection that nobody speaks on, unless something stands on it.
+    fn idle(&mut self, connection: ConnectionId) {
+        let Some(link) = self.links.get(&connection) else { return };
+        if !self.parts.agent.stands_on(link.flow) {
+            tracing::debug!(remote = %link.flow.remote, "connection closed: idle");
+            self.closed(connection);
         }
     }
 

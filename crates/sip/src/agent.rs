@@ -101,6 +101,11 @@ impl Agent {
         }
     }
 
+    /// Whether a transaction or a call uses this flow: closing it would be noticed.
+    pub fn stands_on(&self, flow: Flow) -> bool {
+        !self.tables.on_flow(flow).is_empty()
+    }
+
     /// Takes one input; appends what must be done to `out`.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
         let turn = &mut Turn { now, out };

@@ -1,29 +1,32 @@
 //! SIP and MRCPv2 over TCP. Each connection has a task that reads and a task that writes from a
-//! bounded queue: a peer that sends and never reads fills its own queue, and is then closed.
+//! bounded queue: a peer that sends and never reads fills its own queue, and is then closed. One that
+//! begins a message and does not end it, or connects and says nothing, is closed by the clock.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sip::agent::{Flow, Transport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use vocab::ConnectionId;
 
 use super::{NetEvent, Origin, Protocol};
 
-/// Connections open at once, of both protocols; past it a new one is closed at once.
-pub const CONNECTIONS_MAX: usize = 20_000;
+/// MRCPv2 connections open at once; past it a new one is closed at once. One serves many calls.
+pub const MRCP_CONNECTIONS_MAX: usize = 10_000;
 
 /// Messages that may wait for one peer to read; past it the connection is closed.
-pub const WRITE_QUEUE_MAX: usize = 128;
+pub const WRITE_QUEUE_MAX: usize = 1_024;
 
-/// Bytes that may wait for one peer to read; past it the connection is closed.
-pub const WRITE_QUEUE_BYTES_MAX: usize = 1 << 20;
+/// How long a message may take from its first byte to its last.
+pub const HALF_MESSAGE: Duration = Duration::from_secs(30);
 
 /// How long one write may take before the peer counts as gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,11 +40,14 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Bytes read at once.
 const READ_BYTES: usize = 4_096;
 
-/// The writing end of a connection. Dropping it closes the connection.
+/// The writing end of a connection. Dropping it closes the connection once what was queued is written.
 #[derive(Debug)]
 pub struct Writer {
     queue: mpsc::Sender<Vec<u8>>,
     waiting_bytes: Arc<AtomicUsize>,
+    waiting_bytes_max: usize,
+    /// Its end tells the reader that nobody wants to hear more.
+    _held: oneshot::Sender<()>,
 }
 
 /// The peer does not read, or is gone.
@@ -55,53 +61,113 @@ impl Writer {
     /// [`PeerStuck`] when the queue is full: drop the writer then.
     pub fn send(&self, bytes: Vec<u8>) -> Result<(), PeerStuck> {
         let waiting = self.waiting_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
-        if waiting > WRITE_QUEUE_BYTES_MAX {
+        if waiting > self.waiting_bytes_max {
             return Err(PeerStuck);
         }
         self.queue.try_send(bytes).map_err(|_| PeerStuck)
     }
 }
 
-/// Numbers and counts shared by all listeners.
-#[derive(Clone, Debug, Default)]
+/// Numbers and counts the connections of one server.
+#[derive(Clone, Debug)]
 pub struct Registry {
     next: Arc<AtomicU64>,
-    open: Arc<AtomicUsize>,
+    sip: Tally,
+    mrcp: Tally,
+}
+
+/// The open connections of one protocol, in all and by peer.
+#[derive(Clone, Debug)]
+struct Tally {
+    open: Arc<Mutex<Census>>,
+    all_max: usize,
+    peer_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Census {
+    all: usize,
+    peers: BTreeMap<IpAddr, usize>,
+}
+
+/// Which limit refuses a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Full {
+    All,
+    Peer,
 }
 
 impl Registry {
-    /// Connections open now.
-    pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+    /// With the limits of SIP: in all, and from one address.
+    pub fn new(sip_max: usize, sip_peer_max: usize) -> Self {
+        let tally = |all_max, peer_max| Tally { open: Arc::default(), all_max, peer_max };
+        Self {
+            next: Arc::default(),
+            sip: tally(sip_max, sip_peer_max),
+            mrcp: tally(MRCP_CONNECTIONS_MAX, MRCP_CONNECTIONS_MAX),
+        }
     }
 
-    fn admit(&self) -> Option<(ConnectionId, Open)> {
-        let open = Open(Arc::clone(&self.open));
-        if self.open.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
-            return None;
-        }
+    fn admit(&self, protocol: Protocol, peer: IpAddr) -> Result<(ConnectionId, Open), Full> {
+        let tally = match protocol {
+            Protocol::Sip => &self.sip,
+            Protocol::Mrcp => &self.mrcp,
+        };
+        let open = tally.admit(peer)?;
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        Some((ConnectionId::from_number(number), open))
+        Ok((ConnectionId::from_number(number), open))
+    }
+}
+
+impl Tally {
+    fn admit(&self, peer: IpAddr) -> Result<Open, Full> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.all >= self.all_max {
+            return Err(Full::All);
+        }
+        let count = open.peers.get(&peer).copied().unwrap_or(0);
+        if count >= self.peer_max {
+            return Err(Full::Peer);
+        }
+        open.all += 1;
+        open.peers.insert(peer, count + 1);
+        Ok(Open { tally: self.clone(), peer })
     }
 }
 
 /// Counts one connection until it is dropped.
 #[derive(Debug)]
-struct Open(Arc<AtomicUsize>);
+struct Open {
+    tally: Tally,
+    peer: IpAddr,
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut open = self.tally.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.all -= 1;
+        if let Some(count) = open.peers.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                open.peers.remove(&self.peer);
+            }
+        }
     }
 }
 
-/// What may come in over a stream of ours.
+/// What may come in over a stream of ours, and how long it may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Largest SIP message, bytes.
     pub sip_message_bytes_max: usize,
     /// Largest MRCPv2 body, bytes.
     pub mrcp_body_bytes_max: usize,
+    /// Bytes that may wait for one peer to read; past it the connection is closed.
+    pub write_queue_bytes_max: usize,
+    /// How long a connection without a call may be silent.
+    pub idle: Duration,
+    /// How long a message may take from its first byte to its last.
+    pub half_message: Duration,
 }
 
 /// Binds a listening socket.
@@ -141,13 +207,21 @@ pub async fn run<E: From<NetEvent> + Send + 'static>(
     registry: Registry,
     events: mpsc::Sender<E>,
 ) {
+    let mut refused: u64 = 0;
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let Some((connection, open)) = registry.admit() else {
-                        tracing::warn!(limit = CONNECTIONS_MAX, "connection refused: too many");
-                        continue;
+                Ok((stream, peer)) => {
+                    let (connection, open) = match registry.admit(protocol, peer.ip()) {
+                        Ok(admitted) => admitted,
+                        Err(limit) => {
+                            refused += 1;
+                            // Whoever tries without end shall not fill the log as well.
+                            if refused.is_power_of_two() {
+                                tracing::warn!(%peer, ?protocol, ?limit, refused, "too many connections");
+                            }
+                            continue;
+                        }
                     };
                     let link = Link { connection, protocol, origin: Origin::Accepted, limits, open };
                     tokio::spawn(serve(stream, link, events.clone()));
@@ -171,13 +245,13 @@ pub async fn dial<E: From<NetEvent> + Send + 'static>(
     events: mpsc::Sender<E>,
 ) {
     let why = match tokio::time::timeout(DIAL_TIMEOUT, TcpStream::connect(flow.remote)).await {
-        Ok(Ok(stream)) => match registry.admit() {
-            Some((connection, open)) => {
+        Ok(Ok(stream)) => match registry.admit(Protocol::Sip, flow.remote.ip()) {
+            Ok((connection, open)) => {
                 let (protocol, origin) = (Protocol::Sip, Origin::Dialled);
                 let link = Link { connection, protocol, origin, limits, open };
                 return serve(stream, link, events).await;
             }
-            None => "too many connections".to_owned(),
+            Err(_) => "too many connections".to_owned(),
         },
         Ok(Err(error)) => error.to_string(),
         Err(_) => "the peer did not answer".to_owned(),
@@ -209,39 +283,47 @@ async fn serve<E: From<NetEvent> + Send + 'static>(
     let connection = link.connection;
     let (reader, writer) = stream.into_split();
     let (queue, written) = mpsc::channel(WRITE_QUEUE_MAX);
+    let (held, released) = oneshot::channel();
     let waiting_bytes = Arc::new(AtomicUsize::new(0));
-    let writing = tokio::spawn(write(writer, written, Arc::clone(&waiting_bytes)));
+    let mut writing = tokio::spawn(write(writer, written, Arc::clone(&waiting_bytes)));
+    let waiting_bytes_max = link.limits.write_queue_bytes_max;
     let opened = NetEvent::Opened {
         connection,
         protocol: link.protocol,
         local,
         remote,
-        writer: Writer { queue, waiting_bytes },
+        writer: Writer { queue, waiting_bytes, waiting_bytes_max, _held: held },
         origin: link.origin,
     };
     if events.send(opened.into()).await.is_err() {
         writing.abort();
         return;
     }
-    // The writer ends when its peer is stuck or the control loop lets go of it; then so do we.
-    let ending = writing.abort_handle();
+    let reader = Reader::new(reader, link.limits, released);
     let reading = async {
         match link.protocol {
             Protocol::Sip => {
-                let flow =
-                    Flow { transport: Transport::Tcp, local, remote, connection: Some(connection) };
-                read_sip(reader, flow, link.limits, &events).await;
+                let transport = Transport::Tcp;
+                let flow = Flow { transport, local, remote, connection: Some(connection) };
+                read_sip(reader, flow, &events).await;
             }
-            Protocol::Mrcp => read_mrcp(reader, connection, link.limits, &events).await,
+            Protocol::Mrcp => read_mrcp(reader, connection, &events).await,
         }
     };
+    tokio::pin!(reading);
     tokio::select! {
-        () = reading => {}
-        _ = writing => {}
+        () = &mut reading => {}
+        _ = &mut writing => {
+            // Its last word is out, or its peer is stuck; the reader is told and ends.
+            let _ = tokio::time::timeout(LAST_WORDS, &mut reading).await;
+        }
     }
-    ending.abort();
-    drop(link.open);
     let _ = events.send(NetEvent::Closed { connection }.into()).await;
+    // Answers to what was read before may still wait.
+    if !writing.is_finished() && tokio::time::timeout(WRITE_TIMEOUT, &mut writing).await.is_err() {
+        writing.abort();
+    }
+    drop(link.open);
 }
 
 async fn write(
@@ -260,18 +342,91 @@ async fn write(
     let _ = socket.shutdown().await;
 }
 
-async fn read_sip<E: From<NetEvent>>(
-    mut socket: OwnedReadHalf,
-    flow: Flow,
+/// Reads, and watches the clock: a message that was begun must end, and a connection must be used.
+#[derive(Debug)]
+struct Reader {
+    socket: OwnedReadHalf,
+    buffer: Vec<u8>,
     limits: Limits,
-    events: &mpsc::Sender<E>,
-) {
-    let mut framer = sip::framing::Framer::new(limits.sip_message_bytes_max);
-    let mut buffer = vec![0; READ_BYTES];
+    /// Ends when the control loop lets go of the connection.
+    released: oneshot::Receiver<()>,
+    /// When the message that is not yet whole began.
+    began: Option<Instant>,
+    silent_since: Instant,
+}
+
+/// What came of reading.
+enum Came<'a> {
+    Bytes(&'a [u8]),
+    /// Nothing, for as long as [`Limits::idle`].
+    Silence,
+    /// Nobody wants to hear more.
+    Released,
+    End,
+}
+
+impl Reader {
+    fn new(socket: OwnedReadHalf, limits: Limits, released: oneshot::Receiver<()>) -> Self {
+        let buffer = vec![0; READ_BYTES];
+        Self { socket, buffer, limits, released, began: None, silent_since: Instant::now() }
+    }
+
+    async fn read(&mut self) -> Came<'_> {
+        let half = self.began.map(|at| at + self.limits.half_message);
+        let due = half.unwrap_or_else(|| self.silent_since + self.limits.idle);
+        let read = tokio::select! {
+            read = tokio::time::timeout_at(due, self.socket.read(&mut self.buffer)) => read,
+            _ = &mut self.released => return Came::Released,
+        };
+        self.silent_since = Instant::now();
+        match read {
+            Ok(Ok(length @ 1..)) => Came::Bytes(self.buffer.get(..length).unwrap_or_default()),
+            Ok(Ok(0) | Err(_)) => Came::End,
+            Err(_) if half.is_some() => {
+                let peer = self.socket.peer_addr().ok();
+                tracing::info!(?peer, "connection closed: half a message, and no more of it");
+                Came::End
+            }
+            Err(_) => Came::Silence,
+        }
+    }
+
+    /// What was read is cut: whether a message was `whole`, and whether another one waits for `more`.
+    fn cut(&mut self, whole: bool, more: bool) {
+        self.began = match self.began {
+            _ if !more => None,
+            Some(at) if !whole => Some(at),
+            _ => Some(self.silent_since),
+        };
+    }
+
+    /// Lets the answer to what made the connection unreadable go out: a close with bytes unread
+    /// would throw it away.
+    async fn last_words(&mut self) {
+        let drained = async { while let Ok(1..) = self.socket.read(&mut self.buffer).await {} };
+        // It is over either way.
+        let _ = tokio::time::timeout(LAST_WORDS, drained).await;
+    }
+}
+
+async fn read_sip<E: From<NetEvent>>(mut reader: Reader, flow: Flow, events: &mpsc::Sender<E>) {
+    let mut framer = sip::framing::Framer::new(reader.limits.sip_message_bytes_max);
     loop {
-        let Ok(length @ 1..) = socket.read(&mut buffer).await else { return };
-        framer.push(buffer.get(..length).unwrap_or_default());
+        match reader.read().await {
+            Came::Bytes(bytes) => framer.push(bytes),
+            Came::Released => return reader.last_words().await,
+            Came::End => return,
+            Came::Silence => {
+                let Some(connection) = flow.connection else { return };
+                if events.send(NetEvent::Idle { connection }.into()).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        }
+        let mut whole = false;
         for frame in framer.by_ref() {
+            whole = true;
             let (event, last) = match frame {
                 sip::framing::Frame::Message(bytes) => (NetEvent::Sip { flow, bytes }, false),
                 sip::framing::Frame::KeepAlive => (NetEvent::KeepAlive { flow }, false),
@@ -284,29 +439,37 @@ async fn read_sip<E: From<NetEvent>>(
                 return;
             }
             if last {
-                // The answer is written by the other half; give it the time for that.
-                tokio::time::sleep(LAST_WORDS).await;
-                return;
+                return reader.last_words().await;
             }
         }
+        reader.cut(whole, framer.is_within_message());
     }
 }
 
 async fn read_mrcp<E: From<NetEvent>>(
-    mut socket: OwnedReadHalf,
+    mut reader: Reader,
     connection: ConnectionId,
-    limits: Limits,
     events: &mpsc::Sender<E>,
 ) {
-    let body_bytes = limits.mrcp_body_bytes_max;
+    let body_bytes = reader.limits.mrcp_body_bytes_max;
     let mut framer = mrcp::Framer::new(mrcp::Limits { body_bytes, ..mrcp::Limits::default() });
-    let mut buffer = vec![0; READ_BYTES];
+    let mut used = false;
     loop {
-        let Ok(length @ 1..) = socket.read(&mut buffer).await else { return };
-        framer.push(buffer.get(..length).unwrap_or_default());
+        match reader.read().await {
+            Came::Bytes(bytes) => framer.push(bytes),
+            Came::Released => return reader.last_words().await,
+            Came::End => return,
+            // Clients keep a connection for the calls of the next morning; only one that never
+            // carried a message is not missed.
+            Came::Silence if used => continue,
+            Came::Silence => return,
+        }
+        let mut whole = false;
         for framed in framer.by_ref() {
+            whole = true;
             let (event, last) = match framed {
                 mrcp::Framed::Message(message) => {
+                    used = true;
                     (NetEvent::Mrcp { connection, message: Box::new(message) }, false)
                 }
                 mrcp::Framed::Fault(fault) => {
@@ -318,9 +481,9 @@ async fn read_mrcp<E: From<NetEvent>>(
                 return;
             }
             if last {
-                tokio::time::sleep(LAST_WORDS).await;
-                return;
+                return reader.last_words().await;
             }
         }
+        reader.cut(whole, framer.is_amid_message());
     }
 }

@@ -242,7 +242,11 @@ impl Cutter<'_> {
                 None => Err(no_uri(text, "no part of the body has this Content-ID")),
             };
         }
-        let uri = PlayUri::parse(text, base).map_err(|error| no_uri(text, &error.to_string()))?;
+        let uri = PlayUri::parse(text, base).map_err(|error| Failure::Uri {
+            uri: text.to_owned(),
+            why: error.to_string(),
+            cause: error.cause().to_owned(),
+        })?;
         match uri {
             PlayUri::Source(name) => match self.catalog.source(&name) {
                 Some(known) => Ok(PlayUri::Source(known.to_owned())),

@@ -40,6 +40,16 @@ pub enum PlayUriError {
     TooLong,
 }
 
+impl PlayUriError {
+    /// The word for Failed-URI-Cause. RFC 6787 §8.4.11.
+    pub const fn cause(&self) -> &'static str {
+        match self {
+            Self::Scheme(_) => "unknown-scheme",
+            Self::NoScheme | Self::SourceName | Self::TooLong => "malformed",
+        }
+    }
+}
+
 impl fmt::Display for PlayUriError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -561,7 +561,7 @@ impl Cut {
     /// Counts one time played; true when it is to be heard again.
     fn again(&mut self, play: &Play, pushed: u64) -> bool {
         self.times -= 1.0;
-        if self.times < 0.01 || self.is_over(pushed) {
+        if self.times < 0.01 || self.ends_at.is_some_and(|end| pushed >= end) {
             return false;
         }
         self.rewind(play);

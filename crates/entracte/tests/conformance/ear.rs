@@ -101,6 +101,8 @@ impl Ear {
 
     /// All the audio, on the stream's own timeline; what was not sent is silence.
     pub(crate) fn audio(&self) -> Vec<i16> {
+        // The last packet and the news of the end come by different ways.
+        std::thread::sleep(Duration::from_millis(50));
         let heard = self.heard();
         let Some(first) = heard.first() else { return Vec::new() };
         let mut out: Vec<i16> = Vec::new();

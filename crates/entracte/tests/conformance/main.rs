@@ -11,7 +11,6 @@
     clippy::disallowed_methods,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
     reason = "tests over real sockets: they may panic, and they look at the clock"
 )]
 
@@ -42,4 +41,10 @@ mod rfc6787 {
     mod section_5;
     mod section_6;
     mod section_8;
+}
+mod played {
+    mod bed;
+    mod files;
+    mod speech;
+    mod web;
 }

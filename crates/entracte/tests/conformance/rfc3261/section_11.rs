@@ -51,7 +51,9 @@ fn a_full_server_says_503_and_when_to_try_again() {
 
 #[test]
 fn without_a_free_port_a_call_is_503() {
-    let subject = Subject::with(&["audio.rtp.port_ranges=['40990-40991']"]);
+    let pair = free_pair();
+    let range = format!("audio.rtp.port_ranges=['{pair}-{}']", pair + 1);
+    let subject = Subject::with(&[&range]);
     let ear = crate::ear::Ear::open();
     let sdp = crate::call::describe(&[crate::call::CONTROL, crate::call::AUDIO].concat(), &ear);
     let mut first = Dialog::new(Line::udp(subject.udp), subject.udp);
@@ -64,4 +66,19 @@ fn without_a_free_port_a_call_is_503() {
         first.bye();
     }
     subject.settles();
+}
+
+/// An even port that is free, with the odd one above it.
+fn free_pair() -> u16 {
+    for _ in 0..200 {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port() & !1;
+        if [port, port + 1].iter().all(|port| {
+            let taken = socket.local_addr().unwrap().port() == *port;
+            taken || std::net::UdpSocket::bind(("127.0.0.1", *port)).is_ok()
+        }) {
+            return port;
+        }
+    }
+    panic!("no two ports are free");
 }

@@ -1,6 +1,6 @@
 //! RFC 3261 §9, §12, §15 and §17: CANCEL, dialogs, and what is repeated or out of order.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::call::{AUDIO, CONTROL, Call, Dialog, describe};
 use crate::ear::Ear;
@@ -68,6 +68,36 @@ fn section_13_3_1_4_the_200_is_repeated_until_the_ack() {
     while dialog.line.next_within(QUIET).is_some() {}
     assert!(dialog.line.next_within(Duration::from_millis(1_200)).is_none(), "the ACK ends it");
     dialog.bye();
+    subject.settles();
+}
+
+#[test]
+fn section_13_3_1_4_without_an_ack_the_call_ends_and_leaves_nothing() {
+    let subject = Subject::with(&[]);
+    let ear = Ear::open();
+    let sdp = describe(&[CONTROL, AUDIO].concat(), &ear);
+    let mut accepted = Dialog::new(Line::udp(subject.udp), subject.udp);
+    assert_eq!(accepted.ask("INVITE", &["Content-Type: application/sdp"], &sdp).status(), 200);
+    let mut refused = Dialog::new(Line::udp(subject.udp), subject.udp);
+    let nothing = describe(&["m=audio {rtp} RTP/AVP 18"], &ear);
+    assert_eq!(refused.ask("INVITE", &["Content-Type: application/sdp"], &nothing).status(), 488);
+    let mut cancelled = Dialog::new(Line::udp(subject.udp), subject.udp);
+    assert_eq!(cancelled.ask("CANCEL", &[], "").status(), 481);
+    // 64 times T1 is 32 s: then the server gives up, and says goodbye.
+    let began = Instant::now();
+    let bye = loop {
+        let message = accepted.line.next_within(Duration::from_secs(6)).expect("no BYE");
+        if message.head.starts_with("BYE ") {
+            break message;
+        }
+        assert_eq!(message.status(), 200);
+    };
+    assert!((30..36).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    let kept = bye.head.split("\r\n").skip(1).filter(|line| {
+        ["Via", "From", "To", "Call-ID", "CSeq"].iter().any(|name| line.starts_with(name))
+    });
+    let headers: String = kept.map(|line| format!("{line}\r\n")).collect();
+    accepted.send(&format!("SIP/2.0 200 OK\r\n{headers}Content-Length: 0\r\n\r\n"));
     subject.settles();
 }
 

@@ -41,7 +41,7 @@ fn an_announcement_is_played_and_the_call_ended() {
     assert_eq!(answer.status(), 200, "{}", answer.head);
     let bye = goodbye(&mut dialog);
     assert!(!bye.head.contains("cause=500"), "{}", bye.head);
-    assert_eq!(ear.count(), 25);
+    assert_eq!(ear.wait_for(25).len(), 25);
     assert!(audio::measure::rms_dbfs(&ear.audio()) > -16.0);
     subject.settles();
 }

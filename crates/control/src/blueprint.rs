@@ -84,16 +84,33 @@ impl Blueprint {
         }
     }
 
-    /// Whether a speech provider is needed, fallbacks included.
-    pub fn speaks(&self) -> bool {
-        fn any(steps: &[Step]) -> bool {
-            steps.iter().any(|step| match step {
-                Step::Say(_) => true,
-                Step::Play(play) => any(&play.fallback),
-                Step::Silence(_) | Step::Mark(_) => false,
+    /// Whether nothing but live sources is heard: there is nowhere to jump to in them, and no speed
+    /// or voice to change.
+    pub fn is_live(&self) -> bool {
+        let live = |play: &Play| matches!(play.uri, PlayUri::Source(_));
+        self.steps.iter().any(|step| matches!(step, Step::Play(_)))
+            && self.steps.iter().all(|step| match step {
+                Step::Play(play) => live(play),
+                Step::Mark(_) => true,
+                Step::Say(_) | Step::Silence(_) => false,
             })
+    }
+
+    /// Takes the level out of all audio; what it was, in dB, for the first.
+    pub fn take_level_db(&mut self) -> f32 {
+        let mut first = None;
+        for step in &mut self.steps {
+            if let Step::Play(play) = step {
+                first.get_or_insert(play.level_db);
+                play.level_db = 0.0;
+            }
         }
-        any(&self.steps)
+        first.unwrap_or_default()
+    }
+
+    /// Whether a speech provider is needed even if all audio can be had.
+    pub fn speaks(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Say(_)))
     }
 }
 

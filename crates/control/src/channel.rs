@@ -1,6 +1,6 @@
 //! One MRCPv2 channel of a call: its synthesizer, and what its requests mean to the call's player.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use mrcp::settings::Settings;
@@ -8,20 +8,21 @@ use mrcp::synthesizer::{
     Change as Wanted, ChangePart, End, Input, Kind, LexiconFailure, Outcome, Output,
     Start as Begin, Synthesizer, Utterance,
 };
-use mrcp::{ChannelId, NtpTime, Request, RequestId};
+use mrcp::{ChannelId, NtpTime, Request, RequestId, State};
 use vocab::{ConnectionId, Now};
 
 use crate::blueprint::Blueprint;
 use crate::capabilities::Catalog;
 use crate::event::{Effect, Failure};
-use crate::player::{Change, Ids, Player, Ticket, Utterance as Audible};
+use crate::player::{Change, Ids, Notice, Player, Ticket, Utterance as Audible};
 use crate::playout::{self, Defaults, Prosody};
 use crate::position::{self, Jump, Limit, Timeline, Unit};
 
 /// Samples a second, of everything that is played.
 const RATE_HZ: u64 = 8_000;
 
-/// Requests whose connection is remembered, for the events that follow; the oldest go first.
+/// Requests whose connection is remembered, for what is still to be said about them: more than a
+/// synthesizer holds at one time.
 const REQUESTS_MAX: usize = 128;
 
 /// What a channel needs of its call while it handles something.
@@ -57,7 +58,6 @@ struct Speaking {
     utterance: Box<Utterance>,
     settings: Settings,
     blueprint: Arc<Blueprint>,
-    prosody: Prosody,
     /// The volume that is in its samples, in dB.
     baked_db: f32,
 }
@@ -80,11 +80,6 @@ impl Channel {
         self.connection.take_if(|last| *last == connection).is_some()
     }
 
-    /// The connections that its messages came by.
-    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
-        self.asked_by.values().copied().chain(self.connection)
-    }
-
     pub(crate) fn deadline(&self) -> Option<(Now, &'static str)> {
         self.machine.deadline()
     }
@@ -96,7 +91,7 @@ impl Channel {
     pub(crate) fn request(&mut self, request: Request, by: ConnectionId, stage: &mut Stage<'_>) {
         self.connection = Some(by);
         if self.asked_by.len() >= REQUESTS_MAX {
-            self.asked_by.pop_first();
+            self.forget_one();
         }
         self.asked_by.insert(request.id, by);
         self.input(Input::Request { request, at: stage.at }, stage);
@@ -117,21 +112,25 @@ impl Channel {
     }
 
     pub(crate) fn changed(&mut self, control: u32, restarted: bool, stage: &mut Stage<'_>) {
-        let outcome = if restarted { Outcome::Restarted } else { Outcome::Applied };
-        self.answer_control(RequestId::from_number(control), outcome, stage);
+        self.input(changed(control, restarted, stage.at), stage);
     }
 
     pub(crate) fn done(&mut self, ticket: Ticket, failure: Option<Failure>, stage: &mut Stage<'_>) {
+        self.speaking.take_if(|speaking| speaking.utterance.request == request_of(ticket));
         let end = failure.map_or(End::Normal, end_of);
-        self.finish(request_of(ticket), end, stage);
+        self.input(Input::Finished { request: request_of(ticket), end, at: stage.at }, stage);
     }
 
-    fn finish(&mut self, request: RequestId, end: End, stage: &mut Stage<'_>) {
-        self.input(Input::Finished { request, end, at: stage.at }, stage);
-    }
-
-    fn answer_control(&mut self, control: RequestId, outcome: Outcome, stage: &mut Stage<'_>) {
-        self.input(Input::Changed { control, outcome, at: stage.at }, stage);
+    /// Forgets the oldest request that is over: one that was stopped in the queue, of which nothing
+    /// was said.
+    fn forget_one(&mut self) {
+        let machine = &self.machine;
+        let over = |id: RequestId| {
+            machine.active() != Some(id) && machine.waiting().all(|waiting| waiting.request != id)
+        };
+        if let Some(id) = self.asked_by.keys().copied().find(|id| over(*id)) {
+            self.asked_by.remove(&id);
+        }
     }
 
     fn ticket(&self, request: RequestId) -> Ticket {
@@ -139,19 +138,30 @@ impl Channel {
     }
 
     fn input(&mut self, input: Input, stage: &mut Stage<'_>) {
-        let mut outputs = Vec::new();
-        self.machine.handle(stage.now, input, &mut outputs);
-        for output in outputs {
-            self.carry_out(output, stage);
+        // What the machine must hear about its own orders waits until all of them are carried out,
+        // so that its messages keep their order.
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let mut outputs = Vec::new();
+            self.machine.handle(stage.now, input, &mut outputs);
+            inputs.extend(outputs.into_iter().filter_map(|output| self.carry_out(output, stage)));
         }
     }
 
-    fn carry_out(&mut self, output: Output, stage: &mut Stage<'_>) {
+    /// Does what the machine wants; the news for it, if there is any at once.
+    fn carry_out(&mut self, output: Output, stage: &mut Stage<'_>) -> Option<Input> {
         match output {
             Output::Send(message) => self.send(&message, stage),
-            Output::Play { utterance, start } => self.play(utterance, start, stage),
+            Output::Play { utterance, start } => {
+                let request = utterance.request;
+                if let Err(end) = self.play(utterance, start, stage) {
+                    self.speaking = None;
+                    return Some(Input::Finished { request, end, at: stage.at });
+                }
+            }
             Output::Silence { request } => {
                 self.speaking = None;
+                self.asked_by.remove(&request);
                 stage.player.drop_utterance(self.ticket(request), stage.ids, stage.out);
             }
             Output::Pause => {
@@ -165,7 +175,12 @@ impl Channel {
                 }
             }
             Output::Change { request, control, change } => {
-                self.change(request, control, &change, stage);
+                return match self.change(request, control, &change, stage) {
+                    Ok(notice) => {
+                        notice.map(|restarted| changed(control.number(), restarted, stage.at))
+                    }
+                    Err(outcome) => Some(Input::Changed { control, outcome, at: stage.at }),
+                };
             }
             Output::FetchLexicons { request, uris, .. } => {
                 let failure = LexiconFailure {
@@ -173,21 +188,25 @@ impl Channel {
                     cause: "not-supported".to_owned(),
                     why: "lexicons are taken from the request's body only".to_owned(),
                 };
-                self.input(Input::LexiconsFetched { request, fetched: Err(failure) }, stage);
+                return Some(Input::LexiconsFetched { request, fetched: Err(failure) });
             }
         }
+        None
     }
 
-    fn send(&self, message: &mrcp::Message, stage: &mut Stage<'_>) {
-        let id = match message {
-            mrcp::Message::Request(request) => request.id,
-            mrcp::Message::Response(response) => response.id,
-            mrcp::Message::Event(event) => event.id,
+    fn send(&mut self, message: &mrcp::Message, stage: &mut Stage<'_>) {
+        let (id, state) = match message {
+            mrcp::Message::Request(request) => (request.id, &State::Pending),
+            mrcp::Message::Response(response) => (response.id, &response.state),
+            mrcp::Message::Event(event) => (event.id, &event.state),
+        };
+        let asked_by = match state {
+            State::Complete => self.asked_by.remove(&id),
+            State::Pending | State::InProgress => self.asked_by.get(&id).copied(),
         };
         // RFC 6787 §4.2: by the connection that the request came by; if that is gone, by the
         // channel's last.
-        let by = self.asked_by.get(&id).copied().or(self.connection);
-        if let Some(connection) = by {
+        if let Some(connection) = asked_by.or(self.connection) {
             stage.out.push(Effect::Send { connection, bytes: message.to_bytes() });
         }
     }
@@ -196,23 +215,29 @@ impl Channel {
         self.speaking.as_ref().map(|speaking| self.ticket(speaking.utterance.request))
     }
 
-    fn play(&mut self, utterance: Box<Utterance>, begin: Begin, stage: &mut Stage<'_>) {
-        let request = utterance.request;
+    fn play(
+        &mut self,
+        utterance: Box<Utterance>,
+        begin: Begin,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), End> {
         if !stage.audible {
-            let why = "the call has no audio line that takes audio from us".to_owned();
-            return self.finish(request, End::Error(why), stage);
+            return Err(End::Error("the call has no audio line".to_owned()));
         }
         let (content, settings) = (&utterance.content, &utterance.settings);
-        let cut = playout::cut(content, settings, Prosody::Request, stage.defaults, stage.catalog);
-        let blueprint = match cut {
-            Ok(blueprint) => Arc::new(blueprint),
-            Err(failure) => return self.finish(request, end_of(failure), stage),
-        };
+        let prosody = Prosody::Request;
+        let mut blueprint = playout::cut(content, settings, prosody, stage.defaults, stage.catalog)
+            .map_err(end_of)?;
+        let mut baked_db = playout::volume_db(content, settings, prosody, stage.defaults);
+        // What is live has its level from the engine, so that every listener shares its samples.
+        let gain_db = if blueprint.is_live() { blueprint.take_level_db() } else { 0.0 };
+        baked_db -= gain_db;
+        let blueprint = Arc::new(blueprint);
         let start =
             utterance.offset.as_ref().map(jump_of).map_or_else(position::Start::default, |jump| {
                 Timeline::default().jump(0, &jump).start
             });
-        let ticket = self.ticket(request);
+        let ticket = self.ticket(utterance.request);
         let audible = Audible {
             ticket,
             blueprint: Arc::clone(&blueprint),
@@ -220,37 +245,42 @@ impl Channel {
             limit: utterance.length.as_ref().map(limit_of),
         };
         let settings = utterance.settings.clone();
-        let prosody = Prosody::Request;
-        let mut speaking = Speaking { utterance, settings, blueprint, prosody, baked_db: 0.0 };
-        speaking.baked_db = speaking.volume_db(prosody, stage.defaults);
-        self.speaking = Some(speaking);
+        self.speaking = Some(Speaking { utterance, settings, blueprint, baked_db });
         if !stage.player.play(audible, stage.ids, stage.out) {
             let why = "too many utterances of other channels wait in this call".to_owned();
-            return self.finish(request, End::Error(why), stage);
+            return Err(End::Error(why));
+        }
+        if gain_db != 0.0 {
+            stage.player.gain(ticket, gain_db, stage.out);
         }
         if begin == Begin::Held {
             stage.player.pause(ticket, stage.out);
         }
+        Ok(())
     }
 
+    /// Changes what is spoken. `Some` when that is done already, and whether it began anew.
     fn change(
         &mut self,
         request: RequestId,
         control: RequestId,
         wanted: &Wanted,
         stage: &mut Stage<'_>,
-    ) {
+    ) -> Result<Option<bool>, Outcome> {
         let ticket = self.ticket(request);
-        let Some(speaking) =
-            self.speaking.as_mut().filter(|speaking| speaking.utterance.request == request)
-        else {
-            let gone = Outcome::Failed("the utterance is over".to_owned());
-            return self.answer_control(control, gone, stage);
-        };
+        let speaking = self
+            .speaking
+            .as_mut()
+            .filter(|speaking| speaking.utterance.request == request)
+            .ok_or_else(|| Outcome::Failed("the utterance is over".to_owned()))?;
         if let Some(part) = speaking.cannot(wanted) {
-            return self.answer_control(control, Outcome::Unsupported(part), stage);
+            return Err(Outcome::Unsupported(part));
         }
-        overlay(&mut speaking.settings, wanted);
+        let mut settings = speaking.settings.clone();
+        overlay(&mut settings, wanted);
+        let content = &speaking.utterance.content;
+        let prosody = Prosody::Control;
+        let volume_db = playout::volume_db(content, &settings, prosody, stage.defaults);
         let mut change = Change {
             control: control.number(),
             jump: wanted.jump.as_ref().map(jump_of),
@@ -258,45 +288,38 @@ impl Channel {
             limit: wanted.length.as_ref().map(limit_of),
         };
         if restates(wanted) {
-            speaking.prosody = Prosody::Control;
-            let cut = playout::cut(
-                &speaking.utterance.content,
-                &speaking.settings,
-                Prosody::Control,
-                stage.defaults,
-                stage.catalog,
-            );
-            match cut {
-                Ok(blueprint) => {
-                    speaking.baked_db = speaking.volume_db(Prosody::Control, stage.defaults);
-                    speaking.blueprint = Arc::new(blueprint);
-                    change.restate = Some(Arc::clone(&speaking.blueprint));
-                }
-                Err(failure) => {
-                    let failed = Outcome::Failed(failure.to_string());
-                    return self.answer_control(control, failed, stage);
-                }
-            }
+            let blueprint =
+                playout::cut(content, &settings, prosody, stage.defaults, stage.catalog)
+                    .map_err(|failure| Outcome::Failed(failure.to_string()))?;
+            speaking.baked_db = volume_db;
+            speaking.blueprint = Arc::new(blueprint);
+            change.restate = Some(Arc::clone(&speaking.blueprint));
         } else if wanted.prosody.volume.is_some() {
-            let after = speaking.volume_db(Prosody::Control, stage.defaults);
-            stage.player.gain(ticket, after - speaking.baked_db, stage.out);
+            stage.player.gain(ticket, volume_db - speaking.baked_db, stage.out);
         }
+        speaking.settings = settings;
         if change.jump.is_none() && change.restate.is_none() && change.limit.is_none() {
-            return self.answer_control(control, Outcome::Applied, stage);
+            return Ok(Some(false));
         }
-        stage.player.change(ticket, change, stage.out);
+        Ok(match stage.player.change(ticket, change, stage.out) {
+            Some(Notice::Changed { restarted, .. }) => Some(restarted),
+            Some(Notice::Mark { .. } | Notice::Done { .. }) | None => None,
+        })
     }
 }
 
-impl Speaking {
-    fn volume_db(&self, prosody: Prosody, defaults: &Defaults) -> f32 {
-        playout::volume_db(&self.utterance.content, &self.settings, prosody, defaults)
-    }
+fn changed(control: u32, restarted: bool, at: NtpTime) -> Input {
+    let outcome = if restarted { Outcome::Restarted } else { Outcome::Applied };
+    Input::Changed { control: RequestId::from_number(control), outcome, at }
+}
 
+impl Speaking {
     /// What of the change the audio does not allow: a live source has one speed, one voice and
     /// nowhere to jump to.
     fn cannot(&self, wanted: &Wanted) -> Option<ChangePart> {
-        self.blueprint.only_live()?;
+        if !self.blueprint.is_live() {
+            return None;
+        }
         if wanted.jump.is_some() {
             return Some(ChangePart::Jump);
         }

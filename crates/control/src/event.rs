@@ -150,12 +150,21 @@ pub enum Feed {
         /// The mark's name.
         name: String,
     },
-    /// Where something begins, in samples of this program.
+    /// Where something begins, in samples from the beginning of the program's first step: what is
+    /// passed over counts, and is told too.
     Border {
         /// Which program.
         program: ProgramId,
         /// The place.
         border: Border,
+    },
+    /// The first sample that is heard is reached, this far from the beginning of the program's first
+    /// step. Told by programs that begin elsewhere.
+    Skipped {
+        /// Which program.
+        program: ProgramId,
+        /// Samples passed over.
+        samples: u64,
     },
     /// A step could not be had, and there was nothing to play instead; what was pushed before is
     /// still played.
@@ -165,6 +174,19 @@ pub enum Feed {
         /// Why.
         failure: Failure,
     },
+}
+
+impl Feed {
+    /// Which program it is about.
+    pub const fn program(&self) -> ProgramId {
+        match self {
+            Self::Ready { program }
+            | Self::Mark { program, .. }
+            | Self::Border { program, .. }
+            | Self::Skipped { program, .. }
+            | Self::Failed { program, .. } => *program,
+        }
+    }
 }
 
 /// Why an utterance cannot be played to its end.
@@ -281,7 +303,8 @@ pub enum Effect {
         /// How much.
         limit: Option<Limit>,
     },
-    /// Start a program that is ready, at once, in place of whatever plays.
+    /// Start a program that is ready, at once, in place of whatever plays; a pause of what played
+    /// before is over.
     Start {
         /// In which session.
         session: SessionId,

@@ -8,7 +8,7 @@ use sip::headers::Headers;
 use sip::sdp::mrcp::Offer;
 use sip::sdp::mrcp::{Capabilities, Connected, Given, Law, Plan, Refused, plan};
 use sip::sdp::write::Origin;
-use sip::sdp::{Connection, Direction, Sdp};
+use sip::sdp::{Connection, Direction, Kind as MediaKind, Sdp};
 use sip::status::StatusCode;
 
 use crate::capabilities::TELEPHONE_EVENT;
@@ -57,6 +57,12 @@ impl Refusal {
     /// 488: nothing that could be sent.
     pub fn no_audio() -> Self {
         Self::new(StatusCode::NOT_ACCEPTABLE_HERE, "the offer has no audio line")
+    }
+
+    /// 488: audio to a host that would have to be looked up.
+    fn named_host() -> Self {
+        let why = "the audio line names a host, and only addresses are taken";
+        Self::new(StatusCode::NOT_ACCEPTABLE_HERE, why)
     }
 
     /// The headers that say more.
@@ -118,6 +124,9 @@ pub fn read(
 ) -> Result<Proposal, Refusal> {
     let offer = Sdp::parse(bytes).map_err(|error| Refusal::bad_request(&error.to_string()))?;
     let plan = plan(&offer, &Capabilities { connected, ..capabilities.clone() })?;
+    if plan.audio.iter().any(|audio| audio.remote.address().is_none()) {
+        return Err(Refusal::named_host());
+    }
     let channels = plan
         .control
         .iter()
@@ -129,13 +138,21 @@ pub fn read(
 }
 
 impl Proposal {
+    /// Why the first MRCPv2 line that is not served is not; `None` if there is no such line.
+    pub fn unserved_channel(&self) -> Option<Refusal> {
+        let control = |line: usize| {
+            self.offer.media().get(line).is_some_and(|media| media.kind == MediaKind::Application)
+        };
+        let (_, why) = self.plan.refused.iter().find(|(line, _)| control(*line))?;
+        Some(Refused { lines: self.plan.refused.clone(), why: *why }.into())
+    }
+
     /// Whether an audio line is served.
     pub fn has_audio(&self) -> bool {
         !self.plan.audio.is_empty()
     }
 
-    /// The audio that was agreed on; `None` without an audio line, or where the peer names its
-    /// address by a host name, which is not looked up.
+    /// The audio that was agreed on; `None` without an audio line.
     pub fn media(&self) -> Option<Media> {
         let audio = self.plan.audio.first()?;
         let remote = SocketAddr::new(audio.remote.address()?, audio.remote_port);

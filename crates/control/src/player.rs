@@ -11,7 +11,7 @@ use vocab::SessionId;
 
 use crate::blueprint::Blueprint;
 use crate::event::{Effect, Failure, Feed, ProgramId};
-use crate::position::{Border, Jump, Landing, Limit, Start, Timeline};
+use crate::position::{Border, Jump, Limit, Skip, Start, Timeline};
 
 /// Utterances of one call that may wait for its stream; each channel plays one at a time.
 const WAITING_MAX: usize = 8;
@@ -82,28 +82,55 @@ pub enum Notice {
 #[derive(Debug)]
 pub struct Player {
     session: SessionId,
+    stream: Stream,
     playing: Option<Playing>,
-    waiting: VecDeque<Utterance>,
+    waiting: VecDeque<Turn>,
+}
+
+/// Whether the call has a stream to play into.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stream {
+    Closed,
+    Open,
+}
+
+/// An utterance, and how far it has come.
+#[derive(Debug)]
+struct Turn {
+    utterance: Utterance,
+    pace: Pace,
+    gain_db: f32,
+    /// Where in the utterance the beginning of the program's first step lies, in samples.
+    origin: u64,
+    /// Where in the utterance the program's first sample lies.
+    base: Base,
+    timeline: Timeline,
+}
+
+/// Where in the utterance a program's first sample lies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Base {
+    /// Here.
+    At(u64),
+    /// The feeder still counts its way there, in words or to a mark; the jump began here.
+    Sought(u64),
 }
 
 #[derive(Debug)]
 struct Playing {
-    utterance: Utterance,
+    turn: Turn,
     program: ProgramId,
     stage: Stage,
-    pace: Pace,
-    /// Samples of the utterance before the program's first.
-    base: u64,
-    timeline: Timeline,
     marks: BTreeMap<u32, String>,
     failure: Option<Failure>,
-    gain_db: f32,
 }
 
 #[derive(Debug)]
 enum Stage {
     /// The feeder opens and fills.
     Preparing,
+    /// The feeder is ready, and there is no stream.
+    Ready,
     /// The engine plays.
     Started,
     /// The engine was told to stop, for these changes.
@@ -120,9 +147,9 @@ enum Pace {
 const CHANGES_MAX: usize = 8;
 
 impl Player {
-    /// A silent player.
+    /// A silent player without a stream.
     pub const fn new(session: SessionId) -> Self {
-        Self { session, playing: None, waiting: VecDeque::new() }
+        Self { session, stream: Stream::Closed, playing: None, waiting: VecDeque::new() }
     }
 
     /// The program that plays or is prepared.
@@ -132,39 +159,53 @@ impl Player {
 
     /// What plays, for pages and logs.
     pub fn blueprint(&self) -> Option<&Blueprint> {
-        self.playing.as_ref().map(|playing| playing.utterance.blueprint.as_ref())
+        self.playing.as_ref().map(|playing| playing.turn.utterance.blueprint.as_ref())
+    }
+
+    /// There is a stream now: what is ready begins.
+    pub fn opened(&mut self, out: &mut Vec<Effect>) {
+        self.stream = Stream::Open;
+        let session = self.session;
+        if let Some(playing) = &mut self.playing
+            && matches!(playing.stage, Stage::Ready)
+        {
+            playing.start(session, out);
+        }
+    }
+
+    /// The stream is about to go: what plays keeps its place until there is another.
+    pub fn closed(&mut self, out: &mut Vec<Effect>) {
+        self.stream = Stream::Closed;
+        if let Some(playing) = &mut self.playing
+            && matches!(playing.stage, Stage::Started)
+        {
+            out.push(Effect::Halt { session: self.session, program: playing.program });
+            playing.stage = Stage::Halting(Vec::new());
+        }
     }
 
     /// Plays `utterance`, or lets it wait; false when too many wait already.
     pub fn play(&mut self, utterance: Utterance, ids: &mut Ids, out: &mut Vec<Effect>) -> bool {
-        if self.playing.is_some() {
-            if self.waiting.len() >= WAITING_MAX {
-                return false;
-            }
-            self.waiting.push_back(utterance);
+        let turn = Turn::new(utterance);
+        if self.playing.is_none() {
+            self.begin(turn, ids, out);
             return true;
         }
-        let program = ids.next();
-        out.push(prepare(self.session, program, &utterance));
-        self.playing = Some(Playing {
-            utterance,
-            program,
-            stage: Stage::Preparing,
-            pace: Pace::Running,
-            base: 0,
-            timeline: Timeline::default(),
-            marks: BTreeMap::new(),
-            failure: None,
-            gain_db: 0.0,
-        });
+        if self.waiting.len() >= WAITING_MAX {
+            return false;
+        }
+        self.waiting.push_back(turn);
         true
     }
 
     /// Drops the utterance, whether it plays or waits. Nothing is told of it any more.
     pub fn drop_utterance(&mut self, ticket: Ticket, ids: &mut Ids, out: &mut Vec<Effect>) {
-        self.waiting.retain(|utterance| utterance.ticket != ticket);
-        if let Some(playing) = self.playing.take_if(|playing| playing.utterance.ticket == ticket) {
-            out.push(Effect::Halt { session: self.session, program: playing.program });
+        self.waiting.retain(|turn| turn.utterance.ticket != ticket);
+        let dropped = self.playing.take_if(|playing| playing.turn.utterance.ticket == ticket);
+        if let Some(playing) = dropped {
+            if !matches!(playing.stage, Stage::Halting(_)) {
+                out.push(Effect::Halt { session: self.session, program: playing.program });
+            }
             self.next(ids, out);
         }
     }
@@ -172,30 +213,47 @@ impl Player {
     /// Stops sending and keeps the place.
     pub fn pause(&mut self, ticket: Ticket, out: &mut Vec<Effect>) {
         let session = self.session;
-        if let Some(playing) = self.mine(ticket) {
-            playing.pace = Pace::Paused;
-            if matches!(playing.stage, Stage::Started) {
-                out.push(Effect::Pause { session });
-            }
+        if self.set_pace(ticket, Pace::Paused) {
+            out.push(Effect::Pause { session });
         }
     }
 
     /// Goes on from the place.
     pub fn resume(&mut self, ticket: Ticket, out: &mut Vec<Effect>) {
         let session = self.session;
-        if let Some(playing) = self.mine(ticket) {
-            playing.pace = Pace::Running;
-            if matches!(playing.stage, Stage::Started) {
-                out.push(Effect::Resume { session });
-            }
+        if self.set_pace(ticket, Pace::Running) {
+            out.push(Effect::Resume { session });
         }
     }
 
-    /// Changes what plays. A change takes a packet or two: the engine stops, says where it was, and
-    /// a new program begins there.
-    pub fn change(&mut self, ticket: Ticket, change: Change, out: &mut Vec<Effect>) {
+    /// Whether the engine must be told.
+    fn set_pace(&mut self, ticket: Ticket, pace: Pace) -> bool {
+        if let Some(turn) = self.waits(ticket) {
+            turn.pace = pace;
+            return false;
+        }
+        let Some(playing) = self.mine(ticket) else { return false };
+        playing.turn.pace = pace;
+        matches!(playing.stage, Stage::Started)
+    }
+
+    /// Changes what plays or waits. For what plays it takes a packet or two: the engine stops, says
+    /// where it was, and a new program begins there.
+    pub fn change(
+        &mut self,
+        ticket: Ticket,
+        change: Change,
+        out: &mut Vec<Effect>,
+    ) -> Option<Notice> {
         let session = self.session;
-        let Some(playing) = self.mine(ticket) else { return };
+        if let Some(turn) = self.waits(ticket) {
+            return turn.land(0, vec![change]).pop();
+        }
+        let playing = self.mine(ticket)?;
+        if change.restate.is_some() {
+            // The volume is in the samples that are to come.
+            playing.turn.gain_db = 0.0;
+        }
         let changes = match mem::replace(&mut playing.stage, Stage::Preparing) {
             Stage::Halting(mut changes) => {
                 if changes.len() >= CHANGES_MAX {
@@ -204,42 +262,43 @@ impl Player {
                 changes.push(change);
                 changes
             }
-            Stage::Preparing | Stage::Started => {
+            Stage::Preparing | Stage::Ready | Stage::Started => {
                 out.push(Effect::Halt { session, program: playing.program });
                 vec![change]
             }
         };
         playing.stage = Stage::Halting(changes);
+        None
     }
 
     /// A feeder's word.
     pub fn feed(&mut self, feed: Feed, out: &mut Vec<Effect>) {
-        let session = self.session;
-        let Some(playing) = &mut self.playing else { return };
+        let (session, stream) = (self.session, self.stream);
+        // A feeder that was halted may still have words on the way.
+        let Some(playing) =
+            self.playing.as_mut().filter(|playing| playing.program == feed.program())
+        else {
+            return;
+        };
         match feed {
-            Feed::Ready { program } if program == playing.program => {
-                if matches!(playing.stage, Stage::Preparing) {
-                    playing.stage = Stage::Started;
-                    out.push(Effect::Start { session, program, gain_db: playing.gain_db });
-                    if playing.pace == Pace::Paused {
-                        out.push(Effect::Pause { session });
-                    }
-                }
-            }
-            Feed::Mark { program, tag, name } if program == playing.program => {
+            Feed::Ready { .. } => match (&playing.stage, stream) {
+                (Stage::Preparing, Stream::Open) => playing.start(session, out),
+                (Stage::Preparing, Stream::Closed) => playing.stage = Stage::Ready,
+                (Stage::Ready | Stage::Started | Stage::Halting(_), _) => {}
+            },
+            Feed::Mark { tag, name, .. } => {
                 if playing.marks.len() < MARKS_MAX {
                     playing.marks.insert(tag, name);
                 }
             }
-            Feed::Border { program, border } if program == playing.program => {
-                let at = border.at.saturating_add(playing.base);
-                playing.timeline.note(Border { at, ..border });
+            Feed::Border { border, .. } => {
+                let at = border.at.saturating_add(playing.turn.origin);
+                playing.turn.timeline.note(Border { at, ..border });
             }
-            Feed::Failed { program, failure } if program == playing.program => {
-                playing.failure = Some(failure);
+            Feed::Skipped { samples, .. } => {
+                playing.turn.base = Base::At(playing.turn.origin.saturating_add(samples));
             }
-            // A feeder that was halted may still have words on the way.
-            Feed::Ready { .. } | Feed::Mark { .. } | Feed::Border { .. } | Feed::Failed { .. } => {}
+            Feed::Failed { failure, .. } => playing.failure = Some(failure),
         }
     }
 
@@ -247,7 +306,7 @@ impl Player {
     pub fn passed(&mut self, program: ProgramId, tag: u32, at: mrcp::NtpTime) -> Option<Notice> {
         let playing = self.playing.as_mut().filter(|playing| playing.program == program)?;
         let name = playing.marks.remove(&tag)?;
-        Some(Notice::Mark { ticket: playing.utterance.ticket, name, at })
+        Some(Notice::Mark { ticket: playing.turn.utterance.ticket, name, at })
     }
 
     /// The engine played the program to its end.
@@ -259,7 +318,7 @@ impl Player {
     ) -> Option<Notice> {
         let done = self.playing.take_if(|playing| playing.program == program)?;
         self.next(ids, out);
-        Some(Notice::Done { ticket: done.utterance.ticket, failure: done.failure })
+        Some(Notice::Done { ticket: done.turn.utterance.ticket, failure: done.failure })
     }
 
     /// The engine dropped the program at `at` samples: time for the changes it was halted for.
@@ -270,29 +329,26 @@ impl Player {
         ids: &mut Ids,
         out: &mut Vec<Effect>,
     ) -> Vec<Notice> {
-        let session = self.session;
-        let Some(playing) = self.playing.as_mut().filter(|playing| playing.program == program)
-        else {
+        let Some(mut playing) = self.playing.take_if(|playing| playing.program == program) else {
             return Vec::new();
         };
-        let Stage::Halting(changes) = mem::replace(&mut playing.stage, Stage::Preparing) else {
-            // Dropped by somebody else (the stream was released): the utterance ends with the call.
-            return Vec::new();
+        let changes = match playing.stage {
+            Stage::Halting(changes) => changes,
+            // Dropped by somebody else: it goes on where it was.
+            Stage::Preparing | Stage::Ready | Stage::Started => Vec::new(),
         };
-        if let Some(Limit::Samples(left)) = &mut playing.utterance.limit {
-            *left = left.saturating_sub(at);
-        }
-        let notices = playing.land(playing.base.saturating_add(at), changes);
-        playing.program = ids.next();
-        out.push(prepare(session, playing.program, &playing.utterance));
+        let notices = playing.turn.land(at, changes);
+        self.begin(playing.turn, ids, out);
         notices
     }
 
     /// Louder or softer from the next packet on, against the material as it is.
     pub fn gain(&mut self, ticket: Ticket, db: f32, out: &mut Vec<Effect>) {
         let session = self.session;
-        if let Some(playing) = self.mine(ticket) {
-            playing.gain_db = db;
+        if let Some(turn) = self.waits(ticket) {
+            turn.gain_db = db;
+        } else if let Some(playing) = self.mine(ticket) {
+            playing.turn.gain_db = db;
             if matches!(playing.stage, Stage::Started) {
                 out.push(Effect::Gain { session, db });
             }
@@ -300,22 +356,56 @@ impl Player {
     }
 
     fn mine(&mut self, ticket: Ticket) -> Option<&mut Playing> {
-        self.playing.as_mut().filter(|playing| playing.utterance.ticket == ticket)
+        self.playing.as_mut().filter(|playing| playing.turn.utterance.ticket == ticket)
+    }
+
+    fn waits(&mut self, ticket: Ticket) -> Option<&mut Turn> {
+        self.waiting.iter_mut().find(|turn| turn.utterance.ticket == ticket)
+    }
+
+    fn begin(&mut self, turn: Turn, ids: &mut Ids, out: &mut Vec<Effect>) {
+        let program = ids.next();
+        out.push(prepare(self.session, program, &turn.utterance));
+        let (stage, marks) = (Stage::Preparing, BTreeMap::new());
+        self.playing = Some(Playing { turn, program, stage, marks, failure: None });
     }
 
     fn next(&mut self, ids: &mut Ids, out: &mut Vec<Effect>) {
-        if let Some(utterance) = self.waiting.pop_front() {
-            self.play(utterance, ids, out);
+        if let Some(turn) = self.waiting.pop_front() {
+            self.begin(turn, ids, out);
         }
     }
 }
 
 impl Playing {
-    /// Finds the place from which the changed utterance goes on.
-    fn land(&mut self, at: u64, changes: Vec<Change>) -> Vec<Notice> {
-        let mut landing = Landing { start: self.timeline.resume(at), at, restarted: false };
-        if self.timeline.is_empty() {
+    fn start(&mut self, session: SessionId, out: &mut Vec<Effect>) {
+        self.stage = Stage::Started;
+        let gain_db = self.turn.gain_db;
+        out.push(Effect::Start { session, program: self.program, gain_db });
+        if self.turn.pace == Pace::Paused {
+            out.push(Effect::Pause { session });
+        }
+    }
+}
+
+impl Turn {
+    fn new(utterance: Utterance) -> Self {
+        let (origin, base) = (0, Base::of(&utterance.start, 0));
+        let timeline = Timeline::default();
+        Self { utterance, pace: Pace::Running, gain_db: 0.0, origin, base, timeline }
+    }
+
+    /// Finds the place from which the changed utterance goes on, after `played` samples of it.
+    fn land(&mut self, played: u64, changes: Vec<Change>) -> Vec<Notice> {
+        let (known, at) = match self.base {
+            Base::At(base) => (true, base.saturating_add(played)),
+            Base::Sought(from) => (false, from),
+        };
+        self.count_down(played, at);
+        let mut landing = self.timeline.resume(at);
+        if !known {
             landing.start = self.utterance.start.clone();
+            landing.origin = self.origin;
         }
         let mut notices = Vec::new();
         for change in changes {
@@ -323,11 +413,14 @@ impl Playing {
             if let Some(jump) = &change.jump {
                 landing = self.timeline.jump(landing.at, jump);
                 restarted = landing.restarted;
+                if let Some(Limit::Units(_, left)) = &mut self.utterance.limit {
+                    // The one that was being heard may be heard again.
+                    *left = (*left).max(1);
+                }
             }
             if let Some(blueprint) = change.restate {
                 self.utterance.blueprint = blueprint;
-                self.gain_db = 0.0;
-                if change.jump.is_none() {
+                if change.jump.is_none() && known {
                     landing = self.timeline.restate(landing.at);
                 }
             }
@@ -337,12 +430,41 @@ impl Playing {
             let ticket = self.utterance.ticket;
             notices.push(Notice::Changed { ticket, control: change.control, restarted });
         }
+        if self.utterance.blueprint.is_live() {
+            // It is heard as it is now.
+            landing.start.skip = Skip::Samples(0);
+        }
         self.timeline.forget_after(landing.at);
-        self.marks.clear();
-        self.failure = None;
-        self.base = landing.at;
+        self.origin = landing.origin;
+        self.base = match landing.start.skip {
+            Skip::Samples(_) => Base::At(landing.at),
+            Skip::Units(..) | Skip::Mark(_) => Base::Sought(landing.at),
+        };
         self.utterance.start = landing.start;
         notices
+    }
+
+    /// Takes what was heard off the limit.
+    fn count_down(&mut self, played: u64, at: u64) {
+        match &mut self.utterance.limit {
+            Some(Limit::Samples(left)) => *left = left.saturating_sub(played),
+            Some(Limit::Units(unit, left)) => {
+                if let Base::At(base) = self.base {
+                    *left = left.saturating_sub(self.timeline.begun(*unit, base, at));
+                }
+            }
+            Some(Limit::Mark(_)) | None => {}
+        }
+    }
+}
+
+impl Base {
+    /// Where a program that begins so, in a step that lies at `origin`, has its first sample.
+    const fn of(start: &Start, origin: u64) -> Self {
+        match start.skip {
+            Skip::Samples(samples) => Self::At(origin.saturating_add(samples)),
+            Skip::Units(..) | Skip::Mark(_) => Self::Sought(origin),
+        }
     }
 }
 

@@ -14,16 +14,17 @@ pub const BORDERS_MAX: usize = 4_096;
 /// Samples a second, of everything that is played.
 const RATE_HZ: u64 = 8_000;
 
-/// What begins at a border.
+/// What begins at a border. Each is told for itself: where a sentence begins, a border for its first
+/// word follows.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Unit {
     /// A word.
     Word,
-    /// A sentence; also a word begins here.
+    /// A sentence.
     Sentence,
-    /// A paragraph; also a sentence begins here.
+    /// A paragraph.
     Paragraph,
-    /// A step of the blueprint; also a paragraph begins here.
+    /// A step of the blueprint; where it has no words, it counts as any of the others.
     Step,
 }
 
@@ -97,7 +98,9 @@ pub enum Jump {
 pub struct Landing {
     /// Where the new program begins.
     pub start: Start,
-    /// The place in the utterance that this is, in samples.
+    /// Where in the utterance the first step of the new program begins, in samples.
+    pub origin: u64,
+    /// Where in the utterance it lands; where the jump began, if only the feeder can tell.
     pub at: u64,
     /// Whether the jump went back beyond the beginning. RFC 6787 §8.4.14 `Speak-Restart`.
     pub restarted: bool,
@@ -124,11 +127,6 @@ impl Timeline {
         self.borders.push_back(border);
     }
 
-    /// Whether no border is known yet.
-    pub fn is_empty(&self) -> bool {
-        self.borders.is_empty()
-    }
-
     /// Forgets what lies after `at`: it will be told again by the program that begins there.
     pub fn forget_after(&mut self, at: u64) {
         while self.borders.back().is_some_and(|last| last.at > at) {
@@ -137,98 +135,97 @@ impl Timeline {
     }
 
     /// Where to begin again so that the listener hears on from `at` as it was.
-    pub fn resume(&self, at: u64) -> Start {
-        let Some(step) = self.step_at(at) else {
-            return Start { step: 0, skip: Skip::Samples(at) };
-        };
-        Start { step: step.step, skip: Skip::Samples(at.saturating_sub(step.at)) }
+    pub fn resume(&self, at: u64) -> Landing {
+        let (step, origin) = self.step_at(at).map_or((0, 0), |border| (border.step, border.at));
+        let skip = Skip::Samples(at.saturating_sub(origin));
+        Landing { start: Start { step, skip }, origin, at, restarted: false }
     }
 
     /// Where to begin again with another voice or rate: at the word being heard, or, in a step
-    /// without words, at the same share of it.
+    /// without words, where it is.
     pub fn restate(&self, at: u64) -> Landing {
+        let resumed = self.resume(at);
         let word = self
             .borders
             .iter()
             .rev()
-            .find(|border| border.at <= at && border.unit != Unit::Step)
-            .filter(|word| self.step_at(at).is_none_or(|step| step.step == word.step));
+            .find(|border| border.at <= at && border.unit == Unit::Word)
+            .filter(|word| word.step == resumed.start.step);
         match word {
-            Some(word) => Landing {
-                start: Start { step: word.step, skip: Skip::Units(Unit::Word, word.word) },
-                at: word.at,
-                restarted: false,
-            },
-            None => Landing { start: self.resume(at), at, restarted: false },
+            Some(word) => {
+                let skip = Skip::Units(Unit::Word, word.word);
+                Landing { start: Start { skip, ..resumed.start }, at: word.at, ..resumed }
+            }
+            None => resumed,
         }
     }
 
     /// Where a jump from `at` lands.
     pub fn jump(&self, at: u64, jump: &Jump) -> Landing {
         match *jump {
-            Jump::ToSecond(second) => self.landing(Some(second.saturating_mul(RATE_HZ))),
-            Jump::ToUnit(unit, count) => Self::from_start(Skip::Units(unit, count)),
-            Jump::Mark(ref name) => Self::from_start(Skip::Mark(Arc::clone(name))),
+            Jump::ToSecond(second) => self.resume(second.saturating_mul(RATE_HZ)),
+            Jump::ToUnit(unit, count) => Self::sought(Skip::Units(unit, count)),
+            Jump::Mark(ref name) => Self::sought(Skip::Mark(Arc::clone(name))),
             Jump::Seconds(seconds) => {
                 let span = seconds.unsigned_abs().saturating_mul(RATE_HZ);
-                let to =
-                    if seconds < 0 { at.checked_sub(span) } else { Some(at.saturating_add(span)) };
-                self.landing(to)
-            }
-            Jump::Units(unit, count) if count >= 0 => {
-                let from = self.resume(at);
-                let ahead = self
-                    .borders
-                    .iter()
-                    .filter(|border| border.at > at && border.unit >= unit)
-                    .nth(usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(1));
-                match ahead {
-                    _ if count == 0 => Landing { start: from, at, restarted: false },
-                    Some(border) => self.landing(Some(border.at)),
-                    // Beyond what was spoken so far: count on from the place where it is.
-                    None => {
-                        let passed = self.begun_since(from.step, at, unit);
-                        let units = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(passed);
-                        let skip = Skip::Units(unit, units);
-                        Landing { start: Start { step: from.step, skip }, at, restarted: false }
-                    }
+                match at.checked_sub(span) {
+                    _ if seconds >= 0 => self.resume(at.saturating_add(span)),
+                    Some(to) => self.resume(to),
+                    None => Self::restarted(),
                 }
             }
+            Jump::Units(_, 0) => self.resume(at),
+            Jump::Units(unit, count) if count > 0 => self.ahead(at, unit, count.unsigned_abs()),
             Jump::Units(unit, count) => {
-                let back = self
-                    .borders
-                    .iter()
-                    .rev()
-                    .filter(|border| border.at <= at && border.unit >= unit)
-                    .nth(usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX) - 1);
-                self.landing(back.map(|border| border.at))
+                let places: Vec<_> = self.places(unit).filter(|place| *place <= at).collect();
+                let back = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+                let place = places.len().checked_sub(back).and_then(|index| places.get(index));
+                place.map_or_else(Self::restarted, |place| self.resume(*place))
             }
         }
     }
 
-    fn from_start(skip: Skip) -> Landing {
-        Landing { start: Start { step: 0, skip }, at: 0, restarted: false }
+    fn ahead(&self, at: u64, unit: Unit, count: u64) -> Landing {
+        let index = usize::try_from(count - 1).unwrap_or(usize::MAX);
+        let known = self.places(unit).filter(|place| *place > at).nth(index);
+        if let Some(place) = known {
+            return self.resume(place);
+        }
+        // Beyond what was told so far: count on from the step where it is.
+        let from = self.resume(at);
+        let passed = self.begun(unit, from.origin, at).saturating_sub(1);
+        let units = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(passed);
+        let skip = Skip::Units(unit, units);
+        Landing { start: Start { skip, ..from.start }, ..from }
     }
 
-    fn landing(&self, to: Option<u64>) -> Landing {
-        match to {
-            Some(at) => Landing { start: self.resume(at), at, restarted: false },
-            None => Landing { start: Start::default(), at: 0, restarted: true },
-        }
+    /// How many of `unit` begin from `from` to `to`, both included.
+    pub fn begun(&self, unit: Unit, from: u64, to: u64) -> u32 {
+        let begun = self.places(unit).filter(|place| (from..=to).contains(place)).count();
+        u32::try_from(begun).unwrap_or(u32::MAX)
+    }
+
+    /// A place that only the feeder can find, counted from the beginning.
+    fn sought(skip: Skip) -> Landing {
+        Landing { start: Start { step: 0, skip }, origin: 0, at: 0, restarted: false }
+    }
+
+    fn restarted() -> Landing {
+        Landing { start: Start::default(), origin: 0, at: 0, restarted: true }
     }
 
     fn step_at(&self, at: u64) -> Option<&Border> {
         self.borders.iter().rev().find(|border| border.unit == Unit::Step && border.at <= at)
     }
 
-    /// How many of `unit` have begun in `step` up to `at`, the first of the step included.
-    fn begun_since(&self, step: usize, at: u64, unit: Unit) -> u32 {
-        let begun = self
-            .borders
+    /// The places at which a `unit` begins, each once, first to last.
+    fn places(&self, unit: Unit) -> impl Iterator<Item = u64> {
+        let mut last = None;
+        self.borders
             .iter()
-            .filter(|b| b.step == step && b.at <= at && b.unit >= unit && b.unit != Unit::Step)
-            .count();
-        u32::try_from(begun).unwrap_or(u32::MAX).saturating_sub(1)
+            .filter(move |border| border.unit == unit || border.unit == Unit::Step)
+            .map(|border| border.at)
+            .filter(move |at| last.replace(*at) != Some(*at))
     }
 }
 
@@ -242,8 +239,10 @@ mod tests {
         let mut note = |at, unit, step, word| timeline.note(Border { at, unit, step, word });
         note(0, Unit::Step, 0, 0);
         note(0, Unit::Sentence, 0, 0);
+        note(0, Unit::Word, 0, 0);
         note(4_000, Unit::Word, 0, 1);
         note(8_000, Unit::Sentence, 0, 2);
+        note(8_000, Unit::Word, 0, 2);
         note(12_000, Unit::Word, 0, 3);
         note(16_000, Unit::Word, 0, 4);
         note(20_000, Unit::Step, 1, 0);
@@ -253,7 +252,7 @@ mod tests {
     #[track_caller]
     #[expect(clippy::needless_pass_by_value, reason = "reads better in the rows")]
     fn check(at: u64, jump: Jump, expected: &str) {
-        let Landing { start, at, restarted } = timeline().jump(at, &jump);
+        let Landing { start, at, restarted, .. } = timeline().jump(at, &jump);
         let skip = match start.skip {
             Skip::Samples(samples) => format!("{samples} samples"),
             Skip::Units(unit, count) => format!("{count} {unit:?}"),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use mrcp::ChannelId;
 use sip::agent::{Call, Command, Event as SipEvent, ServerTransaction};
 use sip::headers::Headers;
 use sip::sdp::mrcp::Capabilities;
@@ -11,7 +12,7 @@ use sip::status::StatusCode;
 use vocab::{ConnectionId, Now, SessionId, Tokens};
 
 use crate::capabilities::Catalog;
-use crate::event::{Busy, Effect, Event, Feed, Moment, ProgramId};
+use crate::event::{Busy, Effect, Event, Moment, ProgramId};
 use crate::negotiation::Refusal;
 use crate::player::Ids;
 use crate::playout::Defaults;
@@ -60,6 +61,10 @@ pub struct Counts {
     pub channels: usize,
     /// Programs that are prepared or play.
     pub programs: usize,
+    /// Connections, once for each call that they serve.
+    pub connections: usize,
+    /// Moments at which a call is looked at.
+    pub checks: usize,
 }
 
 /// The machine that decides. See [`Server::handle`].
@@ -71,7 +76,7 @@ pub struct Server {
     next: u64,
     sessions: BTreeMap<SessionId, Session>,
     calls: BTreeMap<Call, SessionId>,
-    channels: BTreeMap<Box<str>, SessionId>,
+    channels: BTreeMap<ChannelId, SessionId>,
     connections: BTreeSet<(ConnectionId, SessionId)>,
     programs: BTreeMap<ProgramId, SessionId>,
     checks: BTreeSet<(Now, SessionId)>,
@@ -109,6 +114,8 @@ impl Server {
             sessions: self.sessions.len(),
             channels: self.channels.len(),
             programs: self.programs.len(),
+            connections: self.connections.len(),
+            checks: self.checks.len(),
         }
     }
 
@@ -139,7 +146,7 @@ impl Server {
             Event::Reserved { session, outcome } => self.reserved(moment, session, outcome, out),
             Event::Refused { session } => self.refused(moment, session, out),
             Event::Feed(feed) => {
-                if let Some(id) = self.playing(program_of(&feed)) {
+                if let Some(id) = self.playing(feed.program()) {
                     self.with(moment, id, out, |session, context| session.feed(feed, context));
                 }
             }
@@ -195,10 +202,11 @@ impl Server {
             }
             SipEvent::Ended { call, .. } => self.ended(call, out),
             SipEvent::Options { transaction, call, .. } => {
-                if let Some(id) = call.and_then(|call| self.calls.get(&call).copied()) {
+                let session = call.and_then(|call| self.calls.get(&call).copied());
+                if let Some(id) = session {
                     self.heard(moment.now, id);
                 }
-                self.options(transaction, out);
+                self.options(transaction, session, out);
             }
             // INFO and MESSAGE carry nothing that we act upon; RFC 6086 §4.2.2 has 200 for it.
             SipEvent::Request { transaction, call, .. } => {
@@ -209,8 +217,9 @@ impl Server {
             }
             SipEvent::Response { call: Some(call), response, .. } => {
                 let Some(id) = self.calls.get(&call).copied() else { return };
-                // The answer to a probe. What was made up here says that nobody answered.
-                if matches!(response.status.number(), 408 | 481 | 503) {
+                // The answer to a probe. 408 and 481 end the call by themselves; 503 is said where
+                // the peer cannot be reached at all.
+                if response.status == StatusCode::SERVICE_UNAVAILABLE {
                     out.push(bye(call, None));
                 } else if response.status.number() >= 200 {
                     self.heard(moment.now, id);
@@ -234,12 +243,8 @@ impl Server {
 
     fn invited(&mut self, moment: Moment, invitation: &Invitation, out: &mut Vec<Effect>) {
         let call = invitation.call;
-        if self.open == Doors::Draining {
-            return out.push(reject(call, &Refusal::unavailable("the server is going down")));
-        }
-        if self.sessions.len() >= self.config.sessions_max {
-            let why = format!("general.mrcp.max_sessions = {}", self.config.sessions_max);
-            return out.push(reject(call, &Refusal::unavailable(&why)));
+        if let Some(refusal) = self.full() {
+            return out.push(reject(call, &refusal));
         }
         let id = SessionId::from_number(self.next);
         self.next += 1;
@@ -275,19 +280,37 @@ impl Server {
 
     fn refused(&mut self, moment: Moment, id: SessionId, out: &mut Vec<Effect>) {
         let refusal = Refusal::unavailable(&Busy::Load.to_string());
-        self.with(moment, id, out, |session, context| session.refuse(&refusal, context));
+        self.with(moment, id, out, |session, context| session.unseated(&refusal, context));
     }
 
-    fn options(&self, transaction: ServerTransaction, out: &mut Vec<Effect>) {
+    /// RFC 3261 §11.2: answered as an INVITE would be. Within a call it asks for that call, which
+    /// is there whatever else is full.
+    fn options(
+        &self,
+        transaction: ServerTransaction,
+        session: Option<SessionId>,
+        out: &mut Vec<Effect>,
+    ) {
+        if session.is_none()
+            && let Some(refusal) = self.full()
+        {
+            let (status, headers) = (refusal.status, refusal.headers());
+            return out.push(respond(transaction, status, headers, Vec::new()));
+        }
         let body = self.config.catalog.session_description(&self.config.capabilities).into_bytes();
         let mut headers = Headers::default();
         headers.push("Content-Type", "application/sdp");
-        let status = if self.open == Doors::Open && self.sessions.len() < self.config.sessions_max {
-            StatusCode::OK
-        } else {
-            StatusCode::SERVICE_UNAVAILABLE
-        };
-        out.push(respond(transaction, status, headers, body));
+        out.push(respond(transaction, StatusCode::OK, headers, body));
+    }
+
+    /// Why no call can be taken now.
+    fn full(&self) -> Option<Refusal> {
+        if self.open == Doors::Draining {
+            return Some(Refusal::unavailable("the server is going down"));
+        }
+        let most = self.config.sessions_max;
+        let why = format!("general.mrcp.max_sessions = {most}");
+        (self.sessions.len() >= most).then(|| Refusal::unavailable(&why))
     }
 
     fn mrcp(
@@ -299,12 +322,16 @@ impl Server {
     ) {
         // A server is never asked anything by event or answer; both are ignored. RFC 6787 §5.
         let mrcp::Message::Request(request) = message else { return };
-        let Some(id) = self.channels.get(request.channel.to_string().as_str()).copied() else {
+        let Some(id) = self.channels.get(&request.channel).copied() else {
             let answer = request.refuse(mrcp::Status::NO_RESOURCE);
             return out.push(Effect::Send { connection, bytes: answer.to_bytes() });
         };
         self.heard(moment.now, id);
-        self.connections.insert((connection, id));
+        if self.connections.insert((connection, id))
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            session.connections.push(connection);
+        }
         self.with(moment, id, out, |session, context| session.mrcp(connection, request, context));
     }
 
@@ -315,7 +342,9 @@ impl Server {
         for entry in served {
             self.connections.remove(&entry);
             let (_, id) = entry;
-            if self.sessions.get_mut(&id).is_some_and(|session| session.closed(connection)) {
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            session.connections.retain(|held| *held != connection);
+            if session.closed(connection) {
                 self.suspect(now, id);
             }
         }
@@ -329,10 +358,10 @@ impl Server {
         }
         session.end(out);
         for channel in session.channel_ids() {
-            self.channels.remove(channel.to_string().as_str());
+            self.channels.remove(channel);
         }
-        for connection in session.connections() {
-            self.connections.remove(&(connection, id));
+        for connection in &session.connections {
+            self.connections.remove(&(*connection, id));
         }
         if let Some(due) = session.check {
             self.checks.remove(&(due, id));
@@ -429,10 +458,10 @@ impl Server {
         act(session, &mut context);
         let (opened, closed) = (context.opened, context.closed);
         for channel in closed {
-            self.channels.remove(channel.to_string().as_str());
+            self.channels.remove(&channel);
         }
         for channel in opened {
-            self.channels.insert(channel.to_string().into(), id);
+            self.channels.insert(channel, id);
         }
         let after = session.program();
         let deadline = session.deadline();
@@ -447,15 +476,6 @@ impl Server {
         if let Some((due, _)) = deadline {
             self.look(id, due);
         }
-    }
-}
-
-const fn program_of(feed: &Feed) -> ProgramId {
-    match feed {
-        Feed::Ready { program }
-        | Feed::Mark { program, .. }
-        | Feed::Border { program, .. }
-        | Feed::Failed { program, .. } => *program,
     }
 }
 

@@ -61,6 +61,9 @@ pub struct Session {
     player: Player,
     local_sdp: Vec<u8>,
     version: u64,
+    /// The connections that requests came by and that are still open; how many there can be is
+    /// limited where they are accepted.
+    pub(crate) connections: Vec<ConnectionId>,
     /// When the peer was last heard.
     pub(crate) heard: Now,
     /// Whether there is a sign that the peer is gone.
@@ -85,6 +88,8 @@ enum Agreement {
     Inviting(Option<Proposal>),
     /// The offer is ours; the answer comes with the ACK.
     Asked,
+    /// Our answer is out, its ACK has not come.
+    Answered,
     /// There is an agreement.
     Settled,
     /// The peer wants to change it.
@@ -109,7 +114,14 @@ impl Session {
             .map(|offer| negotiation::read(offer, capabilities, Connected::Yes))
             .transpose()?;
         let controlled = proposal.as_ref().is_some_and(|proposal| !proposal.channels.is_empty());
-        let door = if controlled { Door::Control } else { Door::knock(request, catalog)? };
+        let door = if controlled {
+            Ok(Door::Control)
+        } else {
+            // Where a channel was asked for, why there is none says more than that the callee is
+            // not known.
+            let unserved = || proposal.as_ref().and_then(Proposal::unserved_channel);
+            Door::knock(request, catalog).map_err(|refusal| unserved().unwrap_or(refusal))
+        }?;
         if proposal.as_ref().is_some_and(|proposal| !controlled && !proposal.has_audio()) {
             return Err(Refusal::no_audio());
         }
@@ -127,6 +139,7 @@ impl Session {
             player: Player::new(id),
             local_sdp: Vec::new(),
             version: 0,
+            connections: Vec::new(),
             heard: Now::ZERO,
             suspected: false,
             check: None,
@@ -145,10 +158,6 @@ impl Session {
         self.channels.iter().map(|(_, channel)| &channel.id)
     }
 
-    pub(crate) fn connections(&self) -> impl Iterator<Item = ConnectionId> {
-        self.channels.iter().flat_map(|(_, channel)| channel.connections())
-    }
-
     pub(crate) fn deadline(&self) -> Option<(Now, &'static str)> {
         self.channels.iter().filter_map(|(_, channel)| channel.deadline()).min()
     }
@@ -159,7 +168,10 @@ impl Session {
         let towards = match &self.stage {
             Agreement::Inviting(Some(proposal)) => proposal.media().map(|media| media.remote),
             Agreement::Inviting(None) => Some(self.peer),
-            Agreement::Asked | Agreement::Settled | Agreement::Changing(_) => None,
+            Agreement::Asked
+            | Agreement::Answered
+            | Agreement::Settled
+            | Agreement::Changing(_) => None,
         };
         match towards {
             Some(towards) => context.out.push(Effect::Reserve { session: self.id, towards }),
@@ -173,14 +185,30 @@ impl Session {
         self.accept(context);
     }
 
-    /// No ports, or no engine that takes the stream.
-    pub(crate) fn refuse(&self, refusal: &Refusal, context: &mut Context<'_>) {
-        let (call, status, headers) = (self.call, refusal.status, refusal.headers());
-        context.out.push(Effect::Sip(match &self.stage {
-            Agreement::Changing(_) => Command::RejectOffer { call, status, headers },
-            Agreement::Inviting(_) => Command::Reject { call, status, headers },
-            Agreement::Asked | Agreement::Settled => Command::Bye { call, headers },
-        }));
+    /// No engine takes the stream; its ports are gone with it.
+    pub(crate) fn unseated(&mut self, refusal: &Refusal, context: &mut Context<'_>) {
+        (self.rtp, self.media) = (None, None);
+        self.player.closed(context.out);
+        self.refuse(refusal, context);
+    }
+
+    /// The call cannot have what it wants.
+    pub(crate) fn refuse(&mut self, refusal: &Refusal, context: &mut Context<'_>) {
+        let (call, status) = (self.call, refusal.status);
+        let reject = Command::Reject { call, status, headers: refusal.headers() };
+        let bye = Command::Bye { call, headers: refusal.headers() };
+        match &self.stage {
+            Agreement::Changing(_) => {
+                self.stage = Agreement::Settled;
+                let headers = refusal.headers();
+                context.out.push(Effect::Sip(Command::RejectOffer { call, status, headers }));
+            }
+            Agreement::Inviting(_) => context.out.push(Effect::Sip(reject)),
+            // The engine may refuse before our answer, which was ordered after the stream, is sent;
+            // whichever of the two comes too late does nothing.
+            Agreement::Answered => context.out.extend([reject, bye].map(Effect::Sip)),
+            Agreement::Asked | Agreement::Settled => context.out.push(Effect::Sip(bye)),
+        }
     }
 
     /// The peer's re-INVITE or UPDATE.
@@ -195,9 +223,7 @@ impl Session {
             Ok(proposal) => proposal,
             Err(refusal) => {
                 self.stage = Agreement::Changing(None);
-                self.refuse(&refusal, context);
-                self.stage = Agreement::Settled;
-                return;
+                return self.refuse(&refusal, context);
             }
         };
         let towards = proposal.media().map(|media| media.remote).filter(|_| self.rtp.is_none());
@@ -214,6 +240,7 @@ impl Session {
         match std::mem::replace(&mut self.stage, Agreement::Settled) {
             Agreement::Inviting(Some(proposal)) => {
                 self.settle(&proposal, context);
+                self.stage = Agreement::Answered;
                 let sdp = Some(self.local_sdp.clone());
                 let headers = Headers::default();
                 context.out.push(Effect::Sip(Command::Accept { call, headers, sdp }));
@@ -231,7 +258,10 @@ impl Session {
                 let sdp = Some(self.local_sdp.clone());
                 context.out.push(Effect::Sip(Command::AnswerOffer { call, sdp }));
             }
-            Agreement::Changing(None) | Agreement::Asked | Agreement::Settled => {}
+            same @ (Agreement::Changing(None)
+            | Agreement::Asked
+            | Agreement::Answered
+            | Agreement::Settled) => self.stage = same,
         }
     }
 
@@ -297,10 +327,22 @@ impl Session {
             self.channels.push((wanted.line, Channel::new(id, wanted.kind, self.channel_numbers)));
             self.channel_numbers += 1;
         }
+        if !self.channels.is_empty() && matches!(self.door, Door::Plain(_)) {
+            // From now on the channels say what is heard.
+            self.door = Door::Control;
+            self.player.drop_utterance(DOOR_TICKET, context.ids, context.out);
+        }
     }
 
     fn settle_media(&mut self, media: Option<Media>, context: &mut Context<'_>) {
         let session = self.id;
+        let media = media.map(|new| match &self.media {
+            // `c=0.0.0.0` holds the call and names no place: the one before stays.
+            Some(old) if new.remote.ip().is_unspecified() => {
+                Media { remote: old.remote, remote_rtcp: old.remote_rtcp, ..new }
+            }
+            Some(_) | None => new,
+        });
         match (&self.media, media) {
             (Some(old), Some(new)) if *old == new => {}
             (Some(_), Some(new)) => {
@@ -310,9 +352,11 @@ impl Session {
             (None, Some(new)) => {
                 self.media = Some(new.clone());
                 context.out.push(Effect::Open { session, media: new });
+                self.player.opened(context.out);
             }
             (_, None) => {
                 self.media = None;
+                self.player.closed(context.out);
                 if self.rtp.take().is_some() {
                     context.out.push(Effect::Release { session });
                 }
@@ -347,7 +391,7 @@ impl Session {
             changing @ (Agreement::Changing(Some(_)) | Agreement::Inviting(_)) => {
                 self.stage = changing;
             }
-            Agreement::Settled => {}
+            Agreement::Answered | Agreement::Settled => {}
         }
         self.enter(context);
     }
@@ -385,7 +429,11 @@ impl Session {
 
     /// A connection is gone; true when a channel of ours used it last.
     pub(crate) fn closed(&mut self, connection: ConnectionId) -> bool {
-        self.channels.iter_mut().any(|(_, channel)| channel.forget(connection))
+        let forgotten = self
+            .channels
+            .iter_mut()
+            .filter_map(|(_, channel)| channel.forget(connection).then_some(()));
+        forgotten.count() > 0
     }
 
     /// Time for a channel that waits for something.

@@ -79,10 +79,12 @@ pub async fn run(
         pieces,
         events,
         pushed: 0,
+        passed: 0,
         ready: false,
         skip: start.skip,
         limit,
         step: start.step,
+        clip: false,
         word: 0,
         next_tag: 1,
     };
@@ -233,10 +235,14 @@ struct Feeder {
     pieces: rtrb::Producer<Piece>,
     events: mpsc::Sender<Event>,
     pushed: u64,
+    /// Samples passed over before the first that is heard.
+    passed: u64,
     ready: bool,
     skip: Skip,
     limit: Option<Limit>,
     step: usize,
+    /// Whether the step is stored or live audio.
+    clip: bool,
     word: u32,
     next_tag: u32,
 }
@@ -245,6 +251,7 @@ impl Feeder {
     async fn play(&mut self, line: &mut Line) -> Result<(), End> {
         while let Some((number, step, opening)) = line.next() {
             self.step = number;
+            self.clip = matches!(step, Step::Play(_));
             self.word = 0;
             self.border(Unit::Step).await?;
             match step {
@@ -379,16 +386,8 @@ impl Feeder {
     }
 
     async fn samples(&mut self, samples: &Arc<[i16]>, from: usize, to: usize) -> Result<(), Stop> {
-        let mut from = from;
-        match &mut self.skip {
-            Skip::Samples(0) => {}
-            Skip::Samples(left) => {
-                let passed = (to - from).min(usize::try_from(*left).unwrap_or(usize::MAX));
-                from += passed;
-                *left -= passed as u64;
-            }
-            Skip::Units(_, _) | Skip::Mark(_) => return Ok(()),
-        }
+        let passed = self.pass_over((to - from) as u64).await?;
+        let from = from + usize::try_from(passed).unwrap_or(usize::MAX);
         let mut to = to;
         let mut over = false;
         if let Some(Limit::Samples(limit)) = self.limit {
@@ -408,14 +407,7 @@ impl Feeder {
 
     async fn silence(&mut self, span: Duration) -> Result<(), Stop> {
         let mut samples = samples_of(span);
-        match &mut self.skip {
-            Skip::Samples(left) => {
-                let passed = samples.min(*left);
-                samples -= passed;
-                *left -= passed;
-            }
-            Skip::Units(_, _) | Skip::Mark(_) => return Ok(()),
-        }
+        samples -= self.pass_over(samples).await?;
         if let Some(Limit::Samples(limit)) = self.limit {
             samples = samples.min(limit.saturating_sub(self.pushed));
         }
@@ -432,10 +424,35 @@ impl Feeder {
         }
     }
 
+    /// How many of the next `samples` are not heard; tells where the first is that is.
+    async fn pass_over(&mut self, samples: u64) -> Result<u64, Stop> {
+        let passed = match &mut self.skip {
+            Skip::Samples(0) => return Ok(0),
+            Skip::Samples(left) => {
+                let passed = samples.min(*left);
+                *left -= passed;
+                passed
+            }
+            Skip::Units(_, _) | Skip::Mark(_) => samples,
+        };
+        self.passed += passed;
+        if self.skip == Skip::Samples(0) {
+            self.arrive().await?;
+        }
+        Ok(passed)
+    }
+
+    /// From here on it is heard.
+    async fn arrive(&mut self) -> Result<(), Stop> {
+        self.skip = Skip::Samples(0);
+        let skipped = Feed::Skipped { program: self.program, samples: self.passed };
+        Ok(tell(&self.events, skipped).await?)
+    }
+
     async fn mark(&mut self, name: String) -> Result<(), Stop> {
         match &self.skip {
             Skip::Samples(0) => {}
-            Skip::Mark(wanted) if **wanted == *name => self.skip = Skip::Samples(0),
+            Skip::Mark(wanted) if **wanted == *name => self.arrive().await?,
             Skip::Samples(_) | Skip::Units(_, _) | Skip::Mark(_) => return Ok(()),
         }
         if matches!(&self.limit, Some(Limit::Mark(last)) if **last == *name) {
@@ -454,30 +471,27 @@ impl Feeder {
         Ok(())
     }
 
+    /// Something begins here. What is passed over is told too, so that a jump back finds it.
     async fn border(&mut self, unit: Unit) -> Result<(), Stop> {
-        if matches!(self.skip, Skip::Mark(_)) {
-            return Ok(());
-        }
-        if let Skip::Units(counted, left) = &mut self.skip {
-            let counts = unit >= *counted && unit != Unit::Step;
-            if counts && *left == 0 {
-                self.skip = Skip::Samples(0);
-            } else {
-                if counts {
-                    *left -= 1;
-                }
-                return Ok(());
-            }
-        } else if let Some(Limit::Units(counted, left)) = &mut self.limit
-            && unit >= *counted
-            && unit != Unit::Step
+        let clip = self.clip;
+        // A clip has no words: it counts as one of whatever is counted.
+        let counts = |counted: Unit| unit == counted || unit == Unit::Step && clip;
+        if let Skip::Units(counted, left) = &mut self.skip
+            && counts(*counted)
         {
-            if *left == 0 {
-                return Err(Stop::LimitReached);
+            match left.checked_sub(1) {
+                Some(less) => *left = less,
+                None => self.arrive().await?,
             }
-            *left -= 1;
         }
-        let border = Border { at: self.pushed, unit, step: self.step, word: self.word };
+        if self.skip == Skip::Samples(0)
+            && let Some(Limit::Units(counted, left)) = &mut self.limit
+            && counts(*counted)
+        {
+            *left = left.checked_sub(1).ok_or(Stop::LimitReached)?;
+        }
+        let at = self.passed + self.pushed;
+        let border = Border { at, unit, step: self.step, word: self.word };
         Ok(tell(&self.events, Feed::Border { program: self.program, border }).await?)
     }
 

@@ -21,6 +21,10 @@ pub mod playout;
 pub mod position;
 mod server;
 pub mod session;
+#[cfg(test)]
+mod testbed;
+#[cfg(test)]
+mod tests;
 pub mod uri;
 
 pub use event::{Busy, Effect, Event, Failure, Feed, Media, Moment, ProgramId};

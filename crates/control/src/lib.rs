@@ -1,12 +1,19 @@
 //! Decides: which call is taken, what is played into it, what is answered. Pure: events come in,
 //! [`Effect`]s go out, and `entracte::wiring` carries them out.
 //!
-//! - [`Server`]: the one machine; owns every [`session`].
-//! - [`Event`], [`Effect`]: all that can happen, all that can be ordered.
+//! - [`Server`]: the one machine; owns every [`session`], which is one call: its agreement, its
+//!   channels (private: a `mrcp` synthesizer each, and what its orders mean here) or the plain SIP
+//!   door it came by, and its [`player`].
+//! - [`Event`], [`Effect`]: all that can happen, all that can be ordered; [`Feed`]: a feeder's words.
+//! - [`negotiation`]: what of an offer is served, or the refusal with its Warning.
 //! - [`playout`]: a request's body as a [`blueprint::Blueprint`] of steps.
+//! - [`player`]: what a call hears now, what waits, and what is to change in it.
 //! - [`position`]: where in it the caller is, and where a jump lands.
 //! - [`uri`]: what a URI to play names.
 //! - [`capabilities`]: what OPTIONS advertises and INVITE accepts, one value (invariant 8).
+//!
+//! `testbed` (for tests) runs the whole between two SIP agents in virtual time; `tests` are tables of
+//! steps and what they bring about, and every table ends with all counts at zero.
 //!
 //! Start reading at [`Server::handle`].
 

@@ -95,7 +95,7 @@ fn what_cannot_be_spoken_ends_with_its_cause() {
         ),
         (
             "speechsynth SPEAK 3 = gopher://x/",
-            "3 200 IN-PROGRESS | SPEAK-COMPLETE 3 003 uri-failure \"the scheme \\\"gopher\\\" is not played here: gopher://x/\" gopher://x/ not-found",
+            "3 200 IN-PROGRESS | SPEAK-COMPLETE 3 003 uri-failure \"the scheme \\\"gopher\\\" is not played here: gopher://x/\" gopher://x/ unknown-scheme",
         ),
         (
             "speechsynth SPEAK 4 = file:///a.wav\r\nsource:Nowhere",

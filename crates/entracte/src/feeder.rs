@@ -74,6 +74,7 @@ pub async fn run(
     events: mpsc::Sender<Event>,
 ) {
     let Order { program, blueprint, start, limit } = order;
+    let mut watch = Watch { program, events: Some(events.clone()) };
     let mut feeder = Feeder {
         program,
         pieces,
@@ -99,8 +100,24 @@ pub async fn run(
     {
         return;
     }
-    if feeder.push(Piece::End).await.is_ok() {
-        let _ = feeder.start().await;
+    if feeder.push(Piece::End).await.is_ok() && feeder.start().await.is_ok() {
+        watch.events = None;
+    }
+}
+
+/// Tells the control loop when a feeder ends before its time: aborted, or by a panic.
+struct Watch {
+    program: ProgramId,
+    /// Gone once everything was told.
+    events: Option<mpsc::Sender<Event>>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(events) = &self.events {
+            // With the loop's channel full there is no telling; then the call's end tidies up.
+            let _ = events.try_send(Event::FeederGone(self.program));
+        }
     }
 }
 
@@ -268,7 +285,7 @@ impl Feeder {
                     };
                     match result {
                         Err(End::Failed(failure)) if !play.fallback.is_empty() => {
-                            tracing::info!(program = %self.program, %failure, "fallback content");
+                            tracing::debug!(program = %self.program, %failure, "fallback content");
                             if !line.replace(number, play.fallback) {
                                 return Err(End::Failed(failure));
                             }

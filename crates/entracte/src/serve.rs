@@ -198,6 +198,11 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
 }
 
 impl Running {
+    /// Comes when the server has ended by itself, which it should not.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.control).await;
+    }
+
     /// How things stand; `None` when the server has ended.
     pub async fn standing(&self) -> Option<Standing> {
         let (ask, answer) = oneshot::channel();
@@ -217,6 +222,11 @@ impl Running {
             let _ = self.events.send(Event::HangUp).await;
             let _ = tokio::time::timeout(GOODBYE, &mut self.control).await;
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
         self.control.abort();
         for task in &self.tasks {
             task.abort();

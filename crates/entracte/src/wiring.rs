@@ -2,13 +2,16 @@
 //! agent, the server's machine, the connections and the handles of the media plane, so nothing here
 //! is shared or locked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use audio::Gain;
-use control::{Busy, Effect, Feed, Media, Moment, ProgramId, Server};
-use engine::{Engines, Mono, Piece, Ports, Program, Receive, Report, StreamConfig, StreamKey};
+use control::{Busy, Effect, Failure, Feed, Media, Moment, ProgramId, Server};
+use engine::{
+    CommandError, Engines, Mono, Piece, Ports, Program, Receive, Report, StreamConfig, StreamKey,
+};
 use mrcp::NtpTime;
 use sip::agent::{Agent, Flow, Input, Output, Transport};
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +40,8 @@ pub enum Event {
     Engine(Report),
     /// A feeder speaks.
     Feed(Feed),
+    /// A feeder ended without a word: it was aborted, or it panicked.
+    FeederGone(ProgramId),
     /// Somebody wants to know how things stand.
     Ask(oneshot::Sender<Standing>),
     /// No new calls.
@@ -108,8 +113,25 @@ pub struct Wiring {
     media: BTreeMap<SessionId, Seat>,
     sessions: BTreeMap<StreamKey, SessionId>,
     programs: BTreeMap<ProgramId, Loaded>,
+    /// Orders that an engine had no room for, in their order.
+    again: VecDeque<(StreamKey, Wish)>,
+    /// Flows by which a message could not be sent; the agent is told when it has spoken out.
+    failed: Vec<Flow>,
     tokens: vocab::Tokens,
 }
+
+/// What a stream is told; it must come to pass, however busy its engine is.
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    Silence,
+    Pause,
+    Resume,
+    Gain(Gain),
+    Remove,
+}
+
+/// How soon an engine that had no room is asked again.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// One open connection.
 #[derive(Debug)]
@@ -179,17 +201,22 @@ impl Wiring {
             media: BTreeMap::new(),
             sessions: BTreeMap::new(),
             programs: BTreeMap::new(),
+            again: VecDeque::new(),
+            failed: Vec::new(),
             tokens: vocab::Tokens::new(seed),
         }
     }
 
-    /// Runs until the channel is closed, or until a drain is over.
+    /// Runs until a drain is over: no call is left, and every goodbye was answered or given up.
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let deadlines = [self.parts.agent.deadline(), self.parts.server.deadline()];
             let next = deadlines.into_iter().flatten().map(|(at, _)| at).min();
             let wake = next.map(|at| self.clock.instant(at));
+            let again =
+                (!self.again.is_empty()).then(|| self.clock.instant(self.clock.now() + AGAIN));
+            let wake = [wake, again].into_iter().flatten().min();
             tokio::select! {
                 taken = events.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
@@ -202,7 +229,8 @@ impl Wiring {
                 () = sleep_until(wake) => {}
             }
             self.settle();
-            if self.parts.server.is_drained() {
+            let goodbyes = self.parts.agent.counts().clients;
+            if self.parts.server.is_drained() && goodbyes == 0 {
                 return;
             }
         }
@@ -210,6 +238,12 @@ impl Wiring {
 
     /// Gives both machines the time, if it is theirs.
     fn settle(&mut self) {
+        for (key, wish) in std::mem::take(&mut self.again) {
+            self.command(key, wish);
+        }
+        for flow in std::mem::take(&mut self.failed) {
+            self.agent(Input::SendFailed { flow });
+        }
         let now = self.clock.now();
         if self.parts.agent.deadline().is_some_and(|(at, _)| at <= now) {
             self.agent(Input::Timeout);
@@ -224,6 +258,7 @@ impl Wiring {
             Event::Net(event) => self.net(event),
             Event::Engine(report) => self.report(report),
             Event::Feed(feed) => self.decide(control::Event::Feed(feed)),
+            Event::FeederGone(program) => self.feeder_gone(program),
             Event::Ask(reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.standing());
@@ -325,8 +360,10 @@ impl Wiring {
         match flow.transport {
             Transport::Udp => {
                 let port = self.parts.udp.iter().find(|port| port.local() == flow.local);
-                if let Some(Err(error)) = port.map(|port| port.send(flow.remote, &bytes)) {
-                    tracing::debug!(remote = %flow.remote, %error, "datagram not sent");
+                let sent = port.map(|port| port.send(flow.remote, &bytes));
+                if !matches!(sent, Some(Ok(()))) {
+                    tracing::debug!(remote = %flow.remote, ?sent, "datagram not sent");
+                    self.failed.push(flow);
                 }
             }
             Transport::Tcp => match flow.connection {
@@ -347,6 +384,8 @@ impl Wiring {
             Some(Dialled::Waiting(messages)) => {
                 if messages.len() < DIALLING_MAX {
                     messages.push(bytes);
+                } else {
+                    self.failed.push(flow);
                 }
             }
             None => {
@@ -394,7 +433,7 @@ impl Wiring {
             Effect::Resume { session } => self.pace(session, Pace::Running),
             Effect::Gain { session, db } => {
                 if let Some(Seat::Open { key, .. }) = self.media.get(&session) {
-                    let _ = self.parts.engines.gain(*key, Gain::from_db(db));
+                    self.command(*key, Wish::Gain(Gain::from_db(db)));
                 }
             }
         }
@@ -452,6 +491,7 @@ impl Wiring {
         *hold = if media.sends { Hold::No } else { Hold::Yes };
         if let Err(error) = self.parts.engines.update(*key, &config) {
             tracing::warn!(%session, %error, "media stream not changed");
+            return self.decide(control::Event::Refused { session });
         }
         self.apply_pace(session);
     }
@@ -474,9 +514,7 @@ impl Wiring {
     fn release(&mut self, session: SessionId) {
         if let Some(Seat::Open { key, .. }) = self.media.remove(&session) {
             self.sessions.remove(&key);
-            if let Err(error) = self.parts.engines.remove(key) {
-                tracing::warn!(%session, %error, "media stream not removed");
-            }
+            self.command(key, Wish::Remove);
         }
     }
 
@@ -503,36 +541,68 @@ impl Wiring {
     }
 
     fn start(&mut self, session: SessionId, id: ProgramId, gain_db: f32) {
-        let program = self.programs.get_mut(&id).and_then(|loaded| loaded.program.take());
-        let (Some(program), Some(Seat::Open { key, pace, .. })) =
-            (program, self.media.get_mut(&session))
-        else {
-            return;
+        let Some(Seat::Open { key, pace, .. }) = self.media.get_mut(&session) else {
+            return self.lose(id, "the call has no media stream");
         };
+        let program = self.programs.get_mut(&id).and_then(|loaded| loaded.program.take());
+        let Some(program) = program else { return };
         *pace = Pace::Running;
         let program = Program { gain: Gain::from_db(gain_db), ..program };
         if let Err(error) = self.parts.engines.play(*key, program) {
             tracing::warn!(%session, %error, "program not played");
-            self.programs.remove(&id);
-            return self.decide(control::Event::Finished { program: id });
+            return self.lose(id, &error.to_string());
         }
         self.apply_pace(session);
     }
 
     fn halt(&mut self, session: SessionId, id: ProgramId) {
         let Some(loaded) = self.programs.get(&id) else { return };
-        if loaded.program.is_some() {
-            // It never started.
-            self.programs.remove(&id);
-            return self.decide(control::Event::Stopped { program: id, at: 0 });
+        match self.media.get(&session) {
+            // The feeder goes on until the engine's report, so that its ring is not taken for one
+            // that was abandoned.
+            Some(Seat::Open { key, .. }) if loaded.program.is_none() => {
+                self.command(*key, Wish::Silence);
+            }
+            // It never started, or there is nothing left that it could have started in.
+            Some(Seat::Open { .. } | Seat::Reserved(_)) | None => {
+                self.programs.remove(&id);
+                self.decide(control::Event::Stopped { program: id, at: 0 });
+            }
         }
-        if let Some(feeder) = &loaded.feeder {
-            feeder.abort();
+    }
+
+    /// A program that cannot be played to its end, through no fault of what it plays.
+    fn lose(&mut self, program: ProgramId, why: &str) {
+        self.programs.remove(&program);
+        let failure = Failure::Error(why.to_owned());
+        self.decide(control::Event::Feed(Feed::Failed { program, failure }));
+        self.decide(control::Event::Finished { program });
+    }
+
+    fn feeder_gone(&mut self, program: ProgramId) {
+        // One that had started is told by the engine; one that is not known was aborted.
+        if self.programs.get(&program).is_some_and(|loaded| loaded.program.is_some()) {
+            tracing::error!(%program, "a feeder ended before it began");
+            self.lose(program, "internal error");
         }
-        if let Some(Seat::Open { key, .. }) = self.media.get(&session)
-            && let Err(error) = self.parts.engines.silence(*key)
-        {
-            tracing::warn!(%session, %error, "program not stopped");
+    }
+
+    /// Orders a stream; what the engine has no room for is ordered again.
+    fn command(&mut self, key: StreamKey, wish: Wish) {
+        let engines = &self.parts.engines;
+        let done = match wish {
+            // Orders keep their order.
+            _ if self.again.iter().any(|(waiting, _)| *waiting == key) => Err(CommandError::Busy),
+            Wish::Silence => engines.silence(key),
+            Wish::Pause => engines.pause(key),
+            Wish::Resume => engines.resume(key),
+            Wish::Gain(gain) => engines.gain(key, gain),
+            Wish::Remove => engines.remove(key),
+        };
+        match done {
+            Ok(()) => {}
+            Err(CommandError::Busy) => self.again.push_back((key, wish)),
+            Err(error) => tracing::warn!(stream = %key, %error, ?wish, "not done"),
         }
     }
 
@@ -544,15 +614,13 @@ impl Wiring {
     }
 
     /// Sends unless the client paused it or the peer holds the call.
-    fn apply_pace(&self, session: SessionId) {
+    fn apply_pace(&mut self, session: SessionId) {
         let Some(Seat::Open { key, hold, pace }) = self.media.get(&session) else { return };
-        let done = match (hold, pace) {
-            (Hold::No, Pace::Running) => self.parts.engines.resume(*key),
-            (Hold::Yes, _) | (_, Pace::Paused) => self.parts.engines.pause(*key),
+        let wish = match (hold, pace) {
+            (Hold::No, Pace::Running) => Wish::Resume,
+            (Hold::Yes, _) | (_, Pace::Paused) => Wish::Pause,
         };
-        if let Err(error) = done {
-            tracing::warn!(%session, %error, "stream not paused or resumed");
-        }
+        self.command(*key, wish);
     }
 
     fn report(&mut self, report: Report) {
@@ -568,9 +636,7 @@ impl Wiring {
             }
             Report::Abandoned { program, stream, .. } => {
                 tracing::error!(%stream, "a feeder ended without an end");
-                let program = program_of(program);
-                self.programs.remove(&program);
-                self.decide(control::Event::Finished { program });
+                self.lose(program_of(program), "internal error");
             }
             Report::Stopped { program, at_samples, .. } => {
                 let program = program_of(program);

@@ -1,5 +1,7 @@
 //! `entracte serve`: runs the server until it is told to end.
 
+use std::io::Write as _;
+
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,7 +32,7 @@ impl Serve {
 }
 
 async fn serve(plan: &Plan) -> Exit {
-    let running = match serve::start(plan).await {
+    let mut running = match serve::start(plan).await {
         Ok(running) => running,
         Err(error) => {
             eprintln!("entracte: cannot start: {error}");
@@ -40,7 +42,8 @@ async fn serve(plan: &Plan) -> Exit {
     for note in &running.notes {
         tracing::warn!("{note}");
     }
-    println!("ready: {}", addresses(&running));
+    // Whoever started us may not listen; that is no reason to end.
+    let _ = writeln!(std::io::stdout(), "ready: {}", addresses(&running));
     let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         eprintln!("entracte: cannot wait for signals");
@@ -49,6 +52,10 @@ async fn serve(plan: &Plan) -> Exit {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = running.ended() => {
+            tracing::error!("the control loop has ended; so does the server");
+            return Exit::Failed;
+        }
     }
     tracing::info!("draining: no new calls");
     tokio::select! {

@@ -94,7 +94,11 @@ fn voiced(base: &ssml::Style, settings: &Settings) -> ssml::Style {
     }
     let voice = &settings.voice;
     if let Some(name) = &voice.name {
+        // One name with blanks in it, or several with blanks between them. RFC 6787 §8.4.6.
         style.voice.names = vec![name.clone()];
+        if name.contains(' ') {
+            style.voice.names.extend(name.split_whitespace().map(str::to_owned));
+        }
     }
     if let Some(gender) = voice.gender {
         style.voice.gender = values::gender(&gender.to_string());

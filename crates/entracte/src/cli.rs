@@ -11,6 +11,7 @@
 mod check_config;
 mod demo;
 mod serve;
+mod speak;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ enum Verb {
     Demo(demo::Demo),
     /// Reads a configuration and prints every fault in it, with line and key.
     CheckConfig(check_config::CheckConfig),
+    Speak(speak::Speak),
 }
 
 /// The settings of a verb that runs with a configuration.
@@ -127,5 +129,6 @@ fn run(verb: Verb) -> Exit {
         Verb::Serve(arguments) => arguments.run(),
         Verb::Demo(arguments) => arguments.run(),
         Verb::CheckConfig(arguments) => arguments.run(),
+        Verb::Speak(arguments) => arguments.run(),
     }
 }

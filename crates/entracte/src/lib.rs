@@ -10,6 +10,7 @@
 //! - [`client`]: a SIP, MRCPv2 and RTP client over real sockets, for demo, load and tests.
 //! - [`demo`]: six calls to itself, judged by what is heard.
 //! - [`config`]: settings from file, environment and command line to one checked [`config::Plan`].
+//! - [`recite`]: what a call would hear, into memory.
 //! - [`cli`]: the verbs, their arguments and the exit status.
 
 pub mod cli;
@@ -19,6 +20,7 @@ pub mod config;
 pub mod demo;
 pub mod feeder;
 pub mod net;
+pub mod recite;
 pub mod serve;
 pub mod services;
 pub mod wiring;

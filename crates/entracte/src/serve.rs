@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -314,7 +314,12 @@ fn engines(
     Ok((engines, notes))
 }
 
-async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, StartError> {
+/// Starts whatever gives audio: live sources, prompts, speech. What is missing and can be done without
+/// is noted.
+///
+/// # Errors
+/// The first thing that cannot be done without, by the key that asks for it.
+pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, StartError> {
     let ffmpeg = plan.media.ffmpeg.clone().unwrap_or_else(|| "ffmpeg".into());
     let allow: Vec<sources::Allowed> = plan
         .media
@@ -380,11 +385,22 @@ async fn speaking(plan: &Plan, notes: &mut Vec<String>) -> Speaking {
 /// The speech provider's settings.
 pub fn speech_config(plan: &Plan) -> speech::SpeechConfig {
     speech::SpeechConfig {
-        helper: plan.text_to_speech.helper_path.clone(),
+        helper: plan.text_to_speech.helper_path.clone().or_else(helper_in_path),
         pool_size: Some(plan.text_to_speech.helpers),
         default_voice: plan.text_to_speech.default_voice.clone(),
         ..speech::SpeechConfig::default()
     }
+}
+
+/// The helper in `PATH`, where there is none beside our own program.
+fn helper_in_path() -> Option<PathBuf> {
+    let beside = speech::helper_beside();
+    if beside.is_file() {
+        return None;
+    }
+    let name = beside.file_name()?;
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// The audio heard while a source is away.
@@ -451,7 +467,8 @@ fn capabilities(plan: &Plan) -> Capabilities {
     }
 }
 
-fn defaults(plan: &Plan, services: &Services) -> Defaults {
+/// Language, rate and volume where nothing else is said.
+pub fn defaults(plan: &Plan, services: &Services) -> Defaults {
     let speech = &plan.text_to_speech;
     let language = match &services.speech {
         Speaking::On(provider) => provider.default_language().to_owned(),

@@ -8,6 +8,7 @@
     reason = "the command line answers on its two streams"
 )]
 
+mod bench;
 mod check_config;
 mod demo;
 mod serve;
@@ -56,6 +57,7 @@ struct CommandLine {
 /// What can be asked for.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Bench(bench::Bench),
     Serve(serve::Serve),
     Demo(demo::Demo),
     /// Reads a configuration and prints every fault in it, with line and key.
@@ -126,6 +128,7 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
 
 fn run(verb: Verb) -> Exit {
     match verb {
+        Verb::Bench(arguments) => arguments.run(),
         Verb::Serve(arguments) => arguments.run(),
         Verb::Demo(arguments) => arguments.run(),
         Verb::CheckConfig(arguments) => arguments.run(),

@@ -9,10 +9,12 @@
 //!   gets to an engine. [`clock`]: the clocks of the edge.
 //! - [`client`]: a SIP, MRCPv2 and RTP client over real sockets, for demo, load and tests.
 //! - [`demo`]: six calls to itself, judged by what is heard.
+//! - [`bench`]: measures a server from outside.
 //! - [`config`]: settings from file, environment and command line to one checked [`config::Plan`].
 //! - [`recite`]: what a call would hear, into memory.
 //! - [`cli`]: the verbs, their arguments and the exit status.
 
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod clock;

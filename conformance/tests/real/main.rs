@@ -1,0 +1,11 @@
+//! The running server against the programs of others, against peers that mean it no good, and
+//! against peers that die.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests of real programs: whatever is not as it should be shall fail them"
+)]
+
+mod sipp;

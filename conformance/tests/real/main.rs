@@ -2,10 +2,11 @@
 //! against peers that die.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "tests of real programs: whatever is not as it should be shall fail them"
 )]
 
+mod command_line;
+mod dissector;
 mod sipp;
+mod softphone;

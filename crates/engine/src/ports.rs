@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::socket::Sockets;
 
-/// Pairs that are tried when other programs hold some of our range, before we give up.
-const TRIES_MAX: usize = 64;
+/// Pairs that are tried when other programs hold some of our range, before we give up: a few
+/// milliseconds' worth. Those that failed wait behind all others, so the next call finds them gone.
+const TRIES_MAX: usize = 1_024;
 
 /// Port pairs of the configured ranges: even for RTP, the odd one above for RTCP.
 #[derive(Debug)]

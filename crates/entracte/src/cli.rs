@@ -78,12 +78,17 @@ pub struct ConfigArgs {
 }
 
 impl ConfigArgs {
+    /// What the settings are read from.
+    pub fn layers(&self) -> Layers {
+        Layers::of_process(self.config.as_deref(), &self.settings)
+    }
+
     /// Reads file, `conf.d`, environment and `--set` into a plan.
     ///
     /// # Errors
     /// All faults of all of them.
     pub fn load(&self) -> Result<Plan, Faults> {
-        Plan::load(&Layers::of_process(self.config.as_deref(), &self.settings))
+        Plan::load(&self.layers())
     }
 
     /// As [`Self::load`]; faults are printed, one a line, and become [`Exit::Usage`].

@@ -11,5 +11,4 @@ pub mod link;
 pub mod pcap;
 mod phone;
 
-pub(crate) use phone::flush;
-pub use phone::{Answer, CallError, Phone, PhoneError, Tap};
+pub use phone::{Answer, CallError, Phone, PhoneError, Tap, flush};

@@ -68,6 +68,11 @@ impl StartError {
         Self { key, what: what.to_string(), busy_port: false }
     }
 
+    /// The key of the configuration that asks for what cannot be had.
+    pub const fn key(&self) -> &'static str {
+        self.key
+    }
+
     /// Whether another program has the port.
     pub const fn is_busy_port(&self) -> bool {
         self.busy_port

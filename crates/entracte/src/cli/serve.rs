@@ -1,9 +1,9 @@
 //! `entracte serve`: runs the server until it is told to end.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigArgs, Exit};
 use crate::config::{LogFormat, LogLevel, Plan};
@@ -24,31 +24,38 @@ impl Serve {
             Err(exit) => return exit,
         };
         log_to_stderr(&plan);
+        let runtime = super::runtime();
+        runtime.map_or(Exit::Failed, |runtime| runtime.block_on(self.serve(&plan)))
+    }
+
+    async fn serve(&self, plan: &Plan) -> Exit {
+        // Before anybody can know that we are here: a signal is never met unprepared.
+        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        let (Ok(terminate), Ok(interrupt)) = signals else {
+            eprintln!("entracte: cannot wait for signals");
+            return Exit::Failed;
+        };
+        let running = match serve::start(plan).await {
+            Ok(running) => running,
+            Err(error) => {
+                let place = self.config.layers().place_of(error.key());
+                eprintln!("entracte: cannot start: {place}: {error}");
+                return Exit::Usage;
+            }
+        };
         for note in &plan.notes {
             tracing::warn!("{note}");
         }
-        super::runtime().map_or(Exit::Failed, |runtime| runtime.block_on(serve(&plan)))
+        for note in &running.notes {
+            tracing::warn!("{note}");
+        }
+        // Whoever started us may not listen; that is no reason to end.
+        let _ = writeln!(std::io::stdout(), "ready: {}", addresses(&running));
+        end_when_told(running, terminate, interrupt).await
     }
 }
 
-async fn serve(plan: &Plan) -> Exit {
-    let mut running = match serve::start(plan).await {
-        Ok(running) => running,
-        Err(error) => {
-            eprintln!("entracte: cannot start: {error}");
-            return Exit::Usage;
-        }
-    };
-    for note in &running.notes {
-        tracing::warn!("{note}");
-    }
-    // Whoever started us may not listen; that is no reason to end.
-    let _ = writeln!(std::io::stdout(), "ready: {}", addresses(&running));
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        eprintln!("entracte: cannot wait for signals");
-        return Exit::Failed;
-    };
+async fn end_when_told(mut running: Running, mut terminate: Signal, mut interrupt: Signal) -> Exit {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -86,7 +93,10 @@ pub(super) fn log_to_stderr(plan: &Plan) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // A second subscriber in one process is a test's; the first one stays.
     let _ = match plan.log.format {
         LogFormat::Text => log.try_init(),

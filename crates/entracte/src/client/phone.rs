@@ -40,7 +40,7 @@ pub(crate) fn tap(
 }
 
 /// Writes what the capture still holds back.
-pub(crate) fn flush(capture: &Tap) {
+pub fn flush(capture: &Tap) {
     tap(Some(capture), Capture::flush);
 }
 

@@ -97,6 +97,20 @@ impl Layers {
         Self { file: file.map(Path::to_owned), environment, settings: settings.to_vec() }
     }
 
+    /// Where a key stands, or the nearest table around it; for what shows only once it is used.
+    #[must_use]
+    pub fn place_of(&self, key: &str) -> Place {
+        let mut table = &self.read(&mut Vec::new());
+        let mut place = Place::Default;
+        for part in key.split('.') {
+            let Some(entry) = table.get(part) else { break };
+            place = entry.key_place.clone();
+            let Value::Table(inner) = &entry.node.value else { break };
+            table = inner;
+        }
+        place
+    }
+
     /// Reads all layers into one table. What cannot be read goes to `faults`.
     pub(super) fn read(&self, faults: &mut Vec<Fault>) -> Table {
         let mut table = Table::new();

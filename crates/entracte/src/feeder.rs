@@ -27,7 +27,7 @@ const STEPS_AHEAD: usize = 3;
 const READY_SAMPLES: u64 = 480;
 
 /// How long a full ring is left alone.
-const FULL_WAIT: Duration = Duration::from_millis(20);
+const FULL_WAIT: Duration = Duration::from_millis(60);
 
 /// Samples shaped (speed, level) at a time.
 const SHAPE_SAMPLES: usize = 4_000;
@@ -298,11 +298,17 @@ impl Feeder {
         Ok(())
     }
 
+    /// The place from the start of the program's first step, passed-over samples included.
+    const fn at(&self) -> u64 {
+        self.passed + self.pushed
+    }
+
     /// Plays one URI as often as asked.
     async fn stored(&mut self, first: Opened, play: &Play, line: &Line) -> Result<(), End> {
-        let mut cut = Cut::new(play, self.pushed);
+        let mut cut = Cut::new(play, self.at());
         let mut opened = first;
         loop {
+            let before = self.at();
             if let Opened::Live(ring) = opened {
                 return Ok(self.live(ring, play).await?);
             }
@@ -311,9 +317,12 @@ impl Feeder {
                 Opened::Speech(_) | Opened::Stream(_) | Opened::Live(_) => None,
             };
             self.audio(opened, Some(&mut cut)).await?;
-            if !cut.again(play, self.pushed) {
+            // A time of which nothing is heard would be followed by many like it.
+            if self.at() == before || !cut.again(play, self.at()) {
                 return Ok(());
             }
+            // A long skip may pass over many times at once; others have a right to this thread.
+            tokio::task::consume_budget().await;
             opened = match again {
                 Some(samples) => Opened::Clip(samples),
                 None => open_uri(&line.services, &play.uri, play.fetch_timeout)
@@ -323,18 +332,29 @@ impl Feeder {
         }
     }
 
+    /// A live source, for as long as the step says; without end nothing after it is ever heard.
     async fn live(&mut self, ring: Arc<audio::live::Ring>, play: &Play) -> Result<(), Stop> {
         let mut samples = play.at_most.or(play.to).map(samples_of);
-        if let Some(Limit::Samples(limit)) = self.limit {
-            let left = limit.saturating_sub(self.pushed);
-            samples = Some(samples.map_or(left, |samples| samples.min(left)));
+        match &mut samples {
+            Some(samples) => *samples -= self.pass_over(*samples).await?,
+            None if matches!(self.skip, Skip::Samples(1..)) => self.arrive().await?,
+            None => {}
         }
-        self.push(Piece::Live { ring, samples }).await?;
+        if self.skip != Skip::Samples(0) {
+            return Ok(());
+        }
+        let left = match self.limit {
+            Some(Limit::Samples(limit)) => Some(limit.saturating_sub(self.pushed)),
+            Some(Limit::Units(_, _) | Limit::Mark(_)) | None => None,
+        };
+        let heard = samples.into_iter().chain(left).min();
+        self.push(Piece::Live { ring, samples: heard }).await?;
         self.start().await?;
-        if let Some(samples) = samples {
-            self.pushed += samples;
+        self.pushed += heard.unwrap_or(0);
+        match heard {
+            Some(heard) if left.is_none_or(|left| heard < left) => Ok(()),
+            Some(_) | None => Err(Stop::LimitReached),
         }
-        Ok(())
     }
 
     async fn audio(&mut self, opened: Opened, mut cut: Option<&mut Cut>) -> Result<(), End> {
@@ -351,7 +371,7 @@ impl Feeder {
                 while let Some(block) = stream.recv().await {
                     let block = block.map_err(|error| End::Failed(prompt_failure(&error)))?;
                     self.clip(&block, cut.as_deref_mut()).await?;
-                    if cut.as_ref().is_some_and(|cut| cut.is_over(self.pushed)) {
+                    if cut.as_ref().is_some_and(|cut| cut.is_over(self.at())) {
                         break;
                     }
                 }
@@ -382,7 +402,7 @@ impl Feeder {
         if let Some(shape) = &mut cut.shape {
             for block in samples.get(from..to).unwrap_or_default().chunks(SHAPE_SAMPLES) {
                 let shaped = shape.apply(block);
-                let room = cut_room(cut.ends_at, self.pushed, shaped.len());
+                let room = cut_room(cut.ends_at, self.at(), shaped.len());
                 self.samples(&shaped, 0, room).await?;
                 if room < shaped.len() {
                     return Ok(());
@@ -390,7 +410,7 @@ impl Feeder {
             }
             return Ok(());
         }
-        let room = cut_room(cut.ends_at, self.pushed, to - from);
+        let room = cut_room(cut.ends_at, self.at(), to - from);
         self.samples(samples, from, from + room).await
     }
 
@@ -398,7 +418,7 @@ impl Feeder {
         let Some(cut) = cut else { return Ok(()) };
         let Some(shape) = &mut cut.shape else { return Ok(()) };
         let rest = shape.finish();
-        let room = cut_room(cut.ends_at, self.pushed, rest.len());
+        let room = cut_room(cut.ends_at, self.at(), rest.len());
         self.samples(&rest, 0, room).await
     }
 
@@ -507,8 +527,7 @@ impl Feeder {
         {
             *left = left.checked_sub(1).ok_or(Stop::LimitReached)?;
         }
-        let at = self.passed + self.pushed;
-        let border = Border { at, unit, step: self.step, word: self.word };
+        let border = Border { at: self.at(), unit, step: self.step, word: self.word };
         Ok(tell(&self.events, Feed::Border { program: self.program, border }).await?)
     }
 
@@ -555,18 +574,18 @@ struct Cut {
     /// Samples of the clip still to pass over, and still to play.
     skip: u64,
     left: u64,
-    /// The place in the program at which it ends for good.
+    /// The place, counted as in borders, at which it ends for good.
     ends_at: Option<u64>,
     times: f32,
     shape: Option<Shape>,
 }
 
 impl Cut {
-    fn new(play: &Play, pushed: u64) -> Self {
+    fn new(play: &Play, at: u64) -> Self {
         let mut cut = Self {
             skip: 0,
             left: 0,
-            ends_at: play.at_most.map(|span| pushed.saturating_add(samples_of(span))),
+            ends_at: play.at_most.map(|span| at.saturating_add(samples_of(span))),
             times: if play.at_most.is_some() && play.times <= 1.0 { f32::MAX } else { play.times },
             shape: None,
         };
@@ -590,17 +609,17 @@ impl Cut {
     }
 
     /// Counts one time played; true when it is to be heard again.
-    fn again(&mut self, play: &Play, pushed: u64) -> bool {
+    fn again(&mut self, play: &Play, at: u64) -> bool {
         self.times -= 1.0;
-        if self.times < 0.01 || self.ends_at.is_some_and(|end| pushed >= end) {
+        if self.times < 0.01 || self.ends_at.is_some_and(|end| at >= end) {
             return false;
         }
         self.rewind(play);
         true
     }
 
-    fn is_over(&self, pushed: u64) -> bool {
-        self.left == 0 || self.ends_at.is_some_and(|end| pushed >= end)
+    fn is_over(&self, at: u64) -> bool {
+        self.left == 0 || self.ends_at.is_some_and(|end| at >= end)
     }
 
     /// The part of the next `length` samples that is heard.
@@ -649,9 +668,9 @@ impl Shape {
     }
 }
 
-fn cut_room(ends_at: Option<u64>, pushed: u64, wanted: usize) -> usize {
+fn cut_room(ends_at: Option<u64>, at: u64, wanted: usize) -> usize {
     ends_at.map_or(wanted, |end| {
-        wanted.min(usize::try_from(end.saturating_sub(pushed)).unwrap_or(usize::MAX))
+        wanted.min(usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX))
     })
 }
 

@@ -33,6 +33,8 @@ impl MrcpLine {
             let left = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
             self.stream.set_read_timeout(Some(left)).unwrap();
             match self.stream.read(&mut room) {
+                // A read with a time limit ends when a child does (SIGCHLD), whatever SA_RESTART says.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Ok(0) | Err(_) => return None,
                 Ok(length) => self.waiting.extend_from_slice(&room[..length]),
             }

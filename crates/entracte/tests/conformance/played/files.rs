@@ -65,6 +65,30 @@ fn fails(call: &mut Call, uri: &str, cause: &str, reason: &str) {
 }
 
 #[test]
+fn a_clip_of_which_nothing_is_heard_does_not_repeat_for_ever() {
+    let folder = Folder::new();
+    let path = folder.tone("short.wav", 700, 0.3, &[]);
+    let uri = format!("file://{}", path.display());
+    let subject = folder.subject(&[]);
+    let mut call = Call::place(&subject);
+    for attributes in
+        ["clipBegin=\"3600s\" repeatDur=\"10s\"", "clipBegin=\"3600s\" repeatCount=\"99999999\""]
+    {
+        let body = ssml(&format!("<audio src=\"{uri}\" {attributes}/>"));
+        let done = call.spoken("application/ssml+xml", &body);
+        assert_eq!(done.get("Completion-Cause"), "000 normal", "{}", done.head);
+    }
+    // And one that is heard repeats for as long as it should.
+    call.ear.forget();
+    let body = ssml(&format!("<audio src=\"{uri}\" repeatDur=\"1s\"/>"));
+    let done = call.spoken("application/ssml+xml", &body);
+    assert_eq!(done.get("Completion-Cause"), "000 normal", "{}", done.head);
+    assert!((7_900..8_200).contains(&call.ear.audio().len()), "{}", call.ear.audio().len());
+    call.dialog.bye();
+    subject.settles();
+}
+
+#[test]
 fn nothing_outside_the_roots_is_played() {
     let (folder, outside) = (Folder::new(), Folder::new());
     let secret = outside.tone("secret.wav", 700, 0.3, &[]);

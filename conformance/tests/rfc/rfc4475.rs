@@ -70,7 +70,7 @@ const TABLE: &[(&str, &str, u16, Option<u16>)] = &[
 const CLOSED_AFTER: &[&str] = &["ncl", "mcl01", "inv2543"];
 
 fn bytes(name: &str) -> Vec<u8> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../sip/corpus/rfc4475");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/sip/corpus/rfc4475");
     std::fs::read(format!("{folder}/{name}.dat")).unwrap()
 }
 

@@ -1,8 +1,8 @@
 //! The running server over loopback, filed by RFC section: raw sockets, exact bytes.
 //!
-//! Without more the server runs in the test's own process. `ENTRACTE_SUBJECT=host:port` names the SIP
-//! port (UDP and TCP alike) of another one for the tests that need no settings of their own; where it
-//! speaks MRCPv2 is taken from its answers.
+//! Without more the server runs in the test's own process. `ENTRACTE_SUBJECT=host:sip-port:mrcp-port`
+//! names another one (its SIP port for UDP and TCP alike) for the tests that need no settings of their
+//! own; where it speaks MRCPv2 is taken from its answers.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

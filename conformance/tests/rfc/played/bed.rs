@@ -4,30 +4,24 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::subject::Subject;
 
 /// A folder that is gone when the test is.
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder(conformance::Folder);
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("entracte-played-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self(conformance::Folder::create())
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
         path
@@ -35,7 +29,7 @@ impl Folder {
 
     /// A tone of `hz` made by ffmpeg, in whatever format the name and the arguments say.
     pub(crate) fn tone(&self, name: &str, hz: u32, seconds: f32, arguments: &[&str]) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.path().join(name);
         let source = format!("sine=frequency={hz}:duration={seconds}:sample_rate=44100,volume=4");
         let made = Command::new("ffmpeg")
             .args(["-hide_banner", "-loglevel", "error", "-y", "-f", "lavfi", "-i", &source])
@@ -49,16 +43,10 @@ impl Folder {
 
     /// A server of ours that may play the files of this folder.
     pub(crate) fn subject(&self, settings: &[&str]) -> Subject {
-        let roots = format!("media.roots=['{}']", self.0.display());
+        let roots = format!("media.roots=['{}']", self.path().display());
         let mut all = vec![roots.as_str()];
         all.extend_from_slice(settings);
         Subject::with(&all)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -133,16 +121,7 @@ fn serve(mut stream: TcpStream, pages: &[(&'static str, Page)]) {
 
 /// The speech helper, built if need be.
 pub(crate) fn helper() -> PathBuf {
-    let path = speech::helper_beside();
-    let profile = path.parent().unwrap();
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "speech-espeak", "--target-dir"]);
-    cargo.arg(profile.parent().unwrap());
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    assert!(cargo.status().unwrap().success(), "the helper does not build");
-    path
+    conformance::entracte().with_file_name("speech-espeak")
 }
 
 /// A server of ours that speaks.

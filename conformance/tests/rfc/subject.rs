@@ -20,8 +20,10 @@ impl Subject {
     /// Any server will do.
     pub(crate) fn any() -> Self {
         match std::env::var("ENTRACTE_SUBJECT") {
-            Ok(address) => {
-                let address = address.parse().expect("ENTRACTE_SUBJECT is an address and a port");
+            Ok(place) => {
+                let (host, rest) = place.split_once(':').expect("ENTRACTE_SUBJECT has a port");
+                let port = rest.split(':').next().unwrap_or_default();
+                let address = format!("{host}:{port}").parse().expect("an IPv4 address");
                 Self { udp: address, tcp: address, own: None }
             }
             Err(_) => Self::with(&[]),
@@ -45,7 +47,11 @@ impl Subject {
             "general.mrcp.max_sessions=200",
             "engine.threads=1",
         ];
-        let settings = ground.iter().chain(settings).map(|&each| each.to_owned()).collect();
+        // Each process has a range of its own, so that one does not look for ports where another is.
+        let first = 10_000 + std::process::id() % 22 * 1_000;
+        let ports = format!("audio.rtp.port_ranges=['{first}-{}']", first + 999);
+        let ground = ground.iter().copied().chain([ports.as_str()]);
+        let settings = ground.chain(settings.iter().copied()).map(str::to_owned).collect();
         let plan = Plan::load(&Layers { settings, ..Layers::default() });
         let plan = plan.unwrap_or_else(|faults| panic!("{faults}"));
         let runtime = tokio::runtime::Builder::new_multi_thread()

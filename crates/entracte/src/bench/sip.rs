@@ -207,10 +207,11 @@ impl Generator {
         }
         while let Some(&(_, number, sent)) = self.again.front().filter(|(at, ..)| *at <= now) {
             self.again.pop_front();
-            let tries = match (self.calls.get_mut(&number), sent) {
-                (Some(Stage::Inviting { tries, .. }), Sent::Invite)
-                | (Some(Stage::Leaving { tries, .. }), Sent::Bye) => tries,
-                (Some(_) | None, _) => continue,
+            let ((Some(Stage::Inviting { tries, .. }), Sent::Invite)
+            | (Some(Stage::Leaving { tries, .. }), Sent::Bye)) =
+                (self.calls.get_mut(&number), sent)
+            else {
+                continue;
             };
             if *tries >= TRIES_MAX {
                 self.calls.remove(&number);

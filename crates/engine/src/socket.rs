@@ -10,12 +10,19 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::ports::Lease;
 
 /// Room in the kernel for what a peer sends: over half a second of packets.
 const RECEIVE_BYTES: usize = 32 * 1_024;
+
+/// Room where nothing is wanted: the kernel makes this its least, which is full after a packet or
+/// two, and drops the rest. A filter would drop them all and costs a call more than its SIP does.
+const NO_RECEIVE_BYTES: usize = 0;
+
+/// Packets that may have come while nothing was wanted; more than fit.
+const STALE_MAX: usize = 16;
 
 /// A session's two sockets: RTP, connected to the peer, and RTCP.
 #[derive(Debug)]
@@ -58,22 +65,18 @@ impl Sockets {
         self.rtp.connect(&SockAddr::from(fitting(remote, local)))
     }
 
-    /// Lets packets in, or drops them in the kernel.
+    /// Lets packets in, or has the kernel drop them.
     pub(crate) fn listen(&self, wanted: crate::Receive) -> io::Result<()> {
         match wanted {
-            crate::Receive::Ignore => drop_all(&self.rtp),
-            crate::Receive::Listen => match self.rtp.detach_filter() {
-                // It listened already.
-                Err(fault) if fault.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-                other => other,
-            },
+            crate::Receive::Ignore => self.rtp.set_recv_buffer_size(NO_RECEIVE_BYTES),
+            crate::Receive::Listen => open(&self.rtp),
         }
     }
 
     /// Lets RTCP in and has `watch` tell of it.
     pub(crate) fn watch_rtcp(&self, watch: &OwnedFd, data: u64) -> io::Result<()> {
         use rustix::event::epoll::{EventData, EventFlags, add};
-        self.rtcp.detach_filter()?;
+        open(&self.rtcp)?;
         Ok(add(watch, &self.rtcp, EventData::new_u64(data), EventFlags::IN)?)
     }
 
@@ -141,16 +144,23 @@ fn bind(address: IpAddr, port: u16) -> io::Result<Socket> {
     if address == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
         socket.set_only_v6(false)?;
     }
-    drop_all(&socket)?;
-    socket.set_recv_buffer_size(RECEIVE_BYTES)?;
+    socket.set_recv_buffer_size(NO_RECEIVE_BYTES)?;
     socket.bind(&SockAddr::from(local))?;
     Ok(socket)
 }
 
-/// A filter whose only instruction takes no byte of any packet.
-fn drop_all(socket: &Socket) -> io::Result<()> {
-    const RETURN: u16 = 0x06;
-    socket.attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])
+/// Lets packets in from now on; what came before is dropped. One that listens already loses nothing.
+fn open(socket: &Socket) -> io::Result<()> {
+    if socket.recv_buffer_size()? >= RECEIVE_BYTES {
+        return Ok(());
+    }
+    let mut stale = [0; 1];
+    for _ in 0..STALE_MAX {
+        if receive(socket, &mut stale).is_none() {
+            break;
+        }
+    }
+    socket.set_recv_buffer_size(RECEIVE_BYTES)
 }
 
 /// An IPv4 peer as an IPv6 socket names it.

@@ -247,3 +247,32 @@ pub(crate) fn processor_time(thread: i32) -> u64 {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    use super::*;
+
+    #[test]
+    fn what_came_before_anybody_listened_is_not_heard() {
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let socket = bind(here.ip(), 0).unwrap();
+        let to = socket.local_addr().unwrap().as_socket().unwrap();
+        let peer = UdpSocket::bind(here).unwrap();
+        for _ in 0..100 {
+            peer.send_to(b"stale", to).unwrap();
+        }
+        open(&socket).unwrap();
+        let mut into = [0; 16];
+        assert_eq!(receive(&socket, &mut into), None);
+        for _ in 0..20 {
+            peer.send_to(b"fresh", to).unwrap();
+        }
+        // Listening again loses nothing.
+        open(&socket).unwrap();
+        for _ in 0..20 {
+            assert_eq!(receive(&socket, &mut into), Some(&b"fresh"[..]));
+        }
+    }
+}

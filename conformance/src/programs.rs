@@ -1,6 +1,7 @@
 //! The programs of others: run to their end with a limit of time, killed by their number past it.
 
 use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
@@ -35,6 +36,31 @@ pub fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
             return None;
         }
         sleep(LOOK);
+    }
+}
+
+/// A child that holds something until it is killed by its number, which dropping does.
+#[derive(Debug)]
+pub struct Holder(Child);
+
+impl Holder {
+    /// Starts it, and waits for the line that says that it holds everything.
+    pub fn start(command: &mut Command) -> (Self, String) {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut holder = Self(child);
+        let mut line = String::new();
+        BufReader::new(holder.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (holder, line)
+    }
+
+    /// SIGKILL: no goodbye.
+    pub fn kill(self) {}
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

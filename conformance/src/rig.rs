@@ -9,7 +9,7 @@ use entracte::client::{Answer, CallError, Phone, Tap};
 use entracte::config::{Layers, Plan};
 use entracte::serve::{self, Options, Running};
 use entracte::wiring::Standing;
-use mrcp::{ChannelId, Headers, Message, Method};
+use mrcp::{ChannelId, Headers, Message, Method, Response};
 use sip::agent::Transport;
 use sip::sdp::mrcp::{Law, Offer};
 use sip::sdp::write::Origin;
@@ -19,6 +19,9 @@ use crate::Folder;
 
 /// The name of the one live source.
 pub const SOURCE: &str = "Radio";
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Room for what tests do; nothing that a user would set.
 const MANY: &str = "max_sessions = 20000\n";
@@ -124,7 +127,7 @@ impl Rig {
     /// # Errors
     /// When it is refused or nobody answers.
     pub async fn call(&self, phone: &Phone, link: &Link) -> Result<Controlled, CallError> {
-        self.call_with(phone, link, None).await
+        call(self.udp, phone, link, None).await
     }
 
     /// As [`Self::call`], with a copy of what is heard.
@@ -135,14 +138,27 @@ impl Rig {
         &self,
         phone: &Phone,
         link: &Link,
-        tap: Option<Tap>,
+        tap: Tap,
     ) -> Result<Controlled, CallError> {
-        let ear = Ear::open(self.udp, tap).await.unwrap();
-        let target = format!("sip:mresources@{}", self.udp);
-        let answer = phone.call(&target, offer(ear.local(), &["speechsynth"])).await?;
-        let channel = channel_of(&answer.sdp);
-        Ok(Controlled { answer, ear, channel: link.channel(channel) })
+        call(self.udp, phone, link, Some(tap)).await
     }
+}
+
+/// A call for a `speechsynth` at the server that speaks SIP there.
+///
+/// # Errors
+/// When it is refused or nobody answers.
+pub async fn call(
+    server: SocketAddr,
+    phone: &Phone,
+    link: &Link,
+    tap: Option<Tap>,
+) -> Result<Controlled, CallError> {
+    let ear = Ear::open(server, tap).await.unwrap();
+    let target = format!("sip:mresources@{server}");
+    let answer = phone.call(&target, offer(ear.local(), &["speechsynth"])).await?;
+    let channel = channel_of(&answer.sdp);
+    Ok(Controlled { answer, ear, channel: link.channel(channel) })
 }
 
 /// The channel that an answer names.
@@ -181,13 +197,18 @@ pub struct Controlled {
 
 impl Controlled {
     /// Asks for a URI to be played, and waits for the answer.
-    pub async fn play(&mut self, uri: &str) -> mrcp::Response {
+    pub async fn play(&mut self, uri: &str) -> Response {
         let mut headers = Headers::new();
         headers.push("Content-Type", "text/uri-list");
-        let id = self.channel.send(Method::Speak, headers, format!("{uri}\r\n").into()).await;
-        let id = id.unwrap();
+        self.ask(Method::Speak, headers, format!("{uri}\r\n").into()).await
+    }
+
+    /// Sends a request, and waits for its answer.
+    pub async fn ask(&mut self, method: Method, headers: Headers, body: Vec<u8>) -> Response {
+        let id = self.channel.send(method, headers, body).await.unwrap();
         loop {
-            let (_, message) = self.channel.next().await.expect("the connection lives");
+            let next = tokio::time::timeout(PATIENCE, self.channel.next()).await;
+            let (_, message) = next.expect("an answer in time").expect("the connection lives");
             if let Message::Response(response) = message
                 && response.id == id
             {

@@ -36,7 +36,7 @@ async fn tshark_dissects_a_session_without_a_malformed_packet() {
     let tap: Tap = Arc::new(Mutex::new(capture));
     let phone = Phone::open(rig.udp, Some(Arc::clone(&tap))).await.unwrap();
     let link = Link::open(rig.mrcp, Some(Arc::clone(&tap))).await.unwrap();
-    let mut call = rig.call_with(&phone, &link, Some(Arc::clone(&tap))).await.unwrap();
+    let mut call = rig.call_with(&phone, &link, Arc::clone(&tap)).await.unwrap();
     let answer = call.play(&format!("source:{SOURCE}")).await;
     assert_eq!(answer.status, mrcp::Status::SUCCESS, "{answer:?}");
     call.hears_within(Duration::from_secs(5)).await;

@@ -7,6 +7,9 @@
 )]
 
 mod command_line;
+mod complaints;
 mod dissector;
+mod hostile;
 mod sipp;
 mod softphone;
+mod vanishing;

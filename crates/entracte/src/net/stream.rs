@@ -31,6 +31,9 @@ pub const HALF_MESSAGE: Duration = Duration::from_secs(30);
 /// How long one write may take before the peer counts as gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long what is queued may still be written once a connection is to be closed.
+const FLUSH: Duration = Duration::from_secs(2);
+
 /// How long a dialled connection may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(4);
 
@@ -320,7 +323,7 @@ async fn serve<E: From<NetEvent> + Send + 'static>(
     }
     let _ = events.send(NetEvent::Closed { connection }.into()).await;
     // Answers to what was read before may still wait.
-    if !writing.is_finished() && tokio::time::timeout(WRITE_TIMEOUT, &mut writing).await.is_err() {
+    if !writing.is_finished() && tokio::time::timeout(FLUSH, &mut writing).await.is_err() {
         writing.abort();
     }
     drop(link.open);

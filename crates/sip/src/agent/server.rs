@@ -104,7 +104,12 @@ impl Agent {
             // RFC 3261 §8.2.2.2: it came by two ways.
             return self.refuse(&arrival, StatusCode::LOOP_DETECTED, None, turn);
         }
-        if self.tables.transactions() >= self.config.transactions_max {
+        let most = self.config.transactions_max;
+        // One peer never takes it all: the last eighth is for the others.
+        let share = most - most / 8;
+        let full = self.tables.transactions() >= most
+            || self.tables.held_by(arrival.flow.remote.ip()) >= share;
+        if full {
             return self.refuse_overloaded(&arrival, turn);
         }
         match arrival.request.method {

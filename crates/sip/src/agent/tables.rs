@@ -1,10 +1,10 @@
 //! What an agent remembers, and how it finds it again.
 
-use std::collections::BTreeSet;
 #[expect(clippy::disallowed_types, reason = "looked up by key only, never iterated")]
 use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use vocab::{ConnectionId, Now};
@@ -99,6 +99,8 @@ pub(super) struct ServerEntry {
     /// The tag that our responses add to To.
     pub(super) tag: Box<str>,
     pub(super) flow: Flow,
+    /// Whose it is, for its share.
+    peer: IpAddr,
     /// Where to dial for the response once the stream it came on is gone. RFC 3261 §18.2.2.
     pub(super) redial: SocketAddr,
     /// The last response, for a repeated request.
@@ -254,6 +256,8 @@ pub(super) struct Tables {
     by_merge: Lookup<u64, ServerKey>,
     by_tag: Lookup<u64, Call>,
     flows: BTreeSet<(FlowName, Owner)>,
+    /// Server transactions of each peer that has any.
+    peers: BTreeMap<IpAddr, usize>,
     seeded: Seeded,
 }
 
@@ -268,6 +272,7 @@ impl Tables {
             by_merge: Lookup::with_hasher(seeded),
             by_tag: Lookup::with_hasher(seeded),
             flows: BTreeSet::new(),
+            peers: BTreeMap::new(),
             seeded,
         }
     }
@@ -355,8 +360,11 @@ impl Tables {
             self.by_merge.insert(merge, id);
         }
         self.by_key.insert(key.clone(), id);
+        let peer = flow.remote.ip();
+        *self.peers.entry(peer).or_default() += 1;
         let entry = ServerEntry {
             machine,
+            peer,
             key,
             merge,
             request: Some(request),
@@ -368,6 +376,11 @@ impl Tables {
         };
         self.servers.insert(id, Box::new(entry));
         self.rearm_server(id);
+    }
+
+    /// Server transactions that this peer has.
+    pub(super) fn held_by(&self, peer: IpAddr) -> usize {
+        self.peers.get(&peer).copied().unwrap_or(0)
     }
 
     pub(super) fn rearm_server(&mut self, id: ServerKey) {
@@ -392,6 +405,12 @@ impl Tables {
             self.deadlines.rearm(Owner::Server(id), entry.deadline, None);
             self.flows.remove(&(FlowName::of(entry.flow), Owner::Server(id)));
             self.by_key.remove(&entry.key);
+            if let Some(held) = self.peers.get_mut(&entry.peer) {
+                *held -= 1;
+                if *held == 0 {
+                    self.peers.remove(&entry.peer);
+                }
+            }
             if let Some(merge) = entry.merge {
                 self.by_merge.remove(&merge);
             }

@@ -543,6 +543,19 @@ fn past_the_limits_new_work_gets_503_with_retry_after_and_calls_can_still_end() 
 }
 
 #[test]
+fn a_peer_that_floods_leaves_an_eighth_of_the_transactions_to_others() {
+    let mut config = AgentConfig::new([3; 32], Vec::new());
+    config.transactions_max = 16;
+    let mut solo = Solo::with(config, Transport::Udp);
+    let options = |number: u32| ask(&format!("OPTIONS {number}"), "", "", "");
+    let taken = (1..30).filter(|number| solo.say(&options(*number)).starts_with("Options"));
+    assert_eq!(taken.count(), 14);
+    assert_eq!(solo.say(&options(30)), "503 OPTIONS");
+    solo.flow.remote = "10.9.9.9:5060".parse().unwrap();
+    assert_eq!(solo.say(&options(31)), "Options");
+}
+
+#[test]
 fn section_18_a_broken_stream_fails_what_waits_and_leaves_the_call() {
     let (mut duet, call) = live(Transport::Tcp);
     duet.within(Who::A, call, Method::Info);

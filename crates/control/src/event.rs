@@ -69,10 +69,12 @@ pub enum Event {
         /// Our RTP port, or why there is none.
         outcome: Result<u16, Busy>,
     },
-    /// The answer to [`Effect::Open`], when the engine would not have the stream.
+    /// The answer to [`Effect::Open`] or [`Effect::Change`], when the engine would not have it.
     Refused {
         /// For which session.
         session: SessionId,
+        /// Why.
+        busy: Busy,
     },
     /// A feeder speaks.
     Feed(Feed),

@@ -178,6 +178,26 @@ impl Proposal {
     }
 }
 
+/// What we agreed to last, as an offer: a peer that asks for it may be taking us off hold, so the
+/// hold that it forced upon us is not ours to offer. RFC 3264 §8, RFC 6337 §5.3.
+pub fn reoffer(agreed: &[u8], version: u64) -> Vec<u8> {
+    let mut offer = String::with_capacity(agreed.len());
+    for line in String::from_utf8_lossy(agreed).lines() {
+        match line {
+            "a=recvonly" | "a=inactive" => offer.push_str("a=sendrecv"),
+            origin if origin.starts_with("o=") => {
+                let version = version.to_string();
+                let fields = origin.split(' ').enumerate();
+                let fields = fields.map(|(n, field)| if n == 2 { version.as_str() } else { field });
+                offer.push_str(&fields.collect::<Vec<_>>().join(" "));
+            }
+            line => offer.push_str(line),
+        }
+        offer.push_str("\r\n");
+    }
+    offer.into_bytes()
+}
+
 /// The offer of a call whose INVITE brought none: audio that we send.
 pub fn offer(origin: Origin, rtp_port: u16) -> Vec<u8> {
     Offer {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mrcp::ChannelId;
-use sip::agent::{Call, Command, Event as SipEvent, ServerTransaction};
+use sip::agent::{Call, Command, Event as SipEvent, Origin, ServerTransaction};
 use sip::headers::Headers;
 use sip::sdp::mrcp::Capabilities;
 use sip::status::StatusCode;
@@ -144,7 +144,7 @@ impl Server {
             }
             Event::Closed { connection } => self.closed(moment.now, connection),
             Event::Reserved { session, outcome } => self.reserved(moment, session, outcome, out),
-            Event::Refused { session } => self.refused(moment, session, out),
+            Event::Refused { session, busy } => self.refused(moment, session, &busy, out),
             Event::Feed(feed) => {
                 if let Some(id) = self.playing(feed.program()) {
                     self.with(moment, id, out, |session, context| session.feed(feed, context));
@@ -215,11 +215,11 @@ impl Server {
                 }
                 out.push(respond(transaction, StatusCode::OK, Headers::default(), Vec::new()));
             }
-            SipEvent::Response { call: Some(call), response, .. } => {
+            SipEvent::Response { call: Some(call), response, origin, .. } => {
                 let Some(id) = self.calls.get(&call).copied() else { return };
-                // The answer to a probe. 408 and 481 end the call by themselves; 503 is said where
-                // the peer cannot be reached at all.
-                if response.status == StatusCode::SERVICE_UNAVAILABLE {
+                // The answer to a probe. 408 and 481 end the call by themselves. A peer's own 503
+                // is a sign of life; ours says that it cannot be reached.
+                if origin == Origin::FlowFailed {
                     out.push(bye(call, None));
                 } else if response.status.number() >= 200 {
                     self.heard(moment.now, id);
@@ -278,8 +278,8 @@ impl Server {
         }
     }
 
-    fn refused(&mut self, moment: Moment, id: SessionId, out: &mut Vec<Effect>) {
-        let refusal = Refusal::unavailable(&Busy::Load.to_string());
+    fn refused(&mut self, moment: Moment, id: SessionId, busy: &Busy, out: &mut Vec<Effect>) {
+        let refusal = Refusal::unavailable(&busy.to_string());
         self.with(moment, id, out, |session, context| session.unseated(&refusal, context));
     }
 

@@ -214,8 +214,9 @@ impl Session {
     /// The peer's re-INVITE or UPDATE.
     pub(crate) fn offered(&mut self, offer: Option<&[u8]>, context: &mut Context<'_>) {
         let Some(offer) = offer else {
-            // It wants our offer: what holds now. RFC 3264 §8.
             self.stage = Agreement::Changing(None);
+            self.version += 1;
+            self.local_sdp = negotiation::reoffer(&self.local_sdp, self.version);
             let sdp = Some(self.local_sdp.clone());
             return context.out.push(Effect::Sip(Command::AnswerOffer { call: self.call, sdp }));
         };

@@ -548,7 +548,7 @@ impl Stand {
             Effect::Open { session, media } => {
                 if self.trouble.take().is_some() {
                     self.media.remove(&session);
-                    return self.tell(Event::Refused { session });
+                    return self.tell(Event::Refused { session, busy: Busy::Load });
                 }
                 self.say(format!("open {}", show(&media)));
                 self.seat(session).media = Some(media);

@@ -294,8 +294,7 @@ fn engines(
     events: &mpsc::Sender<Event>,
 ) -> Result<(Engines, Vec<String>), StartError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let bind = plan.audio.rtp.bind;
-    let Some(bind) = bind.iter().next() else {
+    let Some(bind) = media_address(plan) else {
         return Err(StartError::new("audio.rtp.interface", "has no address"));
     };
     let ranges = plan.audio.rtp.port_ranges.iter();
@@ -457,10 +456,20 @@ fn agent_config(plan: &Plan, sip: &[(Transport, SocketAddr)], seed: [u8; 32]) ->
     config
 }
 
+/// The address that media is sent from.
+fn media_address(plan: &Plan) -> Option<IpAddr> {
+    plan.audio.rtp.bind.iter().next()
+}
+
 fn capabilities(plan: &Plan) -> Capabilities {
     // One address stands for media and control alike: the answer has one c= line. RFC 8866 §5.7.
-    let addresses =
+    let mut addresses =
         plan.audio.rtp.advertise.or(plan.general.mrcp.advertise).or(plan.audio.rtp.bind);
+    // Media is sent from one address; the other version is not promised.
+    match media_address(plan) {
+        Some(IpAddr::V4(_)) => addresses.ip6 = None,
+        Some(IpAddr::V6(_)) | None => addresses.ip4 = None,
+    }
     Capabilities {
         laws: vec![Law::Mu, Law::A],
         resources: control::capabilities::RESOURCES.map(str::to_owned).to_vec(),

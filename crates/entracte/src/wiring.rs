@@ -480,7 +480,13 @@ impl Wiring {
             }
             Err(error) => {
                 tracing::warn!(%session, %error, "no media stream");
-                self.decide(control::Event::Refused { session });
+                let busy = match error {
+                    engine::Refused::Overloaded { .. } => Busy::Load,
+                    error @ (engine::Refused::StreamsFull
+                    | engine::Refused::Busy
+                    | engine::Refused::Io(_)) => Busy::System(error.to_string()),
+                };
+                self.decide(control::Event::Refused { session, busy });
             }
         }
     }
@@ -491,7 +497,8 @@ impl Wiring {
         *hold = if media.sends { Hold::No } else { Hold::Yes };
         if let Err(error) = self.parts.engines.update(*key, &config) {
             tracing::warn!(%session, %error, "media stream not changed");
-            return self.decide(control::Event::Refused { session });
+            let busy = Busy::System(error.to_string());
+            return self.decide(control::Event::Refused { session, busy });
         }
         self.apply_pace(session);
     }

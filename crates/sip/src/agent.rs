@@ -27,7 +27,6 @@ mod tests;
 
 use vocab::{Now, Tokens};
 
-use self::client::Origin;
 use self::compose::way_back;
 use self::tables::{Cancel, Owner, Phase, Seeded, Tables};
 use crate::admission::{self, Admitted, Framed, Refusal};
@@ -209,7 +208,7 @@ impl Agent {
 
     fn fail_if_open(&mut self, key: tables::ClientKey, turn: &mut Turn<'_>) {
         if self.tables.clients.get(&key).is_some_and(|entry| entry.machine.is_open()) {
-            self.fail(key, Origin::Flow, turn);
+            self.fail(key, Origin::FlowFailed, turn);
         }
     }
 

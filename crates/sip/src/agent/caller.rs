@@ -2,8 +2,9 @@
 
 use vocab::Now;
 
+use super::Origin;
 use super::callee::sdp_presence;
-use super::client::{Origin, Reply, lost};
+use super::client::{Reply, lost};
 use super::compose::{ack_orphan, push_all};
 use super::tables::{Answer, CallEntry, Cancel, ClientKey, Phase, Purpose, Retry};
 use super::{
@@ -234,7 +235,7 @@ impl Agent {
             (Cancel::Wanted | Cancel::Sent, _) => EndReason::Cancelled,
             (Cancel::No, Origin::Peer) => EndReason::Refused,
             (Cancel::No, Origin::Timeout) => EndReason::TransactionTimeout,
-            (Cancel::No, Origin::Flow) => EndReason::FlowClosed,
+            (Cancel::No, Origin::FlowFailed) => EndReason::FlowClosed,
         };
         if *cancel == Cancel::No {
             turn.tell(Event::Refused { call, response: reply.response });

@@ -4,22 +4,12 @@ use vocab::Now;
 
 use super::compose::{ack_refusal, branch_number, cancel, param};
 use super::tables::{Cancel, ClientEntry, ClientKey, Part, Phase, Purpose};
-use super::{Agent, Call, Event, Flow, Turn};
+use super::{Agent, Call, Event, Flow, Origin, Turn};
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::name;
 use crate::status::StatusCode;
 use crate::transaction::{Client, ClientAct, Kind};
-
-/// Who made a response.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Origin {
-    Peer,
-    /// We: none came in time.
-    Timeout,
-    /// We: the flow failed.
-    Flow,
-}
 
 /// A response with the transaction it came for.
 pub(super) struct Reply {
@@ -113,7 +103,7 @@ impl Agent {
             Purpose::Other(transaction, call) => {
                 let gone = status.is_final() && lost(status, reply.origin);
                 let (response, origin) = (reply.response, reply.origin);
-                turn.tell(Event::Response { transaction, call, response });
+                turn.tell(Event::Response { transaction, call, response, origin });
                 if let Some(call) = call.filter(|_| gone) {
                     self.peer_lost(call, (status, origin), turn);
                 }
@@ -148,7 +138,7 @@ impl Agent {
         let ClientEntry { mut request, flow, purpose, .. } = *entry;
         let status = match origin {
             Origin::Peer | Origin::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Origin::Flow => StatusCode::SERVICE_UNAVAILABLE,
+            Origin::FlowFailed => StatusCode::SERVICE_UNAVAILABLE,
         };
         let response = Response::to(&request, status, None);
         let offer = Some(std::mem::take(&mut request.body)).filter(|body| !body.is_empty());

@@ -365,6 +365,17 @@ pub enum Output {
     Event(Event),
 }
 
+/// Who made a response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// The peer.
+    Peer,
+    /// We: none came in time.
+    Timeout,
+    /// We: the flow failed.
+    FlowFailed,
+}
+
 /// Why a call ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EndReason {
@@ -495,6 +506,8 @@ pub enum Event {
     },
     /// A response to a request sent outside INVITE usage; a final one is the last.
     Response {
+        /// Who made it.
+        origin: Origin,
         /// To which.
         transaction: ClientTransaction,
         /// Within this call.

@@ -243,6 +243,7 @@ impl Channel {
             blueprint: Arc::clone(&blueprint),
             start,
             limit: utterance.length.as_ref().map(limit_of),
+            logging_tag: utterance.settings.logging_tag.as_deref().map(Arc::from),
         };
         let settings = utterance.settings.clone();
         self.speaking = Some(Speaking { utterance, settings, blueprint, baked_db });

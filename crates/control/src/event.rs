@@ -304,6 +304,8 @@ pub enum Effect {
         start: Start,
         /// How much.
         limit: Option<Limit>,
+        /// What the client wants to find it by in the log.
+        logging_tag: Option<Arc<str>>,
     },
     /// Start a program that is ready, at once, in place of whatever plays; a pause of what played
     /// before is over.

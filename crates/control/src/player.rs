@@ -33,6 +33,8 @@ pub struct Utterance {
     pub start: Start,
     /// How much of it is heard.
     pub limit: Option<Limit>,
+    /// What the client wants to find it by in the log. RFC 6787 §6.2.14.
+    pub logging_tag: Option<Arc<str>>,
 }
 
 /// A change to what is playing; the jump comes first.
@@ -486,5 +488,6 @@ fn prepare(session: SessionId, program: ProgramId, utterance: &Utterance) -> Eff
         blueprint: Arc::clone(&utterance.blueprint),
         start: utterance.start.clone(),
         limit: utterance.limit.clone(),
+        logging_tag: utterance.logging_tag.clone(),
     }
 }

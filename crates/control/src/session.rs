@@ -405,6 +405,7 @@ impl Session {
             blueprint: Arc::new(entrance.blueprint),
             start: Start::default(),
             limit: entrance.at_most.map(|span| Limit::Samples(samples(span))),
+            logging_tag: None,
         };
         self.player.play(utterance, context.ids, context.out);
     }

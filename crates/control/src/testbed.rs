@@ -559,7 +559,7 @@ impl Stand {
                 self.seat(session).media = Some(media);
             }
             Effect::Release { session } => self.release(session),
-            Effect::Prepare { session, program, blueprint, start, limit } => {
+            Effect::Prepare { session, program, blueprint, start, limit, .. } => {
                 let skip = match start.skip {
                     Skip::Samples(0) => String::new(),
                     Skip::Samples(samples) => format!(" + {samples}"),

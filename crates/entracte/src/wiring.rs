@@ -423,8 +423,10 @@ impl Wiring {
             Effect::Open { session, media } => self.open(session, &media),
             Effect::Change { session, media } => self.change(session, &media),
             Effect::Release { session } => self.release(session),
-            Effect::Prepare { session, program, blueprint, start, limit } => {
-                tracing::debug!(%session, %program, %blueprint, "prepare");
+            Effect::Prepare { session, program, blueprint, start, limit, logging_tag } => {
+                let tag = logging_tag.as_deref();
+                tracing::info!(%session, %program, tag, "utterance begins");
+                tracing::debug!(%program, %blueprint, "steps");
                 self.prepare(feeder::Order { program, blueprint, start, limit });
             }
             Effect::Start { session, program, gain_db } => self.start(session, program, gain_db),

@@ -74,7 +74,8 @@ pub struct Server {
     tokens: Tokens,
     ids: Ids,
     next: u64,
-    sessions: BTreeMap<SessionId, Session>,
+    /// Boxed, because a map moves what it holds.
+    sessions: BTreeMap<SessionId, Box<Session>>,
     calls: BTreeMap<Call, SessionId>,
     channels: BTreeMap<ChannelId, SessionId>,
     connections: BTreeSet<(ConnectionId, SessionId)>,
@@ -251,7 +252,7 @@ impl Server {
         let offered = (&self.config.catalog, &self.config.capabilities);
         match Session::invited(id, invitation, offered) {
             Ok(session) => {
-                self.sessions.insert(id, session);
+                self.sessions.insert(id, Box::new(session));
                 self.calls.insert(call, id);
                 self.look(id, moment.now + self.config.liveness.silent);
                 self.with(moment, id, out, Session::begin);

@@ -318,6 +318,8 @@ impl Session {
             || context.tokens.next_hex(),
             |(_, channel)| channel.id.session().to_owned(),
         );
+        // A channel is large, and a second one is rare.
+        self.channels.reserve_exact(proposal.channels.len().min(CHANNELS_MAX));
         for wanted in &proposal.channels {
             let there = self.channels.iter().any(|(line, _)| *line == wanted.line);
             if there || self.channels.len() >= CHANNELS_MAX {

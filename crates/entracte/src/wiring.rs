@@ -25,8 +25,9 @@ use crate::net::udp::UdpPort;
 use crate::net::{NetEvent, Origin, Protocol};
 use crate::services::Services;
 
-/// Events that may wait for the loop; past it whoever brings them waits, and TCP pushes back.
-pub const EVENTS_MAX: usize = 4_096;
+/// Events that may wait for the loop; past it whoever brings them waits for its turn, and TCP pushes
+/// back. It is short: this is the time by which a flood of one peer holds up all others.
+pub const EVENTS_MAX: usize = 512;
 
 /// Events taken at once.
 const BATCH: usize = 256;

@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Room for what tests do; nothing that a user would set.
 const MANY: &str = "max_sessions = 20000\n";
 
+/// Away from where servers begin that have the usual range: another test's, or a bench's.
+const APART: &str = "port_ranges = [\"22528-32767\"]\n";
+
 /// A running server, and where it is.
 #[derive(Debug)]
 pub struct Rig {
@@ -66,7 +69,7 @@ impl Rig {
         let text = format!(
             "state_dir = {:?}\n[general]\nlisten_interface = \"127.0.0.1\"\n\
              [general.sip]\nport = 0\n[general.sip.limits]\n{limits}\n\
-             [general.mrcp]\nport = 0\n{MANY}[audio.rtp]\ninterface = \"127.0.0.1\"\n\
+             [general.mrcp]\nport = 0\n{MANY}[audio.rtp]\ninterface = \"127.0.0.1\"\n{APART}\
              [external_audio]\nenabled = true\n\
              [[external_audio.sources]]\nname = \"{SOURCE}\"\nuri = \"file:{}\"\n\
              [text_to_speech]\nenabled = false\n",

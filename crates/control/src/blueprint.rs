@@ -71,6 +71,17 @@ impl Blueprint {
         Self { steps: vec![Step::Play(Box::new(Play::once(uri)))] }
     }
 
+    /// Gives stored audio this speed and level; live sources keep theirs.
+    pub fn shape_prompts(&mut self, speed: f32, level_db: f32) {
+        for step in &mut self.steps {
+            if let Step::Play(play) = step
+                && !matches!(play.uri, PlayUri::Source(_))
+            {
+                (play.speed, play.level_db) = (speed, level_db);
+            }
+        }
+    }
+
     /// The source, when nothing but one live source is played, as it is and without end.
     pub fn only_live(&self) -> Option<&str> {
         let [Step::Play(play)] = self.steps.as_slice() else { return None };

@@ -401,7 +401,9 @@ impl Session {
 
     /// Plays what the door stands for, once.
     fn enter(&mut self, context: &mut Context<'_>) {
-        let Some(entrance) = self.door.enter() else { return };
+        let Some(mut entrance) = self.door.enter() else { return };
+        let style = &context.defaults.style;
+        entrance.blueprint.shape_prompts(style.rate, style.volume_db);
         let utterance = Utterance {
             ticket: DOOR_TICKET,
             blueprint: Arc::new(entrance.blueprint),

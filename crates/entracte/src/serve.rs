@@ -106,6 +106,8 @@ pub struct Running {
     pub sip: Vec<(Transport, SocketAddr)>,
     /// Where MRCPv2 is spoken.
     pub mrcp: Vec<SocketAddr>,
+    /// Where RTP is sent from and received: the address and its port ranges.
+    pub rtp: String,
     /// What is not as it should be, and works all the same.
     pub notes: Vec<String>,
     events: mpsc::Sender<Event>,
@@ -199,7 +201,7 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     }
     let wiring = Wiring::new(parts, Clock::start(), tokens.next_seed());
     let control = tokio::spawn(wiring.run(received));
-    Ok(Running { sip, mrcp, notes, events, control, services, tasks })
+    Ok(Running { sip, mrcp, rtp: rtp_ports(plan), notes, events, control, services, tasks })
 }
 
 impl Running {
@@ -324,7 +326,8 @@ fn engines(
 /// # Errors
 /// The first thing that cannot be done without, by the key that asks for it.
 pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, StartError> {
-    let ffmpeg = plan.media.ffmpeg.clone().unwrap_or_else(|| "ffmpeg".into());
+    // Without one, a name that no program has: formats that need it say so.
+    let ffmpeg = plan.media.ffmpeg.clone().unwrap_or_default();
     let allow: Vec<sources::Allowed> = plan
         .media
         .allow_networks
@@ -454,6 +457,15 @@ fn agent_config(plan: &Plan, sip: &[(Transport, SocketAddr)], seed: [u8; 32]) ->
     config.product = Some("Entracte".into());
     config.transactions_max = plan.general.sip.limits.transactions_max;
     config
+}
+
+/// The media address and the port ranges, for whoever opens a firewall.
+fn rtp_ports(plan: &Plan) -> String {
+    let ranges = plan.audio.rtp.port_ranges.iter();
+    let ranges: Vec<_> =
+        ranges.map(|range| format!("{}-{}", range.first(), range.last())).collect();
+    let address = media_address(plan).map(|address| address.to_string()).unwrap_or_default();
+    format!("{address} {}", ranges.join(" "))
 }
 
 /// The address that media is sent from.

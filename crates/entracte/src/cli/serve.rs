@@ -79,7 +79,8 @@ pub(super) fn addresses(running: &Running) -> String {
         format!("sip/{} {address}", transport.as_str().to_ascii_lowercase())
     });
     let mrcp = running.mrcp.iter().map(|address| format!("mrcp/tcp {address}"));
-    sip.chain(mrcp).collect::<Vec<_>>().join(", ")
+    let rtp = std::iter::once(format!("rtp/udp {}", running.rtp));
+    sip.chain(mrcp).chain(rtp).collect::<Vec<_>>().join(", ")
 }
 
 /// Logs go to stderr, at the level of `log.level` unless `RUST_LOG` says otherwise.

@@ -139,6 +139,15 @@ pub(crate) struct Call {
     pub(crate) next_id: u32,
 }
 
+impl Drop for Call {
+    /// Hangs up, so that the server does not wait for us when it ends.
+    fn drop(&mut self) {
+        self.dialog.cseq += 1;
+        let bye = self.dialog.request("BYE", &[], "");
+        self.dialog.send(&bye);
+    }
+}
+
 /// A session description: the lines of a session, then these, with `{rtp}` filled in.
 pub(crate) fn describe(lines: &[&str], ear: &Ear) -> String {
     let head = ["v=0", "o=c 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0"];

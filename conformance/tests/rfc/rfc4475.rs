@@ -4,6 +4,7 @@
 //! lives here (404).
 
 use std::net::{Ipv4Addr, UdpSocket};
+use std::time::Duration;
 
 use crate::call::Dialog;
 use crate::sip_line::{Line, PATIENCE, QUIET};
@@ -79,9 +80,15 @@ fn line(subject: &Subject, number: usize, port: u16) -> Line {
     let process = std::process::id();
     let [high, low] = (process as u16).to_be_bytes();
     let host = Ipv4Addr::new(127, high | 0x80, low, number as u8 + 1);
-    let socket = UdpSocket::bind((host, port)).unwrap();
-    socket.connect(subject.udp).unwrap();
-    Line::Udp(socket)
+    // Another test's program may hold the port on every address for a while.
+    for _ in 0..100 {
+        if let Ok(socket) = UdpSocket::bind((host, port)) {
+            socket.connect(subject.udp).unwrap();
+            return Line::Udp(socket);
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    panic!("UDP port {port} is taken on every address of this machine");
 }
 
 #[test]

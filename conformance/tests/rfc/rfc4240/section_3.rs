@@ -94,7 +94,7 @@ fn what_cannot_be_played_is_refused_or_said_in_the_goodbye() {
             bye.head
         );
     } else {
-        assert_eq!(answer.status(), 404);
+        assert_eq!(answer.status(), 404, "{}", answer.head);
     }
     subject.settles();
 }

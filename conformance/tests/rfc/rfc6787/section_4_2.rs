@@ -227,7 +227,7 @@ fn ptime_is_honoured_in_the_packets() {
         assert!(heard[0].marker && !heard[1].marker, "a talk spurt begins once");
         let span = heard[heard.len() - 1].at - heard[0].at;
         let expected = Duration::from_millis((ptime * (heard.len() - 1)) as u64);
-        assert!(span.abs_diff(expected) < Duration::from_millis(60), "{span:?} for {expected:?}");
+        assert!(span.abs_diff(expected) < Duration::from_millis(250), "{span:?} for {expected:?}");
         assert!(audio::measure::rms_dbfs(&call.ear.audio()) > -20.0);
         call.dialog.bye();
     }

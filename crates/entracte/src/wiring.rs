@@ -29,8 +29,8 @@ use crate::services::Services;
 /// back. It is short: this is the time by which a flood of one peer holds up all others.
 pub const EVENTS_MAX: usize = 512;
 
-/// Events taken at once.
-const BATCH: usize = 256;
+/// Events taken at once. The answers to them must fit the write queue of one connection.
+const BATCH: usize = 32;
 
 /// Everything that the loop hears.
 #[derive(Debug)]
@@ -226,6 +226,8 @@ impl Wiring {
                     for event in batch.drain(..) {
                         self.take(event);
                     }
+                    // A writer that we woke waits behind us on this thread.
+                    tokio::task::yield_now().await;
                 }
                 () = sleep_until(wake) => {}
             }

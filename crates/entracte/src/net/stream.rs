@@ -25,6 +25,9 @@ pub const MRCP_CONNECTIONS_MAX: usize = 10_000;
 /// Messages that may wait for one peer to read; past it the connection is closed.
 pub const WRITE_QUEUE_MAX: usize = 1_024;
 
+/// Messages written at once.
+const WRITE_BATCH: usize = 64;
+
 /// How long a message may take from its first byte to its last.
 pub const HALF_MESSAGE: Duration = Duration::from_secs(30);
 
@@ -334,7 +337,12 @@ async fn write(
     mut queue: mpsc::Receiver<Vec<u8>>,
     waiting_bytes: Arc<AtomicUsize>,
 ) {
-    while let Some(bytes) = queue.recv().await {
+    let (mut batch, mut bytes) = (Vec::new(), Vec::new());
+    while queue.recv_many(&mut batch, WRITE_BATCH).await > 0 {
+        bytes.clear();
+        for message in batch.drain(..) {
+            bytes.extend_from_slice(&message);
+        }
         match tokio::time::timeout(WRITE_TIMEOUT, socket.write_all(&bytes)).await {
             Ok(Ok(())) => {
                 waiting_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);

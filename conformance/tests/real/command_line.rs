@@ -40,7 +40,7 @@ fn the_ready_line_names_every_address_and_they_answer() {
     let rest = ready.strip_prefix("ready: ").unwrap();
     let addresses: Vec<_> = rest.split(", ").filter_map(|each| each.split_once(' ')).collect();
     let kinds: Vec<_> = addresses.iter().map(|(kind, _)| *kind).collect();
-    assert_eq!(kinds, ["sip/udp", "sip/tcp", "mrcp/tcp"], "{ready}");
+    assert_eq!(kinds, ["sip/udp", "sip/tcp", "mrcp/tcp", "rtp/udp"], "{ready}");
     for (kind, address) in addresses {
         if kind.ends_with("tcp") {
             std::net::TcpStream::connect(address).unwrap();

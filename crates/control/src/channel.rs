@@ -77,7 +77,10 @@ impl Channel {
     /// Forgets a connection that is gone; true when it was the one last used.
     pub(crate) fn forget(&mut self, connection: ConnectionId) -> bool {
         self.asked_by.retain(|_, by| *by != connection);
-        self.connection.take_if(|last| *last == connection).is_some()
+        let last = self.connection.take_if(|last| *last == connection).is_some();
+        // Another that the channel's messages came by serves as well.
+        self.connection = self.connection.or_else(|| self.asked_by.values().next_back().copied());
+        last
     }
 
     pub(crate) fn deadline(&self) -> Option<(Now, &'static str)> {

@@ -116,13 +116,19 @@ pub struct Wanted {
 /// Reads an offer.
 ///
 /// # Errors
-/// 400 when it is no session description, 488 when nothing of it can be served.
+/// 400 when it is no session description, 413 when it is too large, 488 when nothing of it can be served.
 pub fn read(
     bytes: &[u8],
     capabilities: &Capabilities,
     connected: Connected,
 ) -> Result<Proposal, Refusal> {
-    let offer = Sdp::parse(bytes).map_err(|error| Refusal::bad_request(&error.to_string()))?;
+    let offer = Sdp::parse(bytes).map_err(|error| {
+        let status = match error {
+            sip::sdp::SdpError::TooLarge => StatusCode::REQUEST_ENTITY_TOO_LARGE,
+            sip::sdp::SdpError::Malformed(_) => StatusCode::BAD_REQUEST,
+        };
+        Refusal::new(status, &error.to_string())
+    })?;
     let plan = plan(&offer, &Capabilities { connected, ..capabilities.clone() })?;
     if plan.audio.iter().any(|audio| audio.remote.address().is_none()) {
         return Err(Refusal::named_host());

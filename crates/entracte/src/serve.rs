@@ -358,7 +358,7 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
         .map_err(|error| StartError::new("external_audio", error))?;
     tokio::spawn(async move {
         while let Some(event) = happened.recv().await {
-            tracing::info!(source = %event.source, what = ?event.what, "source");
+            tracing::trace!(source = %event.source, what = ?event.what, "source");
         }
     });
     let prompts = sources::Prompts::new(sources::PromptConfig {

@@ -131,6 +131,9 @@ enum Wish {
     Remove,
 }
 
+/// How long goodbyes are waited for once the last call is over.
+const GOODBYES: Duration = Duration::from_secs(2);
+
 /// How soon an engine that had no room is asked again.
 const AGAIN: Duration = Duration::from_millis(5);
 
@@ -211,13 +214,15 @@ impl Wiring {
     /// Runs until a drain is over: no call is left, and every goodbye was answered or given up.
     pub async fn run(mut self, mut events: mpsc::Receiver<Event>) {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut gone: Option<vocab::Now> = None;
         loop {
             let deadlines = [self.parts.agent.deadline(), self.parts.server.deadline()];
             let next = deadlines.into_iter().flatten().map(|(at, _)| at).min();
             let wake = next.map(|at| self.clock.instant(at));
             let again =
                 (!self.again.is_empty()).then(|| self.clock.instant(self.clock.now() + AGAIN));
-            let wake = [wake, again].into_iter().flatten().min();
+            let gone_at = gone.map(|at| self.clock.instant(at));
+            let wake = [wake, again, gone_at].into_iter().flatten().min();
             tokio::select! {
                 taken = events.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
@@ -232,9 +237,12 @@ impl Wiring {
                 () = sleep_until(wake) => {}
             }
             self.settle();
-            let goodbyes = self.parts.agent.counts().clients;
-            if self.parts.server.is_drained() && goodbyes == 0 {
-                return;
+            if self.parts.server.is_drained() {
+                // A goodbye that nobody answers is not waited for to its last repetition.
+                let until = *gone.get_or_insert_with(|| self.clock.now() + GOODBYES);
+                if self.parts.agent.counts().clients == 0 || self.clock.now() >= until {
+                    return;
+                }
             }
         }
     }
@@ -294,6 +302,8 @@ impl Wiring {
                 }
             }
             NetEvent::MrcpFault { connection, fault } => {
+                let remote = self.links.get(&connection).map(|link| link.flow.remote);
+                tracing::info!(%connection, ?remote, %fault, closes = !fault.is_recoverable(), "no MRCPv2 message");
                 self.decide(control::Event::MrcpFault { connection, fault });
             }
             NetEvent::Opened { connection, protocol, local, remote, writer, origin } => {

@@ -203,7 +203,10 @@ async fn aac_vorbis_and_opus_are_heard_each_by_its_own_decoder() {
     }
     sleep(Duration::from_secs(1));
     for (stage, (mount, ..)) in stages.iter_mut().zip(mounts) {
-        let heard = stage.ear.listen(Duration::from_millis(200));
-        assert!(share(&heard, SOURCE_HZ) > 0.95, "{mount}: {:?}", stage.state());
+        // A feeder that is kept from its turn leaves a hole now and then; a decoder that is wrong
+        // never gives a clean stretch.
+        let clean =
+            (0..20).any(|_| share(&stage.ear.listen(Duration::from_millis(200)), SOURCE_HZ) > 0.95);
+        assert!(clean, "{mount}: {:?}", stage.state());
     }
 }

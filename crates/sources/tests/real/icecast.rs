@@ -203,10 +203,12 @@ async fn aac_vorbis_and_opus_are_heard_each_by_its_own_decoder() {
     }
     sleep(Duration::from_secs(1));
     for (stage, (mount, ..)) in stages.iter_mut().zip(mounts) {
-        // A feeder that is kept from its turn leaves a hole now and then; a decoder that is wrong
-        // never gives a clean stretch.
-        let clean =
-            (0..20).any(|_| share(&stage.ear.listen(Duration::from_millis(200)), SOURCE_HZ) > 0.95);
+        // One clean stretch shows the decoder, and no more: an Ogg Vorbis stream can fall back to
+        // the hold music for a moment in its first seconds (a known fault, see the changelog), so a
+        // stretch at a given moment is not asked for here.
+        let clean = (0..20).any(|_| {
+            share(&stage.ear.listen(Duration::from_millis(200)), SOURCE_HZ) > 0.95
+        });
         assert!(clean, "{mount}: {:?}", stage.state());
     }
 }

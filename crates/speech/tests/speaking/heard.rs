@@ -111,6 +111,13 @@ impl Heard {
         (sum / f64::from(u32::try_from(stretch.len()).unwrap().max(1))).sqrt()
     }
 
+    /// The length of what is no pause: without silences of 30 ms and more.
+    pub(crate) fn voiced_ms(&self) -> usize {
+        let loud = |sample: &i16| sample.unsigned_abs() > 100;
+        let pauses = self.samples.split(loud).map(<[i16]>::len).filter(|pause| *pause >= 240);
+        self.length_ms() - pauses.sum::<usize>() / 8
+    }
+
     /// The longest silence in milliseconds.
     pub(crate) fn longest_pause_ms(&self) -> usize {
         let loud = |sample: &i16| sample.unsigned_abs() > 100;

@@ -218,7 +218,8 @@ async fn when_a_helper_is_killed_in_mid_sentence_the_rest_is_heard() {
         heard.points.iter().map(|(name, _)| name).filter(|name| name.starts_with('m')).collect();
     assert_eq!(told, marks.iter().collect::<Vec<_>>());
     let whole = Heard::all(speech.speak(run)).await;
-    assert!(heard.length_ms() + 200 > whole.length_ms(), "something was not said");
+    // The pause it died in may be gone, no word is.
+    assert!(heard.voiced_ms() + 60 > whole.voiced_ms(), "something was not said");
     assert!(heard.length_ms() < whole.length_ms() + 3_000, "much was said twice");
 }
 

@@ -39,8 +39,9 @@ pub struct Settings {
     pub fallback: Arc<[i16]>,
     /// How the server calls itself towards HTTP servers.
     pub user_agent: String,
-    /// How much of a stream is held against jitter. A cut is heard after this at the latest, and
-    /// half a second.
+    /// How much of a stream is held against jitter, at least; a stream that arrives in lumps is given
+    /// what its own take, up to 2.8 s. A connection that ends is heard for 1.5 s more at most, one that
+    /// only falls silent for what is held and half a second.
     pub buffer: Duration,
     /// A connection that gives no audio for this long is ended and made anew.
     pub stall: Duration,

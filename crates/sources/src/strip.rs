@@ -26,17 +26,22 @@ const TRIM_ABOVE_SAMPLES: usize = 4_000;
 const TARGET_SAMPLES_MAX: usize = 5 * RATE_HZ as usize;
 /// What the target grows by when the buffer of a living connection ran dry: 0.4 s.
 const TARGET_STEP_SAMPLES: usize = 3_200;
+/// A lull that is longer is a fault, not the stream's manner: 2.5 s.
+const LULL_SAMPLES_MAX: usize = 20_000;
+/// What is held beyond the longest lull between two arrivals: 0.3 s at the start, when little of the
+/// stream is known, and half of it later.
+const MARGIN_SAMPLES: usize = 2_400;
 /// What may still be heard of a connection that is known to have ended: 1.5 s.
 const ENDED_SAMPLES_MAX: usize = 12_000;
 /// Samples from a file or download with which it is begun.
 const PACED_START_SAMPLES: usize = 1_600;
 /// The start burst is over when less than twice real time arrived within this many units.
 const SETTLE_UNITS: usize = 10;
-/// A burst is waited for no longer than this.
-const SETTLE_UNITS_MAX: u32 = 100;
+/// The end of a burst, and what comes after it, is waited for no longer than this: 2 s.
+const SETTLE_UNITS_MAX: u32 = 200;
 /// Between two samples dropped or doubled against clock drift; 1 in 640 is 0.16 %, too little to hear.
 const DRIFT_EVERY_UNITS: u32 = 8;
-/// The drift control leaves a level alone that is this close to the target (one part in …).
+/// The drift control leaves a level alone that is this close to its aim (one part in …).
 const DRIFT_BAND: usize = 5;
 /// The level is averaged over about this many units: 5 s.
 const LEVEL_UNITS: f32 = 512.0;
@@ -55,7 +60,7 @@ pub(crate) struct Strip {
     /// What is heard, or faded to.
     voice: Voice,
     fade: Option<Fade>,
-    settle: Settle,
+    arrival: Arrival,
     drift: Drift,
     /// This connection was heard, and ran dry since.
     ran_dry: bool,
@@ -76,12 +81,26 @@ struct Fade {
     done: usize,
 }
 
-/// Watches whether the start burst is over.
+/// Learns how a connection's samples arrive: whether the start burst is over, and how long the lulls
+/// between two arrivals are. MP3 comes frame by frame, Ogg by the page, which often is a second.
 #[derive(Debug, Default)]
-struct Settle {
-    /// Samples pushed as of each of the last units.
+struct Arrival {
+    /// Samples pushed as of each of the last units, from the first sample on.
     pushed: VecDeque<u64>,
+    /// Units since the first sample.
+    units: u32,
+    /// Units since there was enough for a beginning.
     ready_units: u32,
+    burst_is_over: bool,
+    /// Something came after the burst.
+    met: bool,
+    /// How far arrival after the burst is ahead of real time, and the furthest that it was: a lump
+    /// must last until the next.
+    ahead: usize,
+    furthest_ahead: usize,
+    /// The same for how far it is behind.
+    behind: usize,
+    furthest_behind: usize,
 }
 
 #[derive(Debug, Default)]
@@ -119,7 +138,7 @@ impl Strip {
             epoch: 0,
             voice: Voice::Fallback,
             fade: None,
-            settle: Settle::default(),
+            arrival: Arrival::default(),
             drift: Drift::default(),
             ran_dry: false,
             underruns: 0,
@@ -146,7 +165,8 @@ impl Strip {
     /// The next 10 ms.
     pub(crate) fn next(&mut self, supply: &mut Supply) -> Unit {
         self.follow_connection(supply);
-        self.settle.watch(supply, self.target);
+        self.arrival.watch(supply, self.target);
+        self.target = self.target.max(self.arrival.wanted());
         if self.fade.is_none() {
             self.decide(supply);
         }
@@ -170,7 +190,7 @@ impl Strip {
             return;
         }
         self.epoch = supply.epoch;
-        self.settle = Settle::default();
+        self.arrival = Arrival::default();
         self.target = self.target_first;
         self.ran_dry = false;
         let retail = |voice: &mut Voice| {
@@ -199,7 +219,7 @@ impl Strip {
             Voice::Live if supply.live.len() < FADE_SAMPLES + UNIT_SAMPLES + 1 => {
                 self.underruns += u64::from(!supply.ended);
                 self.ran_dry = true;
-                self.settle = Settle::default();
+                self.arrival.ready_units = 0;
                 self.fade_to(Voice::Fallback);
             }
             Voice::Live => self.trim(supply),
@@ -210,7 +230,7 @@ impl Strip {
     fn is_ready(&self, supply: &Supply) -> bool {
         match supply.flow {
             Flow::Paced => supply.live.len() >= PACED_START_SAMPLES,
-            Flow::Arriving => !supply.ended && self.settle.is_over(),
+            Flow::Arriving => !supply.ended && self.arrival.is_settled(supply.live.len()),
         }
     }
 
@@ -221,10 +241,11 @@ impl Strip {
             self.ran_dry = false;
         }
         if supply.flow == Flow::Arriving {
+            self.target = self.target.max(self.arrival.wanted_first());
             let early = supply.live.len().saturating_sub(self.target);
             supply.live.drain(..early);
         }
-        self.drift = Drift { level: supply.live.len() as f32, ..Drift::default() };
+        self.drift = Drift { level: self.aim() as f32, ..Drift::default() };
         self.fade_to(Voice::Live);
     }
 
@@ -242,7 +263,7 @@ impl Strip {
         let early = supply.live.len() - to;
         supply.tail = supply.live.iter().take(FADE_SAMPLES).copied().collect();
         supply.live.drain(..early);
-        self.drift.level = to as f32;
+        self.drift.level = self.aim() as f32;
         self.fade = Some(Fade { from: Voice::Tail, done: 0 });
     }
 
@@ -255,12 +276,17 @@ impl Strip {
         match voice {
             Voice::Fallback => self.read_fallback(),
             Voice::Tail => take(&mut supply.tail),
-            Voice::Live => match self.drift.step(supply, self.target, self.fade.is_some()) {
+            Voice::Live => match self.drift.step(supply, self.aim(), self.fade.is_some()) {
                 Step::Same => take(&mut supply.live),
                 Step::Drop => bend(&mut supply.live, UNIT_SAMPLES + 1),
                 Step::Double => bend(&mut supply.live, UNIT_SAMPLES - 1),
             },
         }
+    }
+
+    /// The mean level when what arrives in lumps fills the buffer to the target each time.
+    fn aim(&self) -> usize {
+        self.target - self.arrival.lull() / 2
     }
 
     fn read_fallback(&mut self) -> Unit {
@@ -272,8 +298,14 @@ impl Strip {
     }
 }
 
-impl Settle {
+impl Arrival {
     fn watch(&mut self, supply: &Supply, target: usize) {
+        if supply.pushed == 0 {
+            return;
+        }
+        self.burst_is_over |= self.is_slow();
+        let arrived = supply.pushed - self.pushed.back().copied().unwrap_or(0);
+        let arrived = usize::try_from(arrived).unwrap_or(usize::MAX);
         self.pushed.push_back(supply.pushed);
         if self.pushed.len() > SETTLE_UNITS + 1 {
             self.pushed.pop_front();
@@ -281,20 +313,50 @@ impl Settle {
         if supply.live.len() >= target {
             self.ready_units = self.ready_units.saturating_add(1);
         }
+        // What the drift control makes good is no lull.
+        self.units = self.units.wrapping_add(1);
+        let mended = usize::from(self.units.is_multiple_of(DRIFT_EVERY_UNITS));
+        self.behind = (self.behind + UNIT_SAMPLES).saturating_sub(arrived.saturating_add(mended));
+        self.furthest_behind = self.furthest_behind.max(self.behind);
+        if self.burst_is_over {
+            self.met |= arrived > 0;
+            self.ahead = self.ahead.saturating_add(arrived).saturating_sub(UNIT_SAMPLES);
+            self.furthest_ahead = self.furthest_ahead.max(self.ahead);
+        }
     }
 
-    fn is_over(&self) -> bool {
-        if self.ready_units == 0 {
-            return false;
-        }
-        let arrived = match (self.pushed.front(), self.pushed.back()) {
-            (Some(first), Some(last)) => last.saturating_sub(*first),
-            _ => 0,
-        };
-        let watched = self.pushed.len() > SETTLE_UNITS;
-        let slow = arrived < 2 * (SETTLE_UNITS * UNIT_SAMPLES) as u64;
-        // A lump that comes just now looks like a burst; it is one only if it goes on.
-        (watched && slow) || self.ready_units >= SETTLE_UNITS_MAX
+    /// What came of late.
+    fn of_late(&self) -> impl Iterator<Item = u64> {
+        self.pushed.iter().zip(self.pushed.iter().skip(1)).map(|(before, after)| after - before)
+    }
+
+    /// Less than twice real time came of late. A lump that comes just now looks like a burst.
+    fn is_slow(&self) -> bool {
+        let arrived: u64 = self.of_late().sum();
+        self.pushed.len() > SETTLE_UNITS && arrived < 2 * (SETTLE_UNITS * UNIT_SAMPLES) as u64
+    }
+
+    /// There is enough, and it is known what this stream's lumps are like.
+    fn is_settled(&self, level: usize) -> bool {
+        let between_lumps = self.of_late().last() == Some(0);
+        let known = self.met && (between_lumps || self.is_slow());
+        let enough = self.ready_units > 0 && level >= self.wanted_first();
+        known && enough || self.ready_units >= SETTLE_UNITS_MAX
+    }
+
+    /// What must be held for this stream to start.
+    fn wanted_first(&self) -> usize {
+        self.furthest_ahead.max(self.furthest_behind).min(LULL_SAMPLES_MAX) + MARGIN_SAMPLES
+    }
+
+    /// What must be held from then on: what comes early then may make good for a lull.
+    fn wanted(&self) -> usize {
+        self.lull() + MARGIN_SAMPLES / 2
+    }
+
+    /// The longest lull that was seen.
+    fn lull(&self) -> usize {
+        self.furthest_behind.min(LULL_SAMPLES_MAX)
     }
 }
 
@@ -305,15 +367,15 @@ enum Step {
 }
 
 impl Drift {
-    /// Keeps the level of a stream near its target, against the difference between two clocks.
-    fn step(&mut self, supply: &Supply, target: usize, fading: bool) -> Step {
+    /// Keeps the mean level of a stream near its aim, against the difference between two clocks.
+    fn step(&mut self, supply: &Supply, aim: usize, fading: bool) -> Step {
         if supply.flow == Flow::Paced || supply.ended {
             return Step::Same;
         }
         self.level += (supply.live.len() as f32 - self.level) / LEVEL_UNITS;
         self.since = self.since.saturating_add(1);
-        let off = self.level - target as f32;
-        let band = (target / DRIFT_BAND) as f32;
+        let off = self.level - aim as f32;
+        let band = (aim / DRIFT_BAND) as f32;
         self.correcting = off.abs() > if self.correcting { band / 4.0 } else { band };
         let enough = supply.live.len() > FADE_SAMPLES + UNIT_SAMPLES + 4;
         if !self.correcting || fading || self.since < DRIFT_EVERY_UNITS || !enough {

@@ -169,20 +169,56 @@ fn what_arrives_all_at_once_after_a_pause_is_trimmed_without_a_click() {
     check_no_click(&bench);
 }
 
-#[test]
-fn a_stream_that_comes_in_lumps_earns_a_larger_buffer() {
+/// A stream that comes in lumps, after a burst or without one; the buffer is short.
+fn in_lumps(burst_ms: usize, before_ms: usize, lump_ms: usize) -> Bench {
     let mut bench = Bench::new(Flow::Arriving);
-    for _ in 0..30 {
-        bench.arrive(2_000);
-        bench.play(2_000, 0);
-    }
-    let before = bench.strip.underruns();
+    bench.strip = Strip::new(Arc::clone(&bench.strip.fallback), Duration::from_millis(400));
+    bench.arrive(burst_ms);
+    bench.play(before_ms, 0);
     for _ in 0..20 {
-        bench.arrive(2_000);
-        bench.play(2_000, 0);
+        bench.arrive(lump_ms);
+        bench.play(lump_ms, 0);
     }
-    assert!(before > 0);
-    assert_eq!(bench.strip.underruns(), before);
+    bench
+}
+
+#[test]
+fn a_stream_that_comes_in_lumps_is_never_heard_to_run_dry() {
+    for lump_ms in [100, 500, 1_000, 2_000] {
+        for burst_ms in [0, 300, 4_000, 8_000] {
+            // The first lump comes at any time after the burst.
+            for before_ms in (0..=lump_ms).step_by(50) {
+                let bench = in_lumps(burst_ms, before_ms, lump_ms);
+                let what = format!("{burst_ms} ms, {before_ms} ms, then {lump_ms} ms");
+                assert_eq!(bench.strip.underruns(), 0, "{what}");
+                assert_eq!(bench.strip.heard(), Heard::Source, "{what}");
+                // Held for as long as a lump lasts, and little more.
+                let held = bench.strip.target / 8;
+                assert!(held <= lump_ms + 400, "{what}: {held} ms held");
+                check_no_click(&bench);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_in_lumps_is_heard_with_its_second_lump_at_the_latest() {
+    let mut bench = Bench::new(Flow::Arriving);
+    bench.arrive(8_000);
+    bench.play(900, 0);
+    assert_eq!(bench.strip.heard(), Heard::Fallback);
+    bench.arrive(1_000);
+    assert!(bench.until(Heard::Source, 0) <= 30);
+}
+
+#[test]
+fn a_stream_whose_lumps_grow_is_caught_once() {
+    let mut bench = in_lumps(8_000, 0, 500);
+    for _ in 0..20 {
+        bench.arrive(1_500);
+        bench.play(1_500, 0);
+    }
+    assert_eq!(bench.strip.underruns(), 1);
     check_no_click(&bench);
 }
 

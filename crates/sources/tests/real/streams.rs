@@ -76,7 +76,7 @@ async fn a_stall_without_a_close_is_noticed_bridged_and_mended() {
         head(stream, "audio/mpeg", "");
         if connections.fetch_add(1, Ordering::Relaxed) == 0 {
             // A little audio, and then nothing, but the connection stays.
-            send(stream, &audio[..16_000]);
+            broadcast(stream, &audio[..24_000], MP3_RATE, 16_000);
             sleep(Duration::from_secs(60));
         }
         broadcast(stream, &audio, MP3_RATE, 32_000);
@@ -102,8 +102,7 @@ async fn a_server_that_ends_the_stream_is_asked_again_and_the_fallback_bridges()
         Server::start(move |_, stream| match connections.fetch_add(1, Ordering::Relaxed) {
             0 => {
                 head(stream, "audio/mpeg", "");
-                send(stream, &audio[..16_000]);
-                sleep(Duration::from_millis(200));
+                broadcast(stream, &audio[..24_000], MP3_RATE, 16_000);
             }
             1..6 => {
                 send(stream, b"HTTP/1.0 404 Not Found\r\n\r\n");
@@ -228,9 +227,9 @@ async fn a_chained_ogg_plays_on_and_tells_each_title() {
         sleep(Duration::from_secs(5));
     });
     let mut stage = Stage::start(&server.url("/radio.ogg"));
-    stage.ear.until(SOURCE_HZ, SOON);
     let first = stage.until(SOON, |state| state.title.is_some());
     assert_eq!(first.title.as_deref(), Some("First"));
+    stage.ear.until(SOURCE_HZ, SOON);
     stage.until(SOON, |state| state.title.as_deref() == Some("Second"));
     assert_eq!(stage.state().reconnects, 0);
 }

@@ -347,11 +347,13 @@ mod tests {
 
     #[test]
     fn section_8_4_7_prosody_is_as_ssml_has_it() {
-        for same in ["medium", "x-loud", "silent", "default", "100", "33.5", "+10", "-10.5", "+6dB"]
-        {
+        for same in [
+            "medium", "x-loud", "silent", "default", "100", "33.5", "+10", "-10.5", "+6dB", "+10%",
+            "-8.5%",
+        ] {
             check("Prosody-Volume", same, Ok(same));
         }
-        for bad in ["101", "loudest", "", "1e2", "inf", "6dB", "+", "--1"] {
+        for bad in ["101", "loudest", "", "1e2", "inf", "6dB", "+", "--1", "10%", "-101%"] {
             check("Prosody-Volume", bad, Err(Wrong::Illegal));
         }
         for same in ["x-slow", "fast", "default", "1.5", "+20%", "-20%", "120%"] {

@@ -185,7 +185,7 @@ impl<'d> Reading<'d> {
     fn spend(&mut self) -> Result<(), SsmlError> {
         self.pieces += self.gathers.last_mut().map_or(0, Gather::made);
         if self.pieces > PIECES_MAX {
-            return self.fail("too many pieces: the limit is PIECES_MAX");
+            return self.fail("more than 16,384 pieces of text, marks and audio");
         }
         Ok(())
     }
@@ -251,7 +251,7 @@ impl<'d> Reading<'d> {
 
     fn open(&mut self, element: &BytesStart<'_>) -> Result<(), SsmlError> {
         if self.frames.len() >= DEPTH_MAX {
-            return self.fail("elements nest deeper than DEPTH_MAX");
+            return self.fail("elements nest more than 64 deep");
         }
         if self.frames.is_empty() && mem::replace(&mut self.seen_root, true) {
             return self.fail("there is a second root element");

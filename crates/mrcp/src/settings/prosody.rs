@@ -87,6 +87,8 @@ pub enum Volume {
     Level(f32),
     /// Added to the level before.
     Change(f32),
+    /// Percent louder or softer than before; -100 at least.
+    PercentChange(f32),
     /// Added in decibels.
     Decibels(f32),
 }
@@ -182,6 +184,10 @@ impl Volume {
         if let Some(decibels) = strip_unit(value, "dB") {
             return change(decibels).map(Self::Decibels);
         }
+        if let Some(percent) = value.strip_suffix('%') {
+            let change = change(percent).filter(|change| *change >= -100.0);
+            return change.map(Self::PercentChange);
+        }
         match change(value) {
             Some(change) => Some(Self::Change(change)),
             None => number(value).filter(|level| *level <= 100.0).map(Self::Level),
@@ -231,6 +237,7 @@ impl fmt::Display for Volume {
             Self::Named(name) => name.fmt(f),
             Self::Level(level) => write!(f, "{level}"),
             Self::Change(change) => write!(f, "{change:+}"),
+            Self::PercentChange(change) => write!(f, "{change:+}%"),
             Self::Decibels(decibels) => write!(f, "{decibels:+}dB"),
         }
     }

@@ -28,10 +28,17 @@ if [ "$stage" != make ]; then
         "the library that turns text into speech"
     need espeak-ng-data "ls -d /usr/lib/*/espeak-ng-data /usr/share/espeak-ng-data /usr/lib64/espeak-ng-data | grep ." \
         "the voices of that library"
+    need libpulse-dev "pkg-config --exists libpulse" "the library that speaks with the sound server"
     program ffmpeg ffmpeg "reads audio formats that the server does not read itself"
 fi
 if [ "$stage" = test ]; then
     program icecast2 icecast2 "tests play its streams"
+    program pulseaudio pulseaudio "tests capture from its devices"
+    program pulseaudio-utils pactl "tests plug and unplug devices with it"
+    program pipewire pipewire "tests capture from its devices, too"
+    program pipewire-pulse pipewire-pulse "the door of PipeWire that the server knocks at"
+    program wireplumber wireplumber "PipeWire does nothing without it"
+    program dbus-daemon dbus-run-session "PipeWire wants a bus of its own"
     program baresip baresip "tests dial with it, a softphone"
     program sip-tester sipp "tests place calls by the thousand with it"
     program openssl openssl "tests make certificates with it"

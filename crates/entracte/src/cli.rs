@@ -11,7 +11,9 @@
 mod bench;
 mod check_config;
 mod demo;
+mod player;
 mod serve;
+mod sources;
 mod speak;
 
 use std::path::PathBuf;
@@ -62,6 +64,7 @@ enum Verb {
     Demo(demo::Demo),
     /// Reads a configuration and prints every fault in it, with line and key.
     CheckConfig(check_config::CheckConfig),
+    Sources(sources::Sources),
     Speak(speak::Speak),
 }
 
@@ -137,6 +140,7 @@ fn run(verb: Verb) -> Exit {
         Verb::Serve(arguments) => arguments.run(),
         Verb::Demo(arguments) => arguments.run(),
         Verb::CheckConfig(arguments) => arguments.run(),
+        Verb::Sources(arguments) => arguments.run(),
         Verb::Speak(arguments) => arguments.run(),
     }
 }

@@ -328,31 +328,11 @@ fn engines(
 pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, StartError> {
     // Without one, a name that no program has: formats that need it say so.
     let ffmpeg = plan.media.ffmpeg.clone().unwrap_or_default();
-    let allow: Vec<sources::Allowed> = plan
-        .media
-        .allow_networks
-        .iter()
-        .map(|network| sources::Allowed::Network {
-            base: network.address,
-            bits: network.prefix_bits,
-        })
-        .collect();
     let external = &plan.external_audio;
-    let mut settings = sources::Settings::new(fallback(external.fallback.as_deref())?);
-    settings.stall = external.stall;
-    settings.ffmpeg.clone_from(&ffmpeg);
-    settings.allow.clone_from(&allow);
+    let settings = source_settings(plan)?;
+    let allow = allowed(plan);
     let listed = if external.enabled { external.sources.as_slice() } else { &[] };
-    let mut configs = Vec::new();
-    for source in listed {
-        let kind = match &source.location {
-            Location::Path(path) => sources::SourceKind::Path(path.clone()),
-            Location::Stream(url) => sources::SourceKind::parse(url)
-                .map_err(|error| StartError::new("external_audio.sources.uri", error))?,
-        };
-        let gain = Gain::from_db(narrow(source.gain_db));
-        configs.push(sources::SourceConfig { name: source.name.clone(), kind, gain });
-    }
+    let configs = listed.iter().map(source_config).collect::<Result<_, _>>()?;
     let (happenings, mut happened) = mpsc::channel(256);
     let live = sources::Sources::start(configs, settings, &happenings)
         .map_err(|error| StartError::new("external_audio", error))?;
@@ -373,6 +353,45 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
     .map_err(|error| StartError::new("media", error))?;
     let speech = speaking(plan, notes).await;
     Ok(Services { prompts, sources: live, speech })
+}
+
+/// What all live sources share.
+///
+/// # Errors
+/// When the fallback cannot be read.
+pub fn source_settings(plan: &Plan) -> Result<sources::Settings, StartError> {
+    let external = &plan.external_audio;
+    let mut settings = sources::Settings::new(fallback(external.fallback.as_deref())?);
+    settings.stall = external.stall;
+    settings.sound_server.clone_from(&external.sound_server);
+    settings.ffmpeg = plan.media.ffmpeg.clone().unwrap_or_default();
+    settings.allow = allowed(plan);
+    Ok(settings)
+}
+
+/// One live source.
+///
+/// # Errors
+/// When its URI is none that can be played.
+pub fn source_config(source: &config::SourcePlan) -> Result<sources::SourceConfig, StartError> {
+    let kind = match &source.location {
+        Location::Path(path) => sources::SourceKind::Path(path.clone()),
+        Location::Stream(url) => sources::SourceKind::parse(url)
+            .map_err(|error| StartError::new("external_audio.sources.uri", error))?,
+        Location::Device(name) => sources::SourceKind::Device(name.clone()),
+    };
+    let gain = Gain::from_db(narrow(source.gain_db));
+    Ok(sources::SourceConfig { name: source.name.clone(), kind, gain })
+}
+
+/// The inside networks that may be reached for others.
+fn allowed(plan: &Plan) -> Vec<sources::Allowed> {
+    let networks = plan.media.allow_networks.iter();
+    let allowed = networks.map(|network| sources::Allowed::Network {
+        base: network.address,
+        bits: network.prefix_bits,
+    });
+    allowed.collect()
 }
 
 async fn speaking(plan: &Plan, notes: &mut Vec<String>) -> Speaking {

@@ -278,6 +278,15 @@ fn sources_have_a_name_of_their_own_and_an_address_we_can_play() {
             .as_str(),
     );
     check(
+        "external_audio.sources = [{ name = 'a', uri = 'http://h/', device = 'line' }]",
+        "1:69: external_audio.sources[0].device: cannot stand beside uri",
+    );
+    check(
+        "external_audio.sources = [{ name = 'a', device = '' }]",
+        "1:50: external_audio.sources[0].device: \"\" is not allowed; allowed: the name of a device \
+         as \"entracte sources devices\" lists them",
+    );
+    check(
         "external_audio.sources = [3]",
         "1:27: external_audio.sources[0]: is a whole number, must be a table",
     );

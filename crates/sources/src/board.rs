@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 use audio::RATE_HZ;
 use tokio::sync::mpsc;
 
-use crate::state::{Happening, Heard, Level, Phase, Skipped, SourceEvent, SourceState, Trouble};
+use crate::state::{
+    Happening, Heard, Level, Phase, Skipped, SourceEvent, SourceState, Trouble, dbfs,
+};
 use crate::strip::Loudness;
 
 /// Files passed over that are remembered by name.
 const SKIPPED_MAX: usize = 32;
-
-/// What digital silence is shown as.
-const SILENCE_DBFS: f32 = -100.0;
 
 /// Where one source's driver and the pacer write what they know, and pages read it.
 #[derive(Debug)]
@@ -150,7 +149,6 @@ impl Board {
 
     pub(crate) fn state(&self) -> SourceState {
         let facts = self.lock();
-        let dbfs = |part: f32| (20.0 * part.log10()).max(SILENCE_DBFS);
         let buffered = facts.buffered_samples as u64 * 1_000 / u64::from(RATE_HZ);
         SourceState {
             name: Arc::clone(&self.name),

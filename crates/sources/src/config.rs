@@ -30,6 +30,8 @@ pub enum SourceKind {
     Path(PathBuf),
     /// A stream over HTTP or HTTPS, or a download, which is looped.
     Http(Url),
+    /// A device of the host, by the sound server's name for it.
+    Device(String),
 }
 
 /// What all sources share.
@@ -53,6 +55,8 @@ pub struct Settings {
     pub connect: Duration,
     /// The ffmpeg program, for formats our own decoders lack; found on the `PATH` if only a name.
     pub ffmpeg: PathBuf,
+    /// Where the sound server is, as `PULSE_SERVER` has it; `None` for where that, or libpulse, says.
+    pub sound_server: Option<String>,
     /// Inside hosts to which a source's server may redirect. The host in a source's own URI is
     /// always allowed.
     pub allow: Vec<Allowed>,
@@ -76,6 +80,7 @@ impl Settings {
             backoff_most: Duration::from_secs(2),
             connect: Duration::from_secs(5),
             ffmpeg: PathBuf::from("ffmpeg"),
+            sound_server: None,
             allow: Vec::new(),
         }
     }
@@ -120,6 +125,7 @@ impl SourceKind {
         match self {
             Self::Path(path) => file_uri::from_path(path),
             Self::Http(url) => shown(url),
+            Self::Device(name) => format!("device:{name}"),
         }
     }
 }

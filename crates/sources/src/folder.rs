@@ -52,7 +52,7 @@ impl Stop {
     }
 
     /// Waits this long; true when it was told meanwhile.
-    fn wait(&self, span: Duration) -> bool {
+    pub(crate) fn wait(&self, span: Duration) -> bool {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = self.wake.wait_timeout_while(told, span, |told| !*told);
         *waited.unwrap_or_else(PoisonError::into_inner).0

@@ -18,6 +18,8 @@ pub(crate) enum Flow {
     Paced,
     /// The sender does: what comes too early must be trimmed, or it would be heard late for ever.
     Arriving,
+    /// A device does, here and now: little is held, and when it goes it is gone at once.
+    Captured,
 }
 
 /// Decoded audio on its way from the decoder's thread to the pacer's.
@@ -70,7 +72,7 @@ impl Supply {
     fn room(&self) -> usize {
         let most = match self.flow {
             Flow::Paced => PACED_SAMPLES_MAX,
-            Flow::Arriving => INTAKE_SAMPLES_MAX,
+            Flow::Arriving | Flow::Captured => INTAKE_SAMPLES_MAX,
         };
         most.saturating_sub(self.live.len())
     }

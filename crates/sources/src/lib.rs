@@ -1,19 +1,22 @@
 //! External audio: what comes from outside and is played into calls.
 //!
-//! - [`Sources`]: live sources (files, folders, HTTP streams). Each is decoded once, at one position
+//! - [`Sources`]: live sources (files, folders, HTTP streams, devices of the host). Each is decoded once, at one position
 //!   in time, and heard by all through an [`audio::live::Ring`]; while it is away, its listeners hear
 //!   the fallback. [`SourceState`] says what they hear.
 //! - [`Prompts`]: single clips by URI, for one call each, cached.
 //! - [`AddressGuard`]: which hosts may be reached for somebody else.
 //!
 //! It is not the engine: nothing here sends packets. Read [`Sources::start`] first, then `strip`
-//! (what is heard, and how it joins), `stream` (one HTTP source), `folder` (one from the disk).
+//! (what is heard, and how it joins), `stream` (one HTTP source), `folder` (one from the disk), `device` (one that is
+//! connected to the host).
 
 mod backoff;
 mod board;
 mod config;
 mod content;
 mod decode;
+mod device;
+mod devices;
 mod feed;
 mod fetch;
 mod ffmpeg;
@@ -26,6 +29,7 @@ mod icy;
 mod intake;
 mod pacer;
 mod prompts;
+mod pulse;
 mod shoutcast;
 mod sources;
 mod state;
@@ -37,6 +41,7 @@ pub use config::{
     NAME_CHARS_MAX, NameError, Settings, SourceConfig, SourceKind, SourceUriError, check_names,
     find_name,
 };
+pub use devices::{Device, devices};
 pub use file_uri::{FileUriError, path as file_uri_path};
 pub use guard::{AddressGuard, Allowed, AllowedError, Barred};
 pub use hold_music::hold_music;
@@ -44,5 +49,6 @@ pub use prompts::{
     DISK_DECODES_MAX, Prompt, PromptConfig, PromptError, PromptFault, Prompts, WEB_DECODES_MAX,
     WHOLE_SAMPLES_MAX,
 };
+pub use pulse::{DeviceInfo, DeviceState, PulseError};
 pub use sources::{Sources, StartError};
 pub use state::{Happening, Heard, Level, Phase, Skipped, SourceEvent, SourceState, Trouble};

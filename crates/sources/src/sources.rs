@@ -8,6 +8,7 @@ use tokio::task::AbortHandle;
 
 use crate::board::Board;
 use crate::config::{NameError, Settings, SourceConfig, SourceKind, check_names, find_name};
+use crate::device::Device;
 use crate::fetch::Fetcher;
 use crate::ffmpeg::Ffmpeg;
 use crate::folder::{Folder, Stop};
@@ -129,6 +130,12 @@ impl Sources {
                 let folder = Folder { path, gain, ffmpeg, settings, intake, board, stop };
                 let thread = std::thread::Builder::new().name("source-files".to_owned());
                 thread.spawn(move || folder.run()).map_err(StartError::Thread)?;
+            }
+            SourceKind::Device(name) => {
+                let stop = Arc::clone(&self.stop);
+                let device = Device { name, gain, settings, intake, board, stop };
+                let thread = std::thread::Builder::new().name("source-device".to_owned());
+                thread.spawn(move || device.run()).map_err(StartError::Thread)?;
             }
             SourceKind::Http(url) => {
                 let guard = guard(&url, &settings);

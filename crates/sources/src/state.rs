@@ -51,6 +51,10 @@ pub enum Trouble {
     Stalled(Duration),
     /// The format needs ffmpeg, and it cannot be run.
     NoFfmpeg(String),
+    /// There is no sound server, or it does not let us in.
+    NoSoundServer(String),
+    /// The sound server has no such device, or took it away.
+    NoDevice(String),
 }
 
 impl fmt::Display for Trouble {
@@ -68,6 +72,8 @@ impl fmt::Display for Trouble {
             Self::Stalled(span) => {
                 write!(f, "no audio came for {:.1} s", span.as_secs_f32())
             }
+            Self::NoSoundServer(why) => write!(f, "no sound server: {why}"),
+            Self::NoDevice(why) => write!(f, "the device is not there: {why}"),
             Self::NoFfmpeg(why) => write!(f, "the format needs ffmpeg, which fails: {why}"),
         }
     }
@@ -83,6 +89,25 @@ pub struct Level {
     /// The root mean square, in dB below a full-scale square wave.
     pub rms_dbfs: f32,
 }
+
+impl Level {
+    /// The level of samples whose full scale is 1.0; `None` of none at all.
+    #[expect(clippy::cast_precision_loss, reason = "a count of samples")]
+    pub(crate) fn of(samples: &[f32]) -> Option<Self> {
+        let peak = samples.iter().fold(0_f32, |peak, sample| peak.max(sample.abs()));
+        let power = samples.iter().map(|sample| sample * sample).sum::<f32>();
+        let rms = (power / samples.len().max(1) as f32).sqrt();
+        (!samples.is_empty()).then(|| Self { peak_dbfs: dbfs(peak), rms_dbfs: dbfs(rms) })
+    }
+}
+
+/// A part of full scale in decibels; silence is -100.
+pub(crate) fn dbfs(part: f32) -> f32 {
+    (20.0 * part.log10()).max(SILENCE_DBFS)
+}
+
+/// What digital silence is shown as.
+const SILENCE_DBFS: f32 = -100.0;
 
 /// A file of a folder that could not be played and was passed over.
 #[derive(Clone, Debug, Eq, PartialEq)]

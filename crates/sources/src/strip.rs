@@ -31,6 +31,10 @@ const LULL_SAMPLES_MAX: usize = 20_000;
 /// What is held beyond the longest lull between two arrivals: 0.3 s at the start, when little of the
 /// stream is known, and half of it later.
 const MARGIN_SAMPLES: usize = 2_400;
+/// The same for a device, which is nearer: 80 ms.
+const CAPTURED_MARGIN_SAMPLES: usize = 640;
+/// What is held of a device at least: 120 ms.
+const CAPTURED_SAMPLES: usize = 960;
 /// What may still be heard of a connection that is known to have ended: 1.5 s.
 const ENDED_SAMPLES_MAX: usize = 12_000;
 /// Samples from a file or download with which it is begun.
@@ -166,7 +170,7 @@ impl Strip {
     pub(crate) fn next(&mut self, supply: &mut Supply) -> Unit {
         self.follow_connection(supply);
         self.arrival.watch(supply, self.target);
-        self.target = self.target.max(self.arrival.wanted());
+        self.target = self.target.max(self.arrival.wanted(margin(supply.flow)));
         if self.fade.is_none() {
             self.decide(supply);
         }
@@ -191,7 +195,10 @@ impl Strip {
         }
         self.epoch = supply.epoch;
         self.arrival = Arrival::default();
-        self.target = self.target_first;
+        self.target = match supply.flow {
+            Flow::Paced | Flow::Arriving => self.target_first,
+            Flow::Captured => CAPTURED_SAMPLES.min(self.target_first),
+        };
         self.ran_dry = false;
         let retail = |voice: &mut Voice| {
             if *voice == Voice::Live {
@@ -222,6 +229,10 @@ impl Strip {
                 self.arrival.ready_units = 0;
                 self.fade_to(Voice::Fallback);
             }
+            // A device that is gone is not heard to the end of what it left: it may be cut anywhere.
+            Voice::Live if supply.flow == Flow::Captured && supply.ended => {
+                self.fade_to(Voice::Fallback);
+            }
             Voice::Live => self.trim(supply),
         }
     }
@@ -230,7 +241,9 @@ impl Strip {
     fn is_ready(&self, supply: &Supply) -> bool {
         match supply.flow {
             Flow::Paced => supply.live.len() >= PACED_START_SAMPLES,
-            Flow::Arriving => !supply.ended && self.arrival.is_settled(supply.live.len()),
+            Flow::Arriving | Flow::Captured => {
+                !supply.ended && self.arrival.is_settled(supply.live.len(), margin(supply.flow))
+            }
         }
     }
 
@@ -240,8 +253,9 @@ impl Strip {
             self.target = (self.target + TARGET_STEP_SAMPLES).min(TARGET_SAMPLES_MAX);
             self.ran_dry = false;
         }
-        if supply.flow == Flow::Arriving {
-            self.target = self.target.max(self.arrival.wanted_first());
+        if supply.flow != Flow::Paced {
+            let wanted = self.arrival.wanted_first(margin(supply.flow));
+            self.target = self.target.max(wanted);
             let early = supply.live.len().saturating_sub(self.target);
             supply.live.drain(..early);
         }
@@ -253,8 +267,10 @@ impl Strip {
     fn trim(&mut self, supply: &mut Supply) {
         let keep = match (supply.flow, supply.ended) {
             (Flow::Paced, _) => return,
-            (Flow::Arriving, true) => (ENDED_SAMPLES_MAX, ENDED_SAMPLES_MAX),
-            (Flow::Arriving, false) => (self.target + TRIM_ABOVE_SAMPLES, self.target),
+            (Flow::Arriving | Flow::Captured, true) => (ENDED_SAMPLES_MAX, ENDED_SAMPLES_MAX),
+            (Flow::Arriving | Flow::Captured, false) => {
+                (self.target + TRIM_ABOVE_SAMPLES, self.target)
+            }
         };
         let (above, to) = keep;
         if supply.live.len() <= above + FADE_SAMPLES {
@@ -337,26 +353,33 @@ impl Arrival {
     }
 
     /// There is enough, and it is known what this stream's lumps are like.
-    fn is_settled(&self, level: usize) -> bool {
+    fn is_settled(&self, level: usize, margin: usize) -> bool {
         let between_lumps = self.of_late().last() == Some(0);
         let known = self.met && (between_lumps || self.is_slow());
-        let enough = self.ready_units > 0 && level >= self.wanted_first();
+        let enough = self.ready_units > 0 && level >= self.wanted_first(margin);
         known && enough || self.ready_units >= SETTLE_UNITS_MAX
     }
 
     /// What must be held for this stream to start.
-    fn wanted_first(&self) -> usize {
-        self.furthest_ahead.max(self.furthest_behind).min(LULL_SAMPLES_MAX) + MARGIN_SAMPLES
+    fn wanted_first(&self, margin: usize) -> usize {
+        self.furthest_ahead.max(self.furthest_behind).min(LULL_SAMPLES_MAX) + margin
     }
 
     /// What must be held from then on: what comes early then may make good for a lull.
-    fn wanted(&self) -> usize {
-        self.lull() + MARGIN_SAMPLES / 2
+    fn wanted(&self, margin: usize) -> usize {
+        self.lull() + margin / 2
     }
 
     /// The longest lull that was seen.
     fn lull(&self) -> usize {
         self.furthest_behind.min(LULL_SAMPLES_MAX)
+    }
+}
+
+const fn margin(flow: Flow) -> usize {
+    match flow {
+        Flow::Paced | Flow::Arriving => MARGIN_SAMPLES,
+        Flow::Captured => CAPTURED_MARGIN_SAMPLES,
     }
 }
 

@@ -1,12 +1,11 @@
 //! `entracte demo`: the server, a radio station and six calls, judged by what was received.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use clap::Args;
 
 use super::Exit;
+use super::player::Player;
 use crate::demo::{self, SCENES, Scene, Stage};
 
 /// Starts the server on 127.0.0.1 with a radio station of its own, places six real calls to it and
@@ -130,24 +129,12 @@ fn write_wav(path: &Path, samples: &[i16]) -> std::io::Result<()> {
 
 /// Plays telephone audio; a machine without a player or a sound card is told so.
 fn play(samples: &[i16]) {
-    let players: [(&str, &[&str]); 2] = [
-        ("pw-play", &["--rate=8000", "--channels=1", "--format=s16", "-"]),
-        ("aplay", &["-q", "-t", "raw", "-f", "S16_LE", "-r", "8000", "-c", "1", "-"]),
-    ];
-    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-    for (player, arguments) in players {
-        let started = Command::new(player).args(arguments).stdin(Stdio::piped()).spawn();
-        let Ok(mut child) = started else { continue };
-        if let Some(mut stdin) = child.stdin.take() {
-            // A player that stops listening is told by its exit status.
-            let _ = stdin.write_all(&bytes);
-        }
-        match child.wait() {
-            Ok(status) if status.success() => {}
-            Ok(status) => eprintln!("entracte: {player} ended with {status}"),
-            Err(error) => eprintln!("entracte: {player}: {error}"),
-        }
-        return;
+    let played = Player::start().and_then(|mut player| {
+        // A player that stops listening is told by its exit status.
+        let _ = player.play(samples);
+        player.finish()
+    });
+    if let Err(why) = played {
+        eprintln!("entracte: {why}");
     }
-    eprintln!("entracte: --play wants aplay or pw-play, and neither is installed");
 }

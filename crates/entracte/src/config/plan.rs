@@ -135,6 +135,8 @@ pub struct ExternalAudio {
     pub fallback: Option<PathBuf>,
     /// A stream that gives no audio for this long is connected to anew.
     pub stall: Duration,
+    /// Where the sound server is; `None` for the usual place.
+    pub sound_server: Option<String>,
     /// The sources; names differ even when case is ignored.
     pub sources: Vec<SourcePlan>,
 }
@@ -157,6 +159,8 @@ pub enum Location {
     Path(PathBuf),
     /// An `http:` or `https:` stream.
     Stream(String),
+    /// A device of the host, by the sound server's name for it.
+    Device(String),
 }
 
 /// `text_to_speech`.

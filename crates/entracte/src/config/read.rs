@@ -258,7 +258,7 @@ fn check_ports(root: &Section<'_>, general: &General, rtp: &Rtp) {
     }
 }
 
-const SOURCE_KEYS: [&str; 3] = ["name", "uri", "gain_db"];
+const SOURCE_KEYS: [&str; 4] = ["name", "uri", "device", "gain_db"];
 
 fn external_audio(section: &Section<'_>) -> ExternalAudio {
     let mut names: Vec<Placed<String>> = Vec::new();
@@ -279,6 +279,7 @@ fn external_audio(section: &Section<'_>) -> ExternalAudio {
         enabled: section.flag("enabled", true),
         fallback,
         stall: seconds(section, "stall_seconds", 5.0, 0.5..=120.0),
+        sound_server: section.text("sound_server").map(|text| text.value).filter(|t| !t.is_empty()),
         sources,
     }
 }
@@ -306,6 +307,13 @@ fn source_name(entry: &Section<'_>, names: &mut Vec<Placed<String>>) -> Option<S
 }
 
 fn location(entry: &Section<'_>) -> Option<Location> {
+    if let Some(device) = entry.text("device") {
+        if entry.text("uri").is_some() {
+            entry.fault("device", Wrong::Beside("uri"), None);
+            return None;
+        }
+        return device_location(entry, device.value);
+    }
     let uri = entry.required("uri")?;
     let location = read_location(&uri.value);
     match &location {
@@ -318,9 +326,22 @@ fn location(entry: &Section<'_>) -> Option<Location> {
         Some(Location::Path(path)) if !path.exists() => {
             entry.note("uri", Wrong::NotThere(path.display().to_string()));
         }
-        Some(Location::Path(_) | Location::Stream(_)) => {}
+        Some(Location::Path(_) | Location::Stream(_) | Location::Device(_)) => {}
     }
     location
+}
+
+/// The longest name of a device, in bytes.
+const DEVICE_BYTES_MAX: usize = 512;
+
+fn device_location(entry: &Section<'_>, name: String) -> Option<Location> {
+    let fits = !name.is_empty() && name.len() <= DEVICE_BYTES_MAX;
+    if fits && !name.chars().any(char::is_control) {
+        return Some(Location::Device(name));
+    }
+    let allowed = "the name of a device as \"entracte sources devices\" lists them";
+    entry.fault("device", Wrong::NotAllowed(format!("{name:?}")), Some(allowed));
+    None
 }
 
 fn read_location(uri: &str) -> Option<Location> {

@@ -244,6 +244,50 @@ fn clocks_that_differ_neither_starve_nor_flood_and_nobody_hears_the_difference()
 }
 
 #[test]
+fn a_device_whose_clock_is_off_is_heard_for_an_hour_without_a_click() {
+    // 200 parts in a million: one sample more or fewer in 62.5 units.
+    for more in [true, false] {
+        let mut bench = Bench::new(Flow::Captured);
+        bench.until(Heard::Source, 80);
+        let mut owed = 0;
+        let mut steepest = 0;
+        let mut levels = (usize::MAX, 0);
+        for _ in 0..3_600 {
+            bench.heard.clear();
+            for _ in 0..100 {
+                owed += 2;
+                let odd = usize::from(owed >= 125);
+                owed -= 125 * odd;
+                bench.play(10, if more { 80 + odd } else { 80 - odd });
+            }
+            steepest = steepest.max(bench.steepest());
+            levels = (levels.0.min(bench.level_ms()), levels.1.max(bench.level_ms()));
+        }
+        assert_eq!((bench.strip.underruns(), bench.strip.heard()), (0, Heard::Source));
+        assert!(levels.0 >= 80 && levels.1 <= 250, "{levels:?} ms held");
+        assert!(steepest < 1_960, "a step of {steepest}");
+    }
+}
+
+#[test]
+fn a_device_is_heard_soon_and_gone_at_once() {
+    let mut bench = Bench::new(Flow::Captured);
+    let waited = bench.until(Heard::Source, 80);
+    assert!(waited <= 300, "{waited} ms");
+    bench.play(2_000, 80);
+    assert!(bench.level_ms() <= 250, "{} ms", bench.level_ms());
+    bench.supply.ended = true;
+    // Not what was left of it: the pacer is 60 ms ahead as it is.
+    assert!(bench.until(Heard::Fallback, 0) <= 10);
+    bench.play(500, 0);
+    bench.supply.begin(Flow::Captured);
+    assert!(bench.until(Heard::Source, 80) <= 300);
+    bench.play(500, 80);
+    assert_eq!(bench.strip.underruns(), 0);
+    check_no_click(&bench);
+}
+
+#[test]
 fn a_stream_on_time_passes_bit_by_bit() {
     let mut bench = Bench::new(Flow::Arriving);
     bench.arrive(1_200);

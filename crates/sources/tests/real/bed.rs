@@ -178,8 +178,15 @@ impl Stage {
     }
 
     pub(crate) fn start_louder(uri: &str, settings: Settings, gain: Gain) -> Self {
+        Self::start_source(SourceKind::parse(uri).unwrap(), settings, gain)
+    }
+
+    pub(crate) fn start_kind(kind: SourceKind, settings: Settings) -> Self {
+        Self::start_source(kind, settings, Gain::UNITY)
+    }
+
+    fn start_source(kind: SourceKind, settings: Settings, gain: Gain) -> Self {
         let (sender, events) = mpsc::channel(256);
-        let kind = SourceKind::parse(uri).unwrap();
         let config = SourceConfig { name: "Radio".to_owned(), kind, gain };
         let sources = Sources::start(vec![config], settings, &sender).unwrap();
         let ring = sources.live("radio").unwrap();

@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
+mod devices;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod icecast;

@@ -66,8 +66,8 @@ fn the_example_states_the_defaults() {
     let defaults = load("");
     assert_eq!(load(&text), defaults);
     let mut stated = load(&uncommented(&text));
-    // The one source in it shows how a source is written; by default there is none.
-    assert_eq!(stated.external_audio.sources.len(), 1);
+    // The two sources in it show how a source is written; by default there is none.
+    assert_eq!(stated.external_audio.sources.len(), 2);
     assert!(stated.external_audio.sources.iter().all(|source| source.gain_db == 0.0));
     stated.external_audio.sources.clear();
     assert_eq!(stated, defaults);

@@ -5,6 +5,7 @@
 //! place, its key and what the key takes. `config/entracte.toml` explains every key; a test proves
 //! that it and this module name the same ones.
 
+mod external;
 mod fault;
 mod nearest;
 mod network;
@@ -16,7 +17,7 @@ mod tree;
 pub use fault::{Fault, Faults, Place, Wrong};
 pub use network::{AddressType, Addresses, Dscp, Interfaces, Network, PortRange};
 pub use plan::{
-    Audio, Engine, ExternalAudio, General, Location, Log, LogFormat, LogLevel, Media, Mrcp, Plan,
-    Rtp, Sip, SipLimits, SourcePlan, TextToSpeech, Transport,
+    Audio, Engine, ExternalAudio, General, Location, Log, LogFormat, LogLevel, Media, Mrcp, Order,
+    Plan, Rtp, Sip, SipLimits, SourcePlan, Start, TextToSpeech, Transport,
 };
 pub use tree::Layers;

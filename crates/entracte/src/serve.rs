@@ -380,8 +380,26 @@ pub fn source_config(source: &config::SourcePlan) -> Result<sources::SourceConfi
             .map_err(|error| StartError::new("external_audio.sources.uri", error))?,
         Location::Device(name) => sources::SourceKind::Device(name.clone()),
     };
-    let gain = Gain::from_db(narrow(source.gain_db));
-    Ok(sources::SourceConfig { name: source.name.clone(), kind, gain })
+    let fallback = match &source.fallback {
+        Some(path) => Some(fallback(Some(path))?),
+        None => None,
+    };
+    Ok(sources::SourceConfig {
+        name: source.name.clone(),
+        kind,
+        gain: Gain::from_db(narrow(source.gain_db)),
+        fallback,
+        start: match source.start {
+            config::Start::Always => sources::Start::Always,
+            config::Start::OnDemand => sources::Start::OnDemand { linger: source.linger },
+        },
+        loudness_lufs: source.loudness_lufs,
+        silence_after: source.silence_after,
+        order: match source.order {
+            config::Order::Sorted => sources::Order::Sorted,
+            config::Order::Shuffled => sources::Order::Shuffled,
+        },
+    })
 }
 
 /// The inside networks that may be reached for others.

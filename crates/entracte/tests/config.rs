@@ -286,6 +286,25 @@ fn sources_have_a_name_of_their_own_and_an_address_we_can_play() {
         "1:50: external_audio.sources[0].device: \"\" is not allowed; allowed: the name of a device \
          as \"entracte sources devices\" lists them",
     );
+    for (key, value, allowed) in [
+        ("start", "sometimes", "always, on-demand"),
+        ("order", "random", "sorted, shuffled"),
+        ("linger", "30", "a time of a day at most, as \"30s\" or \"5m\""),
+        ("linger", "2d", "a time of a day at most, as \"30s\" or \"5m\""),
+        ("loudness", "-20", "\"off\", or -40 to -10 LUFS, as \"-20 LUFS\""),
+        ("loudness", "-5 LUFS", "\"off\", or -40 to -10 LUFS, as \"-20 LUFS\""),
+        ("silence_after", "1ms", "\"off\", or a time from 1 s to a day, as \"10s\" or \"2m\""),
+    ] {
+        check(
+            &format!(
+                "[[external_audio.sources]]\nname = 'a'\nuri = 'http://h/'\n{key} = '{value}'"
+            ),
+            &format!(
+                "4:{}: external_audio.sources[0].{key}: \"{value}\" is not allowed; allowed: {allowed}",
+                key.len() + 4
+            ),
+        );
+    }
     check(
         "external_audio.sources = [3]",
         "1:27: external_audio.sources[0]: is a whole number, must be a table",

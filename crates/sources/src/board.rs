@@ -24,15 +24,22 @@ pub(crate) struct Board {
 #[derive(Debug)]
 struct Facts {
     phase: Phase,
-    heard: Heard,
     heard_since: Instant,
-    loudness: Loudness,
-    buffered_samples: usize,
+    report: Report,
     title: Option<String>,
     codec: Option<String>,
     connections: u64,
-    underruns: u64,
     skipped: Vec<Skipped>,
+}
+
+/// What the pacer knows of a source.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) heard: Heard,
+    pub(crate) silent: bool,
+    pub(crate) loudness: Loudness,
+    pub(crate) underruns: u64,
+    pub(crate) buffered_samples: usize,
 }
 
 /// The shell's clock, for how long a state has lasted.
@@ -45,14 +52,11 @@ impl Board {
     pub(crate) fn new(name: Arc<str>, uri: String, events: mpsc::Sender<SourceEvent>) -> Self {
         let facts = Facts {
             phase: Phase::Connecting,
-            heard: Heard::Fallback,
             heard_since: now(),
-            loudness: Loudness::default(),
-            buffered_samples: 0,
+            report: Report::default(),
             title: None,
             codec: None,
             connections: 0,
-            underruns: 0,
             skipped: Vec::new(),
         };
         Self { name, uri, events, facts: Mutex::new(facts) }
@@ -128,43 +132,62 @@ impl Board {
         self.lock().skipped.retain(|skipped| still(&skipped.file));
     }
 
+    /// Nobody listens to a source that is there on demand.
+    pub(crate) fn resting(&self) {
+        let mut facts = self.lock();
+        facts.phase = Phase::Resting;
+        facts.title = None;
+        facts.codec = None;
+    }
+
+    /// It is wanted, and on its way.
+    pub(crate) fn connecting(&self) {
+        self.lock().phase = Phase::Connecting;
+    }
+
     /// The pacer's report: at every change of what is heard, and every 100 ms.
-    pub(crate) fn heard(&self, heard: Heard, loudness: Loudness, underruns: u64, buffered: usize) {
-        let changed = {
+    pub(crate) fn report(&self, report: Report) {
+        let (changed, silent) = {
             let mut facts = self.lock();
-            facts.loudness = loudness;
-            facts.underruns = underruns;
-            facts.buffered_samples = buffered;
-            let changed = facts.heard != heard;
+            let before = std::mem::replace(&mut facts.report, report);
+            let changed = before.heard != report.heard;
             if changed {
-                facts.heard = heard;
                 facts.heard_since = now();
             }
-            changed
+            (changed, (before.silent != report.silent).then_some(report.silent))
         };
+        if let Some(silent) = silent {
+            if silent {
+                tracing::warn!(source = %self.name, "source plays silence");
+            }
+            self.tell(Happening::Silent(silent));
+        }
         if changed {
-            self.tell(Happening::Heard(heard));
+            self.tell(Happening::Heard(report.heard));
         }
     }
 
     pub(crate) fn state(&self) -> SourceState {
         let facts = self.lock();
-        let buffered = facts.buffered_samples as u64 * 1_000 / u64::from(RATE_HZ);
+        let report = facts.report;
+        let buffered = report.buffered_samples as u64 * 1_000 / u64::from(RATE_HZ);
         SourceState {
             name: Arc::clone(&self.name),
             uri: self.uri.clone(),
             phase: facts.phase.clone(),
-            heard: facts.heard,
+            heard: report.heard,
             heard_for: now().saturating_duration_since(facts.heard_since),
             level: Level {
-                peak_dbfs: dbfs(facts.loudness.peak),
-                rms_dbfs: dbfs(facts.loudness.rms),
+                peak_dbfs: dbfs(report.loudness.peak),
+                rms_dbfs: dbfs(report.loudness.rms),
             },
             buffered: Duration::from_millis(buffered),
             title: facts.title.clone(),
             codec: facts.codec.clone(),
             reconnects: facts.connections.saturating_sub(1),
-            underruns: facts.underruns,
+            underruns: report.underruns,
+            listeners: 0,
+            silent: report.silent,
             skipped: facts.skipped.clone(),
         }
     }

@@ -21,6 +21,53 @@ pub struct SourceConfig {
     pub kind: SourceKind,
     /// Applied to the source, not to the fallback.
     pub gain: Gain,
+    /// Heard, looped, while this source is away: telephone audio; `None` for what all share.
+    pub fallback: Option<Arc<[i16]>>,
+    /// When it is connected to.
+    pub start: Start,
+    /// The loudness it is brought to, in LUFS (EBU R 128); `None` leaves it as it is.
+    pub loudness_lufs: Option<f64>,
+    /// Silence of this length is taken for a fault: the fallback is heard. `None` lets it be silent.
+    pub silence_after: Option<Duration>,
+    /// In which order a folder's files are played.
+    pub order: Order,
+}
+
+impl SourceConfig {
+    /// A source with the defaults.
+    pub fn new(name: impl Into<String>, kind: SourceKind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            gain: Gain::UNITY,
+            fallback: None,
+            start: Start::Always,
+            loudness_lufs: None,
+            silence_after: None,
+            order: Order::Sorted,
+        }
+    }
+}
+
+/// When a source is connected to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Start {
+    /// From the server's start to its end.
+    Always,
+    /// With its first listener, until it had none for this long.
+    OnDemand {
+        /// How long it goes on without a listener.
+        linger: Duration,
+    },
+}
+
+/// In which order a folder's files are played.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// By name.
+    Sorted,
+    /// Shuffled anew in each round.
+    Shuffled,
 }
 
 /// Where a source comes from.

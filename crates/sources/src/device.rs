@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use audio::Gain;
 use audio::telephone::Converter;
-use audio::{Gain, Limiter};
 
 use crate::backoff::Backoff;
 use crate::board::{Board, now};
 use crate::config::Settings;
 use crate::folder::Stop;
 use crate::intake::{Flow, Inlet, Intake};
+use crate::leveller::Leveller;
 use crate::pulse::{Capture, DeviceInfo, PulseError, Server};
 use crate::state::Trouble;
 
@@ -26,6 +27,7 @@ const BREATH: Duration = Duration::from_millis(50);
 pub(crate) struct Device {
     pub(crate) name: String,
     pub(crate) gain: Gain,
+    pub(crate) loudness_lufs: Option<f64>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) intake: Arc<Intake>,
     pub(crate) board: Arc<Board>,
@@ -128,7 +130,7 @@ impl Device {
         let Ok(mut converter) = Converter::new(capture.info().rate_hz) else {
             return Fault::Trouble(Trouble::NoDevice("its sample rate is unusable".to_owned()));
         };
-        let mut limiter = Limiter::new(self.gain);
+        let mut leveller = Leveller::live(self.gain, self.loudness_lufs);
         let (mut mono, mut samples) = (Vec::new(), Vec::new());
         let mut last = now();
         let mut silent = true;
@@ -147,7 +149,7 @@ impl Device {
                     self.board.playing(&shown(capture.info()));
                 }
                 converter.floats(&mono, &mut samples);
-                limiter.apply(&mut samples);
+                leveller.apply(&mut samples);
                 if inlet.push(&samples).is_err() {
                     return Fault::Stopped;
                 }

@@ -1,20 +1,24 @@
 //! One source from the disk: a file, or the files of a folder one after the other, for ever.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use audio::{Gain, Limiter};
+use audio::Gain;
 
 use crate::backoff::Backoff;
 use crate::board::Board;
-use crate::config::Settings;
+use crate::config::{Order, Settings};
 use crate::content;
 use crate::decode::{self, DecodeError};
 use crate::ffmpeg::{Ffmpeg, Use};
 use crate::icy;
 use crate::intake::{Closed, Flow, Inlet, Intake};
+use crate::leveller::{Leveller, Measure};
 use crate::state::Trouble;
 use crate::stream::decode_trouble;
 
@@ -31,12 +35,19 @@ const NEVER_AUDIO: [&str; 20] = [
 pub(crate) struct Folder {
     pub(crate) path: PathBuf,
     pub(crate) gain: Gain,
+    pub(crate) loudness_lufs: Option<f64>,
+    pub(crate) order: Order,
     pub(crate) ffmpeg: Ffmpeg,
     pub(crate) settings: Arc<Settings>,
     pub(crate) intake: Arc<Intake>,
     pub(crate) board: Arc<Board>,
     pub(crate) stop: Arc<Stop>,
+    /// When a file was last changed and how long it is, with its loudness.
+    pub(crate) measured: RefCell<BTreeMap<PathBuf, (Seen, Option<f64>)>>,
 }
+
+/// What tells whether a file is still the same.
+type Seen = (SystemTime, u64);
 
 /// Told once; ends every wait.
 #[derive(Debug, Default)]
@@ -57,6 +68,31 @@ impl Stop {
         let waited = self.wake.wait_timeout_while(told, span, |told| !*told);
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
+}
+
+/// Whose turn it is in one round of a folder.
+struct Turns {
+    order: Order,
+    done: BTreeSet<PathBuf>,
+}
+
+impl Turns {
+    /// The next of `files`, which are sorted, that had no turn yet.
+    fn next(&mut self, files: Vec<PathBuf>) -> Option<PathBuf> {
+        let mut waiting: Vec<_> = files.into_iter().filter(|f| !self.done.contains(f)).collect();
+        let index = match self.order {
+            Order::Sorted => 0,
+            Order::Shuffled => usize::try_from(random()).unwrap_or(0) % waiting.len().max(1),
+        };
+        let next = (index < waiting.len()).then(|| waiting.swap_remove(index))?;
+        self.done.insert(next.clone());
+        Some(next)
+    }
+}
+
+/// Not to be guessed, and nobody depends on that: each hasher of the library has other keys.
+fn random() -> u64 {
+    RandomState::new().hash_one(0) >> 1
 }
 
 enum Fault {
@@ -99,21 +135,61 @@ impl Folder {
         if !fs::metadata(&self.path).map_err(unreadable)?.is_dir() {
             return self.play(&self.path, outlet);
         }
-        let files = files(&self.path).map_err(unreadable)?;
-        self.board.keep_skipped(|name| files.iter().any(|file| shown(file) == name));
+        let mut turns = Turns { order: self.order, done: BTreeSet::new() };
         let mut played = false;
-        for file in &files {
-            let name = shown(file);
-            match self.play(file, outlet) {
+        // Looked at anew before each file: what was added or taken away meanwhile counts.
+        while let Some(file) = turns.next(files(&self.path).map_err(unreadable)?) {
+            let name = shown(&file);
+            match self.play(&file, outlet) {
                 Ok(()) => {
                     played = true;
                     self.board.keep_skipped(|skipped| skipped != name);
                 }
+                // It was taken away between the look and its turn.
+                Err(Fault::Trouble(_)) if !file.exists() => {}
                 Err(Fault::Trouble(trouble)) => self.board.skipped(&name, trouble.to_string()),
                 Err(stopped) => return Err(stopped),
             }
         }
+        self.board.keep_skipped(|name| turns.done.iter().any(|file| shown(file) == name));
         if played { Ok(()) } else { Err(Fault::Trouble(Trouble::NothingPlayable)) }
+    }
+
+    /// The loudness of a file is measured once, ahead: a fraction of a second for a song.
+    fn leveller(&self, path: &Path) -> Leveller {
+        let Some(wanted) = self.loudness_lufs else { return Leveller::live(self.gain, None) };
+        let seen =
+            fs::metadata(path).ok().and_then(|data| Some((data.modified().ok()?, data.len())));
+        let known =
+            self.measured.borrow().get(path).filter(|(known, _)| Some(*known) == seen).copied();
+        let lufs = known.map_or_else(|| self.measure(path), |(_, lufs)| lufs);
+        if let Some(seen) = seen {
+            let mut measured = self.measured.borrow_mut();
+            if measured.len() >= FILES_MAX {
+                measured.clear();
+            }
+            measured.insert(path.to_owned(), (seen, lufs));
+        }
+        Leveller::measured(self.gain, Some(wanted), lufs)
+    }
+
+    /// `None` when it is silent, or broken before it has sounded: playing it says so.
+    fn measure(&self, path: &Path) -> Option<f64> {
+        let file = File::open(path).ok()?;
+        let route = content::by_extension(&path.to_string_lossy());
+        let source = decode::Source::File(file);
+        let mut decoding = decode::open_source(source, route, &self.ffmpeg, Use::Live).ok()?;
+        let mut measure = Measure::new()?;
+        let mut samples = Vec::new();
+        while let Ok(true) = decoding.next(&mut samples) {
+            if self.stop.wait(Duration::ZERO) {
+                return None;
+            }
+            measure.hear(&samples);
+            samples.clear();
+        }
+        measure.hear(&samples);
+        measure.lufs()
     }
 
     fn play(&self, path: &Path, outlet: &mut Outlet<'_>) -> Result<(), Fault> {
@@ -124,7 +200,7 @@ impl Folder {
         let source = decode::Source::File(file);
         let mut decoding =
             decode::open_source(source, route, &self.ffmpeg, Use::Live).map_err(away)?;
-        let mut limiter = Limiter::new(self.gain);
+        let mut leveller = self.leveller(path);
         let mut samples = Vec::new();
         let mut any = false;
         loop {
@@ -143,7 +219,10 @@ impl Folder {
                 let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 outlet.open(&decoding.codec(), &title.unwrap_or_else(stem));
             }
-            limiter.apply(&mut samples);
+            if self.stop.wait(Duration::ZERO) {
+                return Err(Fault::Stopped(Closed));
+            }
+            leveller.apply(&mut samples);
             outlet.push(&samples).map_err(Fault::Stopped)?;
             samples.clear();
             if !more {

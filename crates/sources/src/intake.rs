@@ -94,6 +94,16 @@ impl Intake {
         Inlet { intake: Arc::clone(self), epoch }
     }
 
+    /// Turns every producer away until there is a new connection; what was left is dropped.
+    pub(crate) fn rest(&self) {
+        let mut supply = self.lock();
+        supply.begin(Flow::Arriving);
+        supply.ended = true;
+        supply.tail.clear();
+        drop(supply);
+        self.room.notify_all();
+    }
+
     /// Turns every producer away for good.
     pub(crate) fn close(&self) {
         self.lock().closed = true;

@@ -17,6 +17,7 @@ mod content;
 mod decode;
 mod device;
 mod devices;
+mod driver;
 mod feed;
 mod fetch;
 mod ffmpeg;
@@ -27,6 +28,7 @@ mod guard;
 mod hold_music;
 mod icy;
 mod intake;
+mod leveller;
 mod pacer;
 mod prompts;
 mod pulse;
@@ -38,8 +40,8 @@ mod strip;
 
 pub use audio::Gain;
 pub use config::{
-    NAME_CHARS_MAX, NameError, Settings, SourceConfig, SourceKind, SourceUriError, check_names,
-    find_name,
+    NAME_CHARS_MAX, NameError, Order, Settings, SourceConfig, SourceKind, SourceUriError, Start,
+    check_names, find_name,
 };
 pub use devices::{Device, devices};
 pub use file_uri::{FileUriError, path as file_uri_path};

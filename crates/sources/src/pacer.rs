@@ -8,7 +8,7 @@ use audio::live::{LIVE_AHEAD_UNITS, UNIT_MS, Writer, unit_at};
 use rustix::thread::{ClockId, clock_nanosleep_absolute};
 use rustix::time::{Timespec, clock_gettime};
 
-use crate::board::Board;
+use crate::board::{Board, Report};
 use crate::intake::Intake;
 use crate::strip::Strip;
 
@@ -62,16 +62,22 @@ impl Desk {
 
 impl Lane {
     fn write(&mut self, unit: u64) {
-        let before = self.strip.heard();
+        let before = (self.strip.heard(), self.strip.is_silent());
         let strip = &mut self.strip;
         let (samples, buffered) = self.intake.draw(|supply| {
             let samples = strip.next(supply);
             (samples, supply.live.len() + supply.tail.len())
         });
         self.writer.write(unit, &samples);
-        let heard = strip.heard();
-        if heard != before || unit.is_multiple_of(REPORT_UNITS) {
-            self.board.heard(heard, strip.loudness(), strip.underruns(), buffered);
+        let (heard, silent) = (strip.heard(), strip.is_silent());
+        if (heard, silent) != before || unit.is_multiple_of(REPORT_UNITS) {
+            self.board.report(Report {
+                heard,
+                silent,
+                loudness: strip.loudness(),
+                underruns: strip.underruns(),
+                buffered_samples: buffered,
+            });
         }
     }
 }
@@ -140,7 +146,7 @@ mod tests {
         let intake = Arc::new(Intake::default());
         let (events, _heard) = mpsc::channel(8);
         let board = Arc::new(Board::new("a".into(), String::new(), events));
-        let strip = Strip::new(Arc::from([1]), Duration::from_secs(1));
+        let strip = Strip::new(Arc::from([1]), Duration::from_secs(1), None);
         let late = Arc::new(AtomicU64::new(0));
         let lane = Lane { strip, intake: Arc::clone(&intake), writer, board: Arc::clone(&board) };
         let mut desk = Desk::new(vec![lane], Arc::clone(&late));

@@ -3,20 +3,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use audio::live::{Ring, ring};
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::board::Board;
-use crate::config::{NameError, Settings, SourceConfig, SourceKind, check_names, find_name};
-use crate::device::Device;
+use crate::config::{NameError, Settings, SourceConfig, SourceKind, Start, check_names, find_name};
+use crate::driver::{Driver, Running, listeners};
 use crate::fetch::Fetcher;
 use crate::ffmpeg::Ffmpeg;
-use crate::folder::{Folder, Stop};
 use crate::guard::{AddressGuard, inner};
 use crate::intake::Intake;
 use crate::pacer::{Desk, Lane, Pacer};
 use crate::state::{SourceEvent, SourceState};
-use crate::stream::Stream;
 use crate::strip::Strip;
 
 /// All live sources of the server, playing. Dropping it ends them.
@@ -24,7 +23,7 @@ use crate::strip::Strip;
 pub struct Sources {
     entries: Vec<Entry>,
     late: Arc<AtomicU64>,
-    stop: Arc<Stop>,
+    running: Vec<Running>,
     tasks: Vec<AbortHandle>,
     pacer: Option<Pacer>,
 }
@@ -35,6 +34,8 @@ struct Entry {
     ring: Arc<Ring>,
     intake: Arc<Intake>,
     board: Arc<Board>,
+    /// Told when somebody wants to listen.
+    wanted: Arc<Notify>,
 }
 
 /// Why the sources cannot start.
@@ -89,7 +90,7 @@ impl Sources {
         let mut sources = Self {
             entries: Vec::new(),
             late: Arc::default(),
-            stop: Arc::default(),
+            running: Vec::new(),
             tasks: Vec::new(),
             pacer: None,
         };
@@ -100,10 +101,12 @@ impl Sources {
             let board =
                 Arc::new(Board::new(Arc::clone(&name), config.kind.shown(), events.clone()));
             let intake = Arc::new(Intake::default());
-            let strip = Strip::new(Arc::clone(&settings.fallback), settings.buffer);
+            let fallback = config.fallback.clone().filter(|fallback| !fallback.is_empty());
+            let fallback = fallback.unwrap_or_else(|| Arc::clone(&settings.fallback));
+            let strip = Strip::new(fallback, settings.buffer, config.silence_after);
             let (to_lane, its_board) = (Arc::clone(&intake), Arc::clone(&board));
             lanes.push(Lane { strip, intake: to_lane, writer, board: its_board });
-            sources.entries.push(Entry { name, ring, intake, board });
+            sources.entries.push(Entry { name, ring, intake, board, wanted: Arc::default() });
         }
         let desk = Desk::new(lanes, Arc::clone(&sources.late));
         sources.pacer = Some(Pacer::start(desk).map_err(StartError::Thread)?);
@@ -122,36 +125,44 @@ impl Sources {
         ffmpeg: &Ffmpeg,
     ) -> Result<(), StartError> {
         let Some(entry) = self.entries.get(n) else { return Ok(()) };
-        let (intake, board) = (Arc::clone(&entry.intake), Arc::clone(&entry.board));
-        let (settings, ffmpeg, gain) = (Arc::clone(settings), ffmpeg.clone(), config.gain);
-        match config.kind {
-            SourceKind::Path(path) => {
-                let stop = Arc::clone(&self.stop);
-                let folder = Folder { path, gain, ffmpeg, settings, intake, board, stop };
-                let thread = std::thread::Builder::new().name("source-files".to_owned());
-                thread.spawn(move || folder.run()).map_err(StartError::Thread)?;
-            }
-            SourceKind::Device(name) => {
-                let stop = Arc::clone(&self.stop);
-                let device = Device { name, gain, settings, intake, board, stop };
-                let thread = std::thread::Builder::new().name("source-device".to_owned());
-                thread.spawn(move || device.run()).map_err(StartError::Thread)?;
-            }
+        let fetcher = match &config.kind {
             SourceKind::Http(url) => {
-                let guard = guard(&url, &settings);
-                let fetcher = Fetcher::new(guard, &settings.user_agent, settings.connect)
-                    .map_err(StartError::Tls)?;
-                let stream = Stream { url, gain, fetcher, ffmpeg, settings, intake, board };
-                self.tasks.push(tokio::spawn(stream.run()).abort_handle());
+                let guard = guard(url, settings);
+                let fetcher = Fetcher::new(guard, &settings.user_agent, settings.connect);
+                Some(fetcher.map_err(StartError::Tls)?)
+            }
+            SourceKind::Path(_) | SourceKind::Device(_) => None,
+        };
+        let start = config.start;
+        let driver = Driver {
+            config,
+            fetcher,
+            ffmpeg: ffmpeg.clone(),
+            settings: Arc::clone(settings),
+            intake: Arc::clone(&entry.intake),
+            board: Arc::clone(&entry.board),
+        };
+        match start {
+            Start::Always => {
+                let running = driver.start(&Handle::current()).map_err(StartError::Thread)?;
+                self.running.push(running);
+            }
+            Start::OnDemand { linger } => {
+                let (wanted, ring) = (Arc::clone(&entry.wanted), Arc::downgrade(&entry.ring));
+                let task = tokio::spawn(driver.on_demand(wanted, ring, linger));
+                self.tasks.push(task.abort_handle());
             }
         }
         Ok(())
     }
 
-    /// The ring of a source: the name as it is, or else the same but for ASCII case.
+    /// The ring of a source: the name as it is, or else the same but for ASCII case. Whoever holds it
+    /// counts as a listener.
     pub fn live(&self, name: &str) -> Option<Arc<Ring>> {
         let entry = self.entries.get(find_name(&self.names(), name)?)?;
-        Some(Arc::clone(&entry.ring))
+        let ring = Arc::clone(&entry.ring);
+        entry.wanted.notify_one();
+        Some(ring)
     }
 
     /// The names, in the order of the configuration.
@@ -161,7 +172,11 @@ impl Sources {
 
     /// How every source stands now, in the order of the configuration.
     pub fn snapshot(&self) -> Vec<SourceState> {
-        self.entries.iter().map(|entry| entry.board.state()).collect()
+        let state = |entry: &Entry| SourceState {
+            listeners: listeners(&Arc::downgrade(&entry.ring)),
+            ..entry.board.state()
+        };
+        self.entries.iter().map(state).collect()
     }
 
     /// Times the pacer woke so late that listeners missed units.
@@ -172,7 +187,7 @@ impl Sources {
 
 impl Drop for Sources {
     fn drop(&mut self) {
-        self.stop.tell();
+        self.running.clear();
         for task in &self.tasks {
             task.abort();
         }

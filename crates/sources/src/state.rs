@@ -24,6 +24,8 @@ pub enum Phase {
     Playing,
     /// It failed and will be tried again.
     Away(Trouble),
+    /// Nobody listens; with the first listener it is connected to.
+    Resting,
 }
 
 /// Why a source is away.
@@ -143,6 +145,10 @@ pub struct SourceState {
     pub reconnects: u64,
     /// Times the buffer ran dry although the connection stood.
     pub underruns: u64,
+    /// Calls that hear it now.
+    pub listeners: usize,
+    /// It plays, and what it plays has been silence for too long: the fallback is heard.
+    pub silent: bool,
     /// Files passed over in the current round of a folder.
     pub skipped: Vec<Skipped>,
 }
@@ -169,4 +175,6 @@ pub enum Happening {
     Title(String),
     /// A file was passed over.
     Skipped(Skipped),
+    /// It has been playing silence for too long; or it sounds again.
+    Silent(bool),
 }

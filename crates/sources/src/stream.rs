@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use audio::{Gain, Limiter};
+use audio::Gain;
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -20,6 +20,7 @@ use crate::fetch::{Body, FetchError, Fetcher};
 use crate::ffmpeg::{Ffmpeg, Running, Use};
 use crate::icy::{self, Demux};
 use crate::intake::{Flow, Inlet, Intake};
+use crate::leveller::Leveller;
 use crate::shoutcast::Shoutcast;
 use crate::state::Trouble;
 
@@ -36,6 +37,7 @@ const PROVEN: Duration = Duration::from_secs(5);
 pub(crate) struct Stream {
     pub(crate) url: Url,
     pub(crate) gain: Gain,
+    pub(crate) loudness_lufs: Option<f64>,
     pub(crate) fetcher: Fetcher,
     pub(crate) ffmpeg: Ffmpeg,
     pub(crate) settings: Arc<Settings>,
@@ -258,9 +260,9 @@ impl Stream {
         open: impl FnOnce() -> Result<Decoding, DecodeError> + Send + 'static,
     ) -> Result<mpsc::Receiver<Word>, Trouble> {
         let (words, heard) = mpsc::channel(8);
-        let gain = self.gain;
+        let level = (self.gain, self.loudness_lufs);
         let work = move || {
-            let last = match decode(&inlet, gain, open, &words) {
+            let last = match decode(&inlet, level, open, &words) {
                 Ok(()) => Word::Done,
                 Err(why) => Word::Failed(why),
             };
@@ -396,12 +398,12 @@ async fn playlist(body: &mut AnyBody) -> Result<Playlist, Trouble> {
 /// The decoder's thread: until the bytes end, or nobody wants the audio.
 fn decode(
     inlet: &Inlet,
-    gain: Gain,
+    (gain, lufs): (Gain, Option<f64>),
     open: impl FnOnce() -> Result<Decoding, DecodeError>,
     words: &mpsc::Sender<Word>,
 ) -> Result<(), DecodeError> {
     let mut decoding = open()?;
-    let mut limiter = Limiter::new(gain);
+    let mut leveller = Leveller::live(gain, lufs);
     let mut samples = Vec::new();
     let mut codec = String::new();
     // A word that nobody takes is followed by a push that nobody takes.
@@ -416,7 +418,7 @@ fn decode(
         if let Some(title) = decoding.title() {
             say(Word::Title(icy::clean_title(title.as_bytes())));
         }
-        limiter.apply(&mut samples);
+        leveller.apply(&mut samples);
         if inlet.push(&samples).is_err() || !more {
             return Ok(());
         }

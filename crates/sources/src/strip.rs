@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audio::RATE_HZ;
-use audio::live::{UNIT_SAMPLES, Unit};
+use audio::live::{UNIT_MS, UNIT_SAMPLES, Unit};
 
 use crate::intake::{Flow, Supply};
 use crate::state::Heard;
@@ -49,6 +49,10 @@ const DRIFT_EVERY_UNITS: u32 = 8;
 const DRIFT_BAND: usize = 5;
 /// The level is averaged over about this many units: 5 s.
 const LEVEL_UNITS: f32 = 512.0;
+/// Samples no louder than this are silence: -60 dBFS.
+const SILENT: u16 = 33;
+/// So many units in a row are sound, and no click: 100 ms.
+const SOUND_UNITS: u32 = 10;
 /// Units over which the level meter looks: 300 ms.
 const METER_UNITS: u32 = 30;
 
@@ -69,7 +73,19 @@ pub(crate) struct Strip {
     /// This connection was heard, and ran dry since.
     ran_dry: bool,
     underruns: u64,
+    silence: Silence,
     meter: Meter,
+}
+
+/// Watches for a source that plays, and plays nothing.
+#[derive(Debug, Default)]
+struct Silence {
+    /// Units of silence that are a fault; `None` when none is.
+    limit: Option<u32>,
+    quiet: u32,
+    loud: u32,
+    /// The fallback is heard because of it.
+    found: bool,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -131,7 +147,11 @@ pub(crate) struct Loudness {
 }
 
 impl Strip {
-    pub(crate) fn new(fallback: Arc<[i16]>, buffer: Duration) -> Self {
+    pub(crate) fn new(
+        fallback: Arc<[i16]>,
+        buffer: Duration,
+        silence_after: Option<Duration>,
+    ) -> Self {
         let target = (buffer.as_secs_f32() * RATE_HZ as f32) as usize;
         let target = target.clamp(4 * FADE_SAMPLES, TARGET_SAMPLES_MAX);
         Self {
@@ -146,6 +166,7 @@ impl Strip {
             drift: Drift::default(),
             ran_dry: false,
             underruns: 0,
+            silence: Silence::after(silence_after),
             meter: Meter::default(),
         }
     }
@@ -156,6 +177,11 @@ impl Strip {
             Voice::Fallback => Heard::Fallback,
             Voice::Live | Voice::Tail => Heard::Source,
         }
+    }
+
+    /// Whether the source plays silence, and the fallback is heard instead.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.silence.found
     }
 
     pub(crate) const fn underruns(&self) -> u64 {
@@ -171,10 +197,18 @@ impl Strip {
         self.follow_connection(supply);
         self.arrival.watch(supply, self.target);
         self.target = self.target.max(self.arrival.wanted(margin(supply.flow)));
+        if self.silence.found && self.voice == Voice::Fallback && self.fade.is_none() {
+            // It runs on, unheard, so that it is where it should be when it sounds again.
+            let unheard = take(&mut supply.live);
+            self.silence.hear(&unheard);
+        }
         if self.fade.is_none() {
             self.decide(supply);
         }
         let mut unit = self.read(self.voice, supply);
+        if self.voice == Voice::Live && self.fade.is_none() {
+            self.silence.hear(&unit);
+        }
         if let Some(fade) = self.fade.take() {
             let before = self.read(fade.from, supply);
             mix(&mut unit, &before, fade.done);
@@ -195,6 +229,7 @@ impl Strip {
         }
         self.epoch = supply.epoch;
         self.arrival = Arrival::default();
+        self.silence.begin();
         self.target = match supply.flow {
             Flow::Paced | Flow::Arriving => self.target_first,
             Flow::Captured => CAPTURED_SAMPLES.min(self.target_first),
@@ -218,6 +253,7 @@ impl Strip {
 
     fn decide(&mut self, supply: &mut Supply) {
         match self.voice {
+            Voice::Fallback if self.silence.found => {}
             Voice::Fallback | Voice::Tail if self.is_ready(supply) => self.enter_live(supply),
             Voice::Tail if supply.tail.len() < FADE_SAMPLES + UNIT_SAMPLES + 1 => {
                 self.fade_to(Voice::Fallback);
@@ -229,6 +265,7 @@ impl Strip {
                 self.arrival.ready_units = 0;
                 self.fade_to(Voice::Fallback);
             }
+            Voice::Live if self.silence.found => self.fade_to(Voice::Fallback),
             // A device that is gone is not heard to the end of what it left: it may be cut anywhere.
             Voice::Live if supply.flow == Flow::Captured && supply.ended => {
                 self.fade_to(Voice::Fallback);
@@ -406,6 +443,33 @@ impl Drift {
         }
         self.since = 0;
         if off > 0.0 { Step::Drop } else { Step::Double }
+    }
+}
+
+impl Silence {
+    fn after(span: Option<Duration>) -> Self {
+        let units = |span: Duration| span.as_millis() / u128::from(UNIT_MS);
+        let limit = span.map(|span| u32::try_from(units(span)).unwrap_or(u32::MAX));
+        Self { limit, ..Self::default() }
+    }
+
+    /// A new connection may sound.
+    fn begin(&mut self) {
+        *self = Self { limit: self.limit, ..Self::default() };
+    }
+
+    fn hear(&mut self, unit: &Unit) {
+        let Some(limit) = self.limit else { return };
+        if unit.iter().any(|sample| sample.unsigned_abs() > SILENT) {
+            self.loud = self.loud.saturating_add(1);
+            if self.loud >= SOUND_UNITS {
+                (self.quiet, self.found) = (0, false);
+            }
+        } else {
+            self.loud = 0;
+            self.quiet = self.quiet.saturating_add(1);
+            self.found |= self.quiet >= limit;
+        }
     }
 }
 

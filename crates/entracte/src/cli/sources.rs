@@ -11,7 +11,7 @@ use audio::live::{Ring, UNIT_MS, UNIT_SAMPLES, Unit, unit_at};
 use audio::wav;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use sources::{Gain, Heard, Level, Phase, SourceConfig, SourceKind, SourceState};
+use sources::{Heard, Level, Phase, SourceConfig, SourceKind, SourceState};
 use tokio::sync::mpsc;
 
 use super::player::Player;
@@ -175,7 +175,8 @@ impl Wanted {
         let listed = &plan.external_audio.sources;
         let names: Vec<_> = listed.iter().map(|source| source.name.as_str()).collect();
         if let Some(found) = sources::find_name(&names, &self.source).and_then(|n| listed.get(n)) {
-            return crate::serve::source_config(found).map_err(|error| failed(&error));
+            let config = crate::serve::source_config(found).map_err(|error| failed(&error))?;
+            return Ok(SourceConfig { start: sources::Start::Always, ..config });
         }
         let kind = match self.source.strip_prefix("device:") {
             Some(device) => SourceKind::Device(device.to_owned()),
@@ -184,7 +185,7 @@ impl Wanted {
                 Exit::Usage
             })?,
         };
-        Ok(SourceConfig { name: "source".to_owned(), kind, gain: Gain::UNITY })
+        Ok(SourceConfig::new("source", kind))
     }
 }
 
@@ -239,7 +240,7 @@ impl Opened {
                 _ if waited > PATIENCE => {
                     return Err(format!("no audio in {} s", PATIENCE.as_secs()));
                 }
-                Phase::Away(_) | Phase::Connecting | Phase::Playing => {}
+                Phase::Away(_) | Phase::Connecting | Phase::Playing | Phase::Resting => {}
             }
             std::thread::sleep(LOOK);
         }

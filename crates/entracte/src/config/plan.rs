@@ -150,6 +150,36 @@ pub struct SourcePlan {
     pub location: Location,
     /// Louder or quieter, in decibels.
     pub gain_db: f64,
+    /// Heard while this source is away; `None` is `external_audio.fallback`.
+    pub fallback: Option<PathBuf>,
+    /// When it is connected to.
+    pub start: Start,
+    /// How long it goes on without a listener, when it starts on demand.
+    pub linger: Duration,
+    /// The loudness it is brought to, LUFS; `None` leaves it.
+    pub loudness_lufs: Option<f64>,
+    /// Silence that is taken for a fault; `None` takes none for one.
+    pub silence_after: Option<Duration>,
+    /// In which order a folder's files are played.
+    pub order: Order,
+}
+
+/// When a source is connected to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Start {
+    /// From the server's start on.
+    Always,
+    /// With its first listener.
+    OnDemand,
+}
+
+/// In which order a folder's files are played.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// By name.
+    Sorted,
+    /// Shuffled anew in each round.
+    Shuffled,
 }
 
 /// Where a source comes from.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::external;
 use super::fault::{Faults, Wrong};
 use super::network::{AddressType, Addresses, Dscp, InterfaceName, Interfaces, Network, PortRange};
 use super::plan::{
-    Audio, Engine, ExternalAudio, General, Location, Log, LogFormat, LogLevel, Media, Mrcp, Plan,
-    Rtp, Sip, SipLimits, SourcePlan, TextToSpeech, Transport,
+    Audio, Engine, General, Log, LogFormat, LogLevel, Media, Mrcp, Plan, Rtp, Sip, SipLimits,
+    TextToSpeech, Transport,
 };
 use super::reader::{Desk, Placed, Section};
 use super::tree::{Layers, Table};
@@ -63,7 +64,7 @@ fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
     Plan {
         general,
         audio,
-        external_audio: external_audio(&root.section("external_audio")),
+        external_audio: external::external_audio(&root.section("external_audio")),
         text_to_speech: text_to_speech(&root.section("text_to_speech")),
         media: media(&root.section("media")),
         engine: engine(&root.section("engine")),
@@ -142,7 +143,7 @@ fn sip(section: &Section<'_>) -> Sip {
 }
 
 /// A host as SIP names it.
-fn host(text: &str) -> Option<String> {
+pub(super) fn host(text: &str) -> Option<String> {
     let name = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let letters = |label: &str| {
         !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
@@ -258,130 +259,7 @@ fn check_ports(root: &Section<'_>, general: &General, rtp: &Rtp) {
     }
 }
 
-const SOURCE_KEYS: [&str; 4] = ["name", "uri", "device", "gain_db"];
-
-fn external_audio(section: &Section<'_>) -> ExternalAudio {
-    let mut names: Vec<Placed<String>> = Vec::new();
-    let mut sources = Vec::new();
-    for entry in section.sections("sources", &SOURCE_KEYS) {
-        let name = source_name(&entry, &mut names);
-        let location = location(&entry);
-        let gain_db = entry.number("gain_db", 0.0, -60.0..=20.0);
-        if let (Some(name), Some(location)) = (name, location) {
-            sources.push(SourcePlan { name, location, gain_db });
-        }
-    }
-    let fallback = absolute(section, "fallback");
-    if let Some(path) = fallback.as_deref().filter(|path| !path.exists()) {
-        section.note("fallback", Wrong::NotThere(path.display().to_string()));
-    }
-    ExternalAudio {
-        enabled: section.flag("enabled", true),
-        fallback,
-        stall: seconds(section, "stall_seconds", 5.0, 0.5..=120.0),
-        sound_server: section.text("sound_server").map(|text| text.value).filter(|t| !t.is_empty()),
-        sources,
-    }
-}
-
-/// The longest name of a source, in characters.
-const SOURCE_NAME_MAX: usize = 128;
-
-fn source_name(entry: &Section<'_>, names: &mut Vec<Placed<String>>) -> Option<String> {
-    let name = entry.required("name")?;
-    let text = &name.value;
-    let fits = !text.is_empty() && text.chars().count() <= SOURCE_NAME_MAX;
-    if !fits || text.trim() != text || text.chars().any(char::is_control) {
-        let allowed = "1 to 128 characters, none of them a control character, no space at the ends";
-        entry.fault("name", Wrong::NotAllowed(format!("{text:?}")), Some(allowed));
-        return None;
-    }
-    let folded = text.to_lowercase();
-    if let Some(first) = names.iter().find(|each| each.value.to_lowercase() == folded) {
-        let allowed = "names that differ even when upper and lower case do not count";
-        let wrong = Wrong::Taken { name: first.value.clone(), first: first.place.clone() };
-        entry.fault("name", wrong, Some(allowed));
-    }
-    names.push(name.clone());
-    Some(name.value)
-}
-
-fn location(entry: &Section<'_>) -> Option<Location> {
-    if let Some(device) = entry.text("device") {
-        if entry.text("uri").is_some() {
-            entry.fault("device", Wrong::Beside("uri"), None);
-            return None;
-        }
-        return device_location(entry, device.value);
-    }
-    let uri = entry.required("uri")?;
-    let location = read_location(&uri.value);
-    match &location {
-        None => {
-            let allowed = "file:/absolute/path (a file or a folder), http://host/path, \
-                           https://host/path";
-            let shown = without_password(&uri.value);
-            entry.fault("uri", Wrong::NotAllowed(format!("{shown:?}")), Some(allowed));
-        }
-        Some(Location::Path(path)) if !path.exists() => {
-            entry.note("uri", Wrong::NotThere(path.display().to_string()));
-        }
-        Some(Location::Path(_) | Location::Stream(_) | Location::Device(_)) => {}
-    }
-    location
-}
-
-/// The longest name of a device, in bytes.
-const DEVICE_BYTES_MAX: usize = 512;
-
-fn device_location(entry: &Section<'_>, name: String) -> Option<Location> {
-    let fits = !name.is_empty() && name.len() <= DEVICE_BYTES_MAX;
-    if fits && !name.chars().any(char::is_control) {
-        return Some(Location::Device(name));
-    }
-    let allowed = "the name of a device as \"entracte sources devices\" lists them";
-    entry.fault("device", Wrong::NotAllowed(format!("{name:?}")), Some(allowed));
-    None
-}
-
-fn read_location(uri: &str) -> Option<Location> {
-    let (scheme, rest) = uri.split_once(':')?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" | "https" => {
-            let server = rest.strip_prefix("//")?.split(['/', '?', '#']).next()?;
-            let server = server.rsplit('@').next()?;
-            let (name, port) = match server.rsplit_once(':') {
-                Some((name, port)) if !port.ends_with(']') => (name, port),
-                _ => (server, "80"),
-            };
-            let clean = !uri.chars().any(|c| c.is_whitespace() || c.is_control());
-            let fits = clean && host(name).is_some() && port.parse::<u16>().is_ok();
-            fits.then(|| Location::Stream(uri.to_owned()))
-        }
-        "file" => {
-            let path = match rest.strip_prefix("//") {
-                Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
-                None => rest,
-            };
-            let path = percent_decoded(path)?;
-            (path.starts_with('/') && !path.contains('\0')).then(|| Location::Path(path.into()))
-        }
-        _ => None,
-    }
-}
-
-/// A URI as it may be shown.
-fn without_password(uri: &str) -> String {
-    match (uri.find("//"), uri.rfind('@')) {
-        (Some(from), Some(to)) if from < to => {
-            let (start, end) = (uri.get(..from).unwrap_or(""), uri.get(to..).unwrap_or(""));
-            format!("{start}//…{end}")
-        }
-        _ => uri.to_owned(),
-    }
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -482,7 +360,7 @@ fn log(section: &Section<'_>) -> Log {
 }
 
 /// An absolute path; absent or empty is none.
-fn absolute(section: &Section<'_>, key: &str) -> Option<PathBuf> {
+pub(super) fn absolute(section: &Section<'_>, key: &str) -> Option<PathBuf> {
     let text = section.text(key).filter(|text| !text.value.is_empty())?;
     let path = PathBuf::from(&text.value);
     if !path.is_absolute() {
@@ -492,7 +370,7 @@ fn absolute(section: &Section<'_>, key: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-fn seconds(
+pub(super) fn seconds(
     section: &Section<'_>,
     key: &str,
     default: f64,

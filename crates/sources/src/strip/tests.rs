@@ -18,7 +18,7 @@ impl Bench {
         let fallback = (0..8_000).map(|n| wave(n, 200.0)).collect();
         let mut supply = Supply::default();
         supply.begin(flow);
-        Self { strip: Strip::new(fallback, BUFFER), supply, heard: Vec::new(), phase: 0 }
+        Self { strip: Strip::new(fallback, BUFFER, None), supply, heard: Vec::new(), phase: 0 }
     }
 
     fn arrive(&mut self, ms: usize) {
@@ -172,7 +172,7 @@ fn what_arrives_all_at_once_after_a_pause_is_trimmed_without_a_click() {
 /// A stream that comes in lumps, after a burst or without one; the buffer is short.
 fn in_lumps(burst_ms: usize, before_ms: usize, lump_ms: usize) -> Bench {
     let mut bench = Bench::new(Flow::Arriving);
-    bench.strip = Strip::new(Arc::clone(&bench.strip.fallback), Duration::from_millis(400));
+    bench.strip = Strip::new(Arc::clone(&bench.strip.fallback), Duration::from_millis(400), None);
     bench.arrive(burst_ms);
     bench.play(before_ms, 0);
     for _ in 0..20 {
@@ -312,6 +312,39 @@ fn a_file_starts_at_once_and_loses_no_sample() {
     let heard = bench.heard.get(before..).unwrap_or_default();
     let expected: Vec<_> = (end - heard.len()..end).map(|n| wave(n, HZ)).collect();
     assert!(heard == expected);
+}
+
+#[test]
+fn a_source_that_plays_silence_is_replaced_until_it_sounds_again() {
+    let mut bench = Bench::new(Flow::Arriving);
+    let fallback = Arc::clone(&bench.strip.fallback);
+    bench.strip = Strip::new(fallback, BUFFER, Some(Duration::from_secs(10)));
+    bench.arrive(1_200);
+    bench.until(Heard::Source, 80);
+    bench.play(3_000, 80);
+    let silence = |bench: &mut Bench, ms: usize| {
+        for _ in 0..ms / 10 {
+            bench.supply.push(&[10; 80]);
+            let unit = bench.strip.next(&mut bench.supply);
+            bench.heard.extend(unit);
+        }
+    };
+    // What is held is still to be heard, then 9 s of silence are let be.
+    silence(&mut bench, 10_000);
+    assert_eq!((bench.strip.heard(), bench.strip.is_silent()), (Heard::Source, false));
+    silence(&mut bench, 2_000);
+    assert_eq!((bench.strip.heard(), bench.strip.is_silent()), (Heard::Fallback, true));
+    silence(&mut bench, 60_000);
+    let level = bench.level_ms();
+    assert!((1_000..1_400).contains(&level), "{level} ms held");
+    // A click is no sound.
+    bench.supply.push(&[9_000; 80]);
+    silence(&mut bench, 3_000);
+    assert!(bench.strip.is_silent());
+    assert!(bench.until(Heard::Source, 80) < 1_700);
+    bench.play(1_000, 80);
+    assert!(!bench.strip.is_silent());
+    assert_eq!(bench.strip.underruns(), 0);
 }
 
 #[test]

@@ -186,8 +186,12 @@ impl Stage {
     }
 
     fn start_source(kind: SourceKind, settings: Settings, gain: Gain) -> Self {
+        let config = SourceConfig { gain, ..SourceConfig::new("Radio", kind) };
+        Self::start_config(config, settings)
+    }
+
+    pub(crate) fn start_config(config: SourceConfig, settings: Settings) -> Self {
         let (sender, events) = mpsc::channel(256);
-        let config = SourceConfig { name: "Radio".to_owned(), kind, gain };
         let sources = Sources::start(vec![config], settings, &sender).unwrap();
         let ring = sources.live("radio").unwrap();
         Self { sources, events, ear: Ear::new(ring) }
@@ -224,7 +228,7 @@ pub(crate) struct Ear {
 }
 
 impl Ear {
-    fn new(ring: Arc<Ring>) -> Self {
+    pub(crate) fn new(ring: Arc<Ring>) -> Self {
         Self { ring, next: unit_at(since_boot()), heard: Vec::new(), missed: 0 }
     }
 

@@ -8,9 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use sources::{
-    DeviceState, Heard, Phase, PulseError, Settings, SourceConfig, SourceKind, Trouble, devices,
-};
+use sources::{DeviceState, Heard, Phase, PulseError, Settings, SourceKind, Trouble, devices};
 
 use crate::bed::{
     CLICK_DBFS, FALLBACK_HZ, Folder, SOURCE_HZ, Stage, roughest, settings, share, tool,
@@ -367,15 +365,4 @@ async fn a_sound_server_that_does_not_let_us_in_is_named() {
     let state = stage.until(SOON, |state| matches!(state.phase, Phase::Away(_)));
     let Phase::Away(trouble) = state.phase else { unreachable!() };
     assert_eq!(trouble.to_string().replace("no sound server: ", ""), "Access denied");
-}
-
-#[test]
-fn two_sources_may_share_a_device_and_a_name_in_other_case_is_refused() {
-    let source = |name: &str| SourceConfig {
-        name: name.to_owned(),
-        kind: SourceKind::Device("radio.monitor".to_owned()),
-        gain: sources::Gain::UNITY,
-    };
-    let names = [source("Radio").name, source("radio").name];
-    assert!(sources::check_names(&names).is_err());
 }

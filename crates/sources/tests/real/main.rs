@@ -11,7 +11,8 @@ mod devices;
 mod files;
 #[cfg(test)]
 mod icecast;
-
+#[cfg(test)]
+mod manners;
 #[cfg(test)]
 mod prompts;
 #[cfg(test)]

@@ -48,7 +48,7 @@ async fn https_is_heard_when_the_machine_trusts_the_server_and_refused_when_not(
     let stage = Stage::start(&url);
     let refused = |state: &sources::SourceState| match &state.phase {
         Phase::Away(Trouble::Unreachable(why)) => why.contains("certificate"),
-        Phase::Connecting | Phase::Playing | Phase::Away(_) => false,
+        Phase::Connecting | Phase::Playing | Phase::Resting | Phase::Away(_) => false,
     };
     stage.until(SOON, refused);
     drop(stage);

@@ -71,6 +71,7 @@ pub struct Hint {
     extension: Option<String>,
     media_type: Option<String>,
     raw: Option<RawFormat>,
+    endless: bool,
 }
 
 impl Hint {
@@ -98,6 +99,13 @@ impl Hint {
     #[must_use]
     pub fn with_media_type(mut self, media_type: &str) -> Self {
         self.media_type = Some(media_type.to_ascii_lowercase());
+        self
+    }
+
+    /// Says that this is a broadcast: a length that stands in the bytes is not its own.
+    #[must_use]
+    pub const fn endless(mut self) -> Self {
+        self.endless = true;
         self
     }
 
@@ -157,7 +165,10 @@ impl<T: Read + Seek + Send> ReadSeek for T {}
 /// # Errors
 /// When the format is not recognised or not ours; when the reader fails.
 pub fn open(mut reader: Box<dyn Read + Send>, hint: &Hint) -> Result<Decoder, DecodeError> {
-    let head = sniff::head(&mut reader)?;
+    let mut head = sniff::head(&mut reader)?;
+    if hint.endless {
+        sniff::forget_length(&mut head);
+    }
     if head.starts_with(b"caff") {
         // Symphonia walks over the samples to find all chunks, then back.
         return Err(DecodeError::Unsupported("CAF that can only be read forward"));

@@ -107,6 +107,11 @@ impl Blueprint {
             })
     }
 
+    /// Whether it has a mark of this name, be it in what is heard when audio cannot be had.
+    pub fn has_mark(&self, name: &str) -> bool {
+        has_mark(&self.steps, name)
+    }
+
     /// Takes the level out of all audio; what it was, in dB, for the first.
     pub fn take_level_db(&mut self) -> f32 {
         let mut first = None;
@@ -123,6 +128,18 @@ impl Blueprint {
     pub fn speaks(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Say(_)))
     }
+}
+
+fn has_mark(steps: &[Step], name: &str) -> bool {
+    steps.iter().any(|step| match step {
+        Step::Mark(mark) => mark == name,
+        Step::Say(run) => {
+            let is_it = |piece: &ssml::RunPiece| matches!(piece, ssml::RunPiece::Mark(mark) if mark == name);
+            run.pieces.iter().any(is_it)
+        }
+        Step::Play(play) => has_mark(&play.fallback, name),
+        Step::Silence(_) => false,
+    })
 }
 
 impl fmt::Display for Blueprint {

@@ -318,9 +318,14 @@ fn changed(control: u32, restarted: bool, at: NtpTime) -> Input {
 }
 
 impl Speaking {
-    /// What of the change the audio does not allow: a live source has one speed, one voice and
-    /// nowhere to jump to.
+    /// What of the change the audio does not allow: there is no such mark in it, or it is a live source,
+    /// which has one speed, one voice and nowhere to jump to.
     fn cannot(&self, wanted: &Wanted) -> Option<ChangePart> {
+        // A length up to a mark that never comes is all of it; a jump there would be the end of it.
+        if matches!(&wanted.jump, Some(mrcp::Jump::Tag(name)) if !self.blueprint.has_mark(name.as_str()))
+        {
+            return Some(ChangePart::Jump);
+        }
         if !self.blueprint.is_live() {
             return None;
         }

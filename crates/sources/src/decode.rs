@@ -62,7 +62,9 @@ pub(crate) fn open_source(
             let hand = file.try_clone().map_err(|why| unreadable(&why))?;
             (open_seekable(Box::new(hand), &hint), Source::File(file))
         }
-        Source::Live(feed) => (open(Box::new(feed.clone()), &hint), Source::Live(feed)),
+        Source::Live(feed) => {
+            (open(Box::new(feed.clone()), &hint.clone().endless()), Source::Live(feed))
+        }
         Source::Download(feed) => (open(Box::new(feed.clone()), &hint), Source::Download(feed)),
     };
     let why = match ours {

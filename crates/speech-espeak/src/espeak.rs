@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "the library is C; every call to it is in this file")]
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_short};
 use std::marker::PhantomData;
 use std::{ptr, slice};
@@ -38,6 +39,9 @@ pub(crate) trait Listener {
 pub(crate) struct Espeak {
     rate_hz: u32,
     voice: String,
+    /// The library's own name of each voice, by its id: the two differ where a file speaks a language
+    /// that it is not named after.
+    files: BTreeMap<String, String>,
     // Its state belongs to the thread that started it.
     _not_send: PhantomData<*const ()>,
 }
@@ -65,7 +69,11 @@ impl Espeak {
         let rate_hz = rate_hz.ok_or("libespeak-ng does not start: is espeak-ng-data installed?")?;
         // SAFETY: the callback lives as long as the program.
         unsafe { ffi::espeak_SetSynthCallback(on_block) };
-        Ok(Self { rate_hz, voice: String::new(), _not_send: PhantomData })
+        let mut files = BTreeMap::new();
+        list(ptr::null_mut(), false, |voice, file| {
+            files.entry(voice.id).or_insert(file);
+        });
+        Ok(Self { rate_hz, voice: String::new(), files, _not_send: PhantomData })
     }
 
     /// Samples per second of all it makes.
@@ -75,7 +83,8 @@ impl Espeak {
 
     /// All voices, then all variants.
     pub(crate) fn voices(&self) -> Vec<Voice> {
-        let mut voices = list(ptr::null_mut(), false);
+        let mut voices = Vec::new();
+        list(ptr::null_mut(), false, |voice, _| voices.push(voice));
         let mut spec = ffi::Voice {
             name: ptr::null(),
             languages: c"variant".as_ptr(),
@@ -87,7 +96,7 @@ impl Espeak {
             score: 0,
             spare: ptr::null_mut(),
         };
-        voices.extend(list(&raw mut spec, true));
+        list(&raw mut spec, true, |voice, _| voices.push(voice));
         voices
     }
 
@@ -98,7 +107,13 @@ impl Espeak {
         listener: &mut dyn Listener,
     ) -> Result<(), String> {
         if !speak.voice.is_empty() && speak.voice != self.voice {
-            let name = CString::new(speak.voice.as_str()).map_err(|_| "a zero in the voice")?;
+            let (id, variant) = match speak.voice.split_once('+') {
+                Some((id, variant)) => (id, format!("+{variant}")),
+                None => (speak.voice.as_str(), String::new()),
+            };
+            let file = self.files.get(id).map_or(id, String::as_str);
+            let name =
+                CString::new(format!("{file}{variant}")).map_err(|_| "a zero in the voice")?;
             // SAFETY: a zero-terminated string that outlives the call.
             if unsafe { ffi::espeak_SetVoiceByName(name.as_ptr()) } != ffi::EE_OK {
                 self.voice.clear();
@@ -207,8 +222,8 @@ unsafe fn owned(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-fn list(spec: *mut ffi::Voice, variants: bool) -> Vec<Voice> {
-    let mut voices = Vec::new();
+/// Gives each voice of a listing, with its file, to `take`.
+fn list(spec: *mut ffi::Voice, variants: bool, mut take: impl FnMut(Voice, String)) {
     // SAFETY: `spec` is null or a whole voice that outlives the call.
     let mut next = unsafe { ffi::espeak_ListVoices(spec) };
     for _ in 0..LIST_MAX {
@@ -217,14 +232,15 @@ fn list(spec: *mut ffi::Voice, variants: bool) -> Vec<Voice> {
         }
         // SAFETY: the library's list ends with a null pointer, where the loop ends too.
         let Some(voice) = (unsafe { (*next).as_ref() }) else { break };
-        voices.extend(read_voice(voice, variants));
+        if let Some((voice, file)) = read_voice(voice, variants) {
+            take(voice, file);
+        }
         // SAFETY: this was not the last entry.
         next = unsafe { next.add(1) };
     }
-    voices
 }
 
-fn read_voice(voice: &ffi::Voice, variant: bool) -> Option<Voice> {
+fn read_voice(voice: &ffi::Voice, variant: bool) -> Option<(Voice, String)> {
     // SAFETY: the strings of a listed voice are zero-terminated and stay until the next listing.
     let (name, file) = unsafe { (owned(voice.name), owned(voice.identifier)) };
     // Those need a second synthesizer's data, which may or may not be there.
@@ -237,7 +253,8 @@ fn read_voice(voice: &ffi::Voice, variant: bool) -> Option<Voice> {
     } else {
         languages.first().map(|(_, language)| language.clone())?
     };
-    Some(Voice { id, name, languages, gender: voice.gender, age: voice.age, variant })
+    let (gender, age) = (voice.gender, voice.age);
+    Some((Voice { id, name, languages, gender, age, variant }, file))
 }
 
 /// Pairs of a priority byte and a zero-terminated tag, up to a zero priority.

@@ -19,8 +19,8 @@ pub struct VoiceInfo {
     pub age: Option<u8>,
     /// Whether it only changes another voice.
     pub variant: bool,
-    /// How well it speaks its languages: the lowest is the best.
-    pub(crate) priority: u8,
+    /// How well it speaks each of its languages: the lowest is the best.
+    pub(crate) priorities: Vec<u8>,
 }
 
 /// A voice that was chosen.
@@ -211,15 +211,21 @@ impl Voices {
         self.best(|language| language.eq_ignore_ascii_case(tag))
     }
 
-    /// The voice with the lowest priority number that speaks such a language; the default voice wins
-    /// a tie.
+    /// The default voice if it speaks such a language, or else the one with the lowest priority number
+    /// for it.
     fn best(&self, speaks: impl Fn(&str) -> bool) -> Option<usize> {
         self.all
             .iter()
             .enumerate()
-            .filter(|(_, voice)| voice.languages.iter().any(|language| speaks(language)))
-            .min_by_key(|(place, voice)| (*place != self.default.voice, voice.priority))
-            .map(|(place, _)| place)
+            .filter_map(|(place, voice)| {
+                let languages = voice.languages.iter().zip(&voice.priorities).enumerate();
+                let spoken = languages.filter(|(_, (language, _))| speaks(language));
+                // Of two that are as good, the one whose language it is before others.
+                let best = spoken.map(|(rank, (_, priority))| (*priority, rank)).min()?;
+                Some((place != self.default.voice, best, place))
+            })
+            .min()
+            .map(|(_, _, place)| place)
     }
 
     /// The variant that makes `voice` sound as the style wants.
@@ -269,7 +275,7 @@ mod tests {
             gender: Some(Gender::Male),
             age: None,
             variant: false,
-            priority,
+            priorities: vec![priority; languages.len()],
         };
         let variant = |id: &str, name: &str, gender| VoiceInfo {
             id: id.into(),
@@ -278,7 +284,7 @@ mod tests {
             gender: Some(gender),
             age: None,
             variant: true,
-            priority: u8::MAX,
+            priorities: Vec::new(),
         };
         let all = vec![
             voice("de", "German", 5, &["de"]),

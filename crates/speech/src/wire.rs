@@ -132,12 +132,12 @@ fn voice(fields: &mut Fields<'_>) -> Option<VoiceInfo> {
     let variant = fields.u8()? == 1;
     let (id, name) = (fields.string()?, fields.string()?);
     let mut languages = Vec::new();
-    let mut priority = u8::MAX;
+    let mut priorities = Vec::new();
     while !fields.0.is_empty() {
-        priority = priority.min(fields.u8()?);
+        priorities.push(fields.u8()?);
         languages.push(fields.string()?);
     }
-    Some(VoiceInfo { id, name, languages, gender, age, variant, priority })
+    Some(VoiceInfo { id, name, languages, gender, age, variant, priorities })
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -23,6 +23,39 @@ pub(super) fn head(reader: &mut dyn Read) -> Result<Vec<u8>, DecodeError> {
     if head.is_empty() { Err(DecodeError::Malformed("no bytes at all")) } else { Ok(head) }
 }
 
+/// Takes the length out of the head of an MP3 stream that has none: a broadcast of a file begins with
+/// that file's tag, and a decoder that believes it falls silent where the file would have ended. The
+/// frame that holds the tag is silence.
+pub(super) fn forget_length(head: &mut [u8]) {
+    let frame = match head {
+        // ID3v2.4 §3.1: four times seven bits, and the header itself.
+        [b'I', b'D', b'3', _, _, _, a, b, c, d, ..] => {
+            let size =
+                [*a, *b, *c, *d].iter().fold(0, |size, part| size << 7 | usize::from(*part & 0x7F));
+            10 + size
+        }
+        _ => 0,
+    };
+    let Some(head) = head.get_mut(frame..) else { return };
+    let [0xFF, second, _, fourth, ..] = *head else { return };
+    // A header of layer III; the tag follows the side information, whose length the header tells.
+    if second & 0xE6 != 0xE2 {
+        return;
+    }
+    let side = match (second & 0x18 == 0x18, fourth & 0xC0 == 0xC0) {
+        (true, false) => 32,
+        (true, true) | (false, false) => 17,
+        (false, true) => 9,
+    };
+    for (at, names) in [(4 + side, [*b"Xing", *b"Info"]), (36, [*b"VBRI", *b"VBRI"])] {
+        if let Some(tag) =
+            head.get_mut(at..at + 4).filter(|tag| names.iter().any(|name| tag == name))
+        {
+            tag.fill(0);
+        }
+    }
+}
+
 /// Who reads it. What Symphonia takes for something else, or looks through a megabyte for, is named
 /// here.
 pub(super) fn kind(head: &[u8], hint: &Hint) -> Result<Kind, DecodeError> {
@@ -140,6 +173,39 @@ mod tests {
             Err(error) => error.to_string(),
         };
         assert_eq!(heard, expected, "{head:?} {hint:?}");
+    }
+
+    #[test]
+    fn the_length_of_a_broadcast_is_forgotten_and_nothing_else() {
+        let frame = |second: u8, fourth: u8, at: usize, tag: &[u8; 4]| {
+            let mut head = vec![0; 200];
+            head[..4].copy_from_slice(&[0xFF, second, 0x90, fourth]);
+            head[at..at + 4].copy_from_slice(tag);
+            head
+        };
+        for (second, fourth, at, tag) in [
+            (0xFB, 0x00, 36, b"Xing"),
+            (0xFB, 0xC0, 21, b"Info"),
+            (0xF3, 0x00, 21, b"Info"),
+            (0xF3, 0xC0, 13, b"Xing"),
+            (0xFB, 0x40, 36, b"VBRI"),
+        ] {
+            let plain = frame(second, fourth, at, &[0; 4]);
+            let mut tagged = frame(second, fourth, at, tag);
+            forget_length(&mut tagged);
+            assert_eq!(tagged, plain, "{second:x} {fourth:x}");
+            // Behind an ID3 tag of 200 bytes.
+            let mut behind = b"ID3\x04\0\0\0\0\x01\x48".to_vec();
+            behind.extend([7; 200]);
+            behind.extend(frame(second, fourth, at, tag));
+            forget_length(&mut behind);
+            assert_eq!(behind[210..], plain);
+        }
+        for other in [&b"OggS and so on"[..], b"\xFF", b"", b"ID3", b"\xFF\xFB\x90\x00short"] {
+            let mut head = other.to_vec();
+            forget_length(&mut head);
+            assert_eq!(head, other);
+        }
     }
 
     #[test]

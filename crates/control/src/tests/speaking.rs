@@ -189,6 +189,18 @@ fn section_8_11_control_changes_what_is_heard() {
 }
 
 #[test]
+fn section_8_4_1_a_mark_that_is_not_there_is_refused_and_the_speech_goes_on() {
+    check(&[
+        SPEECH,
+        (
+            "speechsynth SPEAK 1 = <speak version='1.0'><audio src='file:///a.wav'/><mark name='m'/></speak>",
+            "1 200 IN-PROGRESS | prepare play file:///a.wav | mark m | start",
+        ),
+        ("speechsynth CONTROL 2 Jump-Size: n Tag", "2 409 COMPLETE of 1 Jump-Size n Tag"),
+    ]);
+}
+
+#[test]
 fn section_8_4_1_a_live_source_has_nowhere_to_jump_to() {
     check(&[
         SPEECH,

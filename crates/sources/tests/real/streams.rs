@@ -95,6 +95,23 @@ async fn a_stall_without_a_close_is_noticed_bridged_and_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_broadcast_over_and_over_is_heard_beyond_its_own_length() {
+    // It begins with a tag that tells its length, three seconds.
+    let song = mp3(SOURCE_HZ, 3.0);
+    assert!(song.windows(4).any(|four| four == b"Xing" || four == b"Info"));
+    let server = Server::start(move |_, stream| {
+        head(stream, "audio/mpeg", "");
+        broadcast(stream, &song.repeat(5), MP3_RATE, 16_000);
+    });
+    let mut stage = Stage::start(&server.url("/radio"));
+    stage.ear.until(SOURCE_HZ, SOON);
+    stage.ear.listen(Duration::from_secs(6));
+    stage.ear.until(SOURCE_HZ, Duration::from_millis(500));
+    let state = stage.state();
+    assert_eq!((state.phase, state.reconnects, state.underruns), (Phase::Playing, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_ends_the_stream_is_asked_again_and_the_fallback_bridges() {
     let audio = mp3(SOURCE_HZ, 30.0);
     let connections = Arc::new(AtomicUsize::new(0));

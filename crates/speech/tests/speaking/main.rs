@@ -87,6 +87,29 @@ async fn voices_are_listed_and_chosen() {
 }
 
 #[tokio::test]
+async fn every_voice_that_is_listed_speaks_by_its_id_and_by_its_language() {
+    let speech = start(2).await;
+    let voices: Vec<_> = speech.voices().iter().filter(|voice| !voice.variant).collect();
+    for voice in voices {
+        // The last word is for the one voice that has no numbers: Cherokee.
+        let mut by_id = plain("1 2 3 ᎣᏏᏲ");
+        by_id.style.voice.names = vec![voice.id.clone()];
+        let mut by_language = plain("1 2 3 ᎣᏏᏲ");
+        by_language.style.language = voice.languages[0].clone();
+        for run in [by_id, by_language] {
+            let heard = Heard::all(speech.speak(run)).await;
+            assert_eq!(heard.error, None, "{voice:?}");
+            assert!(heard.length_ms() > 100, "{voice:?}: {} ms", heard.length_ms());
+        }
+    }
+    for (tag, expected) in [("en-GB", "en-gb"), ("fr", "fr-fr"), ("fr-BE", "fr-be")] {
+        let mut run = plain("1");
+        run.style.language = tag.into();
+        assert_eq!(speech.choose(&run.style).unwrap().voice, expected);
+    }
+}
+
+#[tokio::test]
 async fn rate_volume_and_pitch_are_followed() {
     let text = "Your call is important to us and will be answered by the next agent";
     let speech = start(1).await;

@@ -5,8 +5,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use ::entracte::client::Phone;
+use conformance::rig::offer;
 use conformance::{Folder, Subject, entracte, programs};
 use rustix::process::Signal;
+use sip::agent::EndReason;
 
 const QUIET: &str = "[text_to_speech]\nenabled = false\n";
 
@@ -73,6 +76,34 @@ fn sigterm_and_sigint_end_it_with_status_0_and_free_its_ports() {
         UdpSocket::bind(sip).unwrap();
         drop(TcpListener::bind(mrcp).unwrap());
     }
+}
+
+#[tokio::test]
+async fn told_twice_it_says_goodbye_to_the_calls_that_are_up_and_ends_at_once() {
+    let settings = format!(
+        "{QUIET}[external_audio]\n[[external_audio.sources]]\nname = \"Tone\"\nuri = \"file:{}\"\n",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/sources/assets/hold-music.wav")
+    );
+    let subject = Subject::own(&settings);
+    let phone = Phone::open(subject.sip, None).await.unwrap();
+    let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = format!("sip:Tone@{}", subject.sip);
+    let mut answer = phone.call(&target, offer(rtp.local_addr().unwrap(), &[])).await.unwrap();
+    subject.signal(Signal::TERM);
+    // It waits for the call, half a minute if need be.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    subject.signal(Signal::INT);
+    let told = tokio::time::timeout(PATIENCE, answer.ended.wait_for(Option::is_some)).await;
+    assert_eq!(*told.expect("no BYE came").unwrap(), Some(EndReason::Bye));
+    let (status, _) = tokio::task::spawn_blocking(move || subject.wait(PATIENCE)).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_voice_that_is_not_there_is_one_line_with_its_key() {
+    let settings = "[general]\nlisten_interface = \"127.0.0.1\"\n[general.sip]\nport = 0\n\
+                    [general.mrcp]\nport = 0\n[text_to_speech]\ndefault_voice = \"nobody\"\n";
+    check_refused(settings, &["entracte.toml:9", "text_to_speech.default_voice", "nobody"]);
 }
 
 #[test]

@@ -123,6 +123,8 @@ pub enum Busy {
     Load,
     /// The system refused a socket.
     System(String),
+    /// There is no way from here to the address that the peer named.
+    Unreachable(String),
 }
 
 impl fmt::Display for Busy {
@@ -130,7 +132,7 @@ impl fmt::Display for Busy {
         match self {
             Self::Ports => f.write_str("audio.rtp.port_ranges is exhausted"),
             Self::Load => f.write_str("engine.refuse_above_percent is reached"),
-            Self::System(why) => f.write_str(why),
+            Self::System(why) | Self::Unreachable(why) => f.write_str(why),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! An offer as this server sees it: the audio and the MRCPv2 channels that can be served, and the
 //! refusal where nothing can. The rules are in `sip::sdp::mrcp`; here they meet media and channels.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use mrcp::synthesizer::Kind;
 use sip::headers::Headers;
@@ -57,6 +57,18 @@ impl Refusal {
     /// 488: nothing that could be sent.
     pub fn no_audio() -> Self {
         Self::new(StatusCode::NOT_ACCEPTABLE_HERE, "the offer has no audio line")
+    }
+
+    /// 488: audio to where nothing can be sent. It is the offer's fault: to try again is of no use.
+    pub fn unreachable(why: &str) -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE_HERE, why)
+    }
+
+    /// 488: audio to many hosts at once, or to none. RFC 3261 §20.43.
+    fn no_host(address: IpAddr) -> Self {
+        let warning = format!("330 {AGENT} \"{address} is no host's address\"");
+        let status = StatusCode::NOT_ACCEPTABLE_HERE;
+        Self { status, warning: Some(warning), retry_after: false }
     }
 
     /// 488: audio to a host that would have to be looked up.
@@ -133,6 +145,10 @@ pub fn read(
     if plan.audio.iter().any(|audio| audio.remote.address().is_none()) {
         return Err(Refusal::named_host());
     }
+    let addresses = plan.audio.iter().flat_map(|audio| [&audio.remote, &audio.remote_rtcp]);
+    if let Some(address) = addresses.filter_map(|remote| remote.address()).find(|ip| is_many(*ip)) {
+        return Err(Refusal::no_host(address));
+    }
     let channels = plan
         .control
         .iter()
@@ -141,6 +157,11 @@ pub fn read(
         })
         .collect();
     Ok(Proposal { offer, plan, channels })
+}
+
+/// Whether more than one host would hear what is sent there.
+fn is_many(address: IpAddr) -> bool {
+    address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
 impl Proposal {

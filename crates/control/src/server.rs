@@ -280,7 +280,11 @@ impl Server {
     }
 
     fn refused(&mut self, moment: Moment, id: SessionId, busy: &Busy, out: &mut Vec<Effect>) {
-        let refusal = Refusal::unavailable(&busy.to_string());
+        let why = busy.to_string();
+        let refusal = match busy {
+            Busy::Unreachable(_) => Refusal::unreachable(&why),
+            Busy::Ports | Busy::Load | Busy::System(_) => Refusal::unavailable(&why),
+        };
         self.with(moment, id, out, |session, context| session.unseated(&refusal, context));
     }
 

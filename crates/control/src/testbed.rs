@@ -535,7 +535,7 @@ impl Stand {
             Effect::Send { connection, bytes } => self.answered(connection, &bytes),
             Effect::Close { connection } => self.say(format!("close {connection}")),
             Effect::Reserve { session, .. } => {
-                let outcome = match self.trouble.take_if(|trouble| *trouble != Busy::Load) {
+                let outcome = match self.trouble.take_if(|trouble| !at_open(trouble)) {
                     Some(busy) => Err(busy),
                     None => Ok(20_000),
                 };
@@ -546,9 +546,9 @@ impl Stand {
                 self.tell(Event::Reserved { session, outcome });
             }
             Effect::Open { session, media } => {
-                if self.trouble.take().is_some() {
+                if let Some(busy) = self.trouble.take() {
                     self.media.remove(&session);
-                    return self.tell(Event::Refused { session, busy: Busy::Load });
+                    return self.tell(Event::Refused { session, busy });
                 }
                 self.say(format!("open {}", show(&media)));
                 self.seat(session).media = Some(media);
@@ -759,4 +759,9 @@ fn description(version: &mut u64, lines: &str) -> String {
         }
     }
     sdp
+}
+
+/// Whether this is found out when the stream is opened, and not when its ports are taken.
+fn at_open(busy: &Busy) -> bool {
+    matches!(busy, Busy::Load | Busy::Unreachable(_))
 }

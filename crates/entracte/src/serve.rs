@@ -223,12 +223,20 @@ impl Running {
     }
 
     /// Takes no new calls, waits for those that are, at most `patience`, then hangs up and ends.
-    pub async fn end(mut self, patience: Duration) {
+    pub async fn end(self, patience: Duration) {
+        self.end_sooner(patience, std::future::pending()).await;
+    }
+
+    /// As [`Self::end`]; when `hurry` comes first, it hangs up at once.
+    pub async fn end_sooner(mut self, patience: Duration, hurry: impl Future<Output = ()>) {
         let _ = self.events.send(Event::Drain).await;
-        if tokio::time::timeout(patience, &mut self.control).await.is_err() {
-            let _ = self.events.send(Event::HangUp).await;
-            let _ = tokio::time::timeout(GOODBYE, &mut self.control).await;
+        tokio::select! {
+            _ = &mut self.control => return,
+            () = tokio::time::sleep(patience) => {}
+            () = hurry => {}
         }
+        let _ = self.events.send(Event::HangUp).await;
+        let _ = tokio::time::timeout(GOODBYE, &mut self.control).await;
     }
 }
 
@@ -351,7 +359,7 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
         ..sources::PromptConfig::default()
     })
     .map_err(|error| StartError::new("media", error))?;
-    let speech = speaking(plan, notes).await;
+    let speech = speaking(plan, notes).await?;
     Ok(Services { prompts, sources: live, speech })
 }
 
@@ -412,16 +420,20 @@ fn allowed(plan: &Plan) -> Vec<sources::Allowed> {
     allowed.collect()
 }
 
-async fn speaking(plan: &Plan, notes: &mut Vec<String>) -> Speaking {
+async fn speaking(plan: &Plan, notes: &mut Vec<String>) -> Result<Speaking, StartError> {
     if !plan.text_to_speech.enabled {
-        return Speaking::Off;
+        return Ok(Speaking::Off);
     }
     match speech::Speech::start(speech_config(plan)).await {
-        Ok(speech) => Speaking::On(speech),
+        Ok(speech) => Ok(Speaking::On(speech)),
+        // Written by somebody, and wrong: all would be silent for a slip of the pen.
+        Err(error @ speech::SpeechError::DefaultVoice(_)) => {
+            Err(StartError::new("text_to_speech.default_voice", error))
+        }
         Err(error) => {
             let why = format!("text_to_speech: {error}");
             notes.push(format!("{why}; text is not spoken"));
-            Speaking::Missing(why)
+            Ok(Speaking::Missing(why))
         }
     }
 }

@@ -497,9 +497,13 @@ impl Wiring {
                 tracing::warn!(%session, %error, "no media stream");
                 let busy = match error {
                     engine::Refused::Overloaded { .. } => Busy::Load,
-                    error @ (engine::Refused::StreamsFull
-                    | engine::Refused::Busy
-                    | engine::Refused::Io(_)) => Busy::System(error.to_string()),
+                    engine::Refused::Io(why) => Busy::Unreachable(format!(
+                        "audio cannot be sent to {}: {why}",
+                        media.remote
+                    )),
+                    error @ (engine::Refused::StreamsFull | engine::Refused::Busy) => {
+                        Busy::System(error.to_string())
+                    }
                 };
                 self.decide(control::Event::Refused { session, busy });
             }
@@ -512,7 +516,12 @@ impl Wiring {
         *hold = if media.sends { Hold::No } else { Hold::Yes };
         if let Err(error) = self.parts.engines.update(*key, &config) {
             tracing::warn!(%session, %error, "media stream not changed");
-            let busy = Busy::System(error.to_string());
+            let busy = match error {
+                CommandError::Io(why) => Busy::Unreachable(why.to_string()),
+                error @ (CommandError::NoSuchStream | CommandError::Busy) => {
+                    Busy::System(error.to_string())
+                }
+            };
             return self.decide(control::Event::Refused { session, busy });
         }
         self.apply_pace(session);

@@ -432,7 +432,8 @@ impl<'d> Reading<'d> {
     fn audio(&mut self, attributes: &Attributes) {
         let Some(frame) = self.frames.last() else { return };
         let style = frame.style.clone();
-        let Some(src) = attributes.get("src").map(str::trim).filter(|src| !src.is_empty()) else {
+        // An empty one names nothing that can be had, and that is said; it is not silence.
+        let Some(src) = attributes.get("src").map(str::trim) else {
             self.note("<audio> without src; its content is spoken".into());
             return;
         };

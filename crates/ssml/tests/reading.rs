@@ -334,12 +334,12 @@ fn no_entity_is_defined_or_fetched() {
 #[test]
 fn depth_size_and_pieces_are_bounded() {
     let deep = format!("{}x{}", "<p>".repeat(DEPTH_MAX + 1), "</p>".repeat(DEPTH_MAX + 1));
-    refused(deep.as_bytes(), 1, "DEPTH_MAX");
+    refused(deep.as_bytes(), 1, "64 deep");
     refused(&vec![b' '; BYTES_MAX + 1], 1, "longer than");
     refused(
         format!("<speak>{}</speak>", "<mark name='a'/>x".repeat(20_000)).as_bytes(),
         1,
-        "PIECES_MAX",
+        "16,384 pieces",
     );
     let many = format!("<speak {}/>", (0..100).map(|n| format!("a{n}='' ")).collect::<String>());
     refused(many.as_bytes(), 1, "attributes");

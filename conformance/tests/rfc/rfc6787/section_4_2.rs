@@ -181,6 +181,16 @@ fn what_cannot_be_served_is_refused_line_by_line_or_as_a_whole() {
     }
     let unknown = control.replace("speechsynth", "speechrecog");
     check(&subject, &unknown, "488 399");
+    // Not 503: a proxy would take the server for overloaded.
+    for (address, status) in [
+        ("239.1.1.1/1", "488 330"),
+        ("255.255.255.255", "488 330"),
+        ("240.0.0.1", "488 399"),
+        ("127.255.255.255", "488 399"),
+    ] {
+        let away = format!("m=audio {{rtp}} RTP/AVP 0|c=IN IP4 {address}|a=mid:1");
+        check(&subject, &format!("{control}|{away}"), status);
+    }
     check(
         &subject,
         &format!("{control}|{}|m=video {{rtp}} RTP/AVP 34", AUDIO.join("|")),

@@ -125,7 +125,7 @@ fn calls_beyond_the_limit_get_503() {
 }
 
 #[test]
-fn a_call_without_ports_or_engine_gets_503() {
+fn a_call_without_ports_or_engine_gets_503_and_one_without_a_way_488() {
     for (busy, expected) in [
         (
             Busy::Ports,
@@ -138,6 +138,11 @@ fn a_call_without_ports_or_engine_gets_503() {
         (
             Busy::Load,
             "misplaced Bye | misplaced Accept | 503 Warning: 399 entracte \"engine.refuse_above_percent is reached\" Retry-After: 5 | ended Refused",
+        ),
+        // The offer's fault: a proxy must not take us for overloaded.
+        (
+            Busy::Unreachable("Network is unreachable".into()),
+            "misplaced Bye | misplaced Accept | 488 Warning: 399 entracte \"Network is unreachable\" | ended Refused",
         ),
     ] {
         let mut stand = Stand::new();

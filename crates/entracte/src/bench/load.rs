@@ -254,7 +254,8 @@ pub async fn run(
     let caller = Caller::open(subject.sip, order.sessions + 1, order.channels_each).await?;
     let caller = Arc::new(caller);
     // One session first, so that what is only made once is not counted as a session's memory.
-    let warm = place(&caller, order.sessions, ears.address(order.sessions)?, &order.uri).await?;
+    let ears = Arc::new(ears);
+    let warm = place(&caller, order.sessions, &ears, &order.uri).await?;
     caller.hang_up(warm.session).await;
     sleep(SETTLE).await;
 
@@ -269,13 +270,17 @@ pub async fn run(
     })
     .await;
 
+    let mut placed = placed;
+    for one in &mut placed {
+        found.failures.extend(one.session.failed().await);
+    }
     found.up = placed.len();
     found.answered = Spread::of(placed.iter().map(|placed| placed.answered).collect());
     found.speaking = Spread::of(placed.iter().map(|placed| placed.speaking).collect());
     let invited: Vec<_> =
         placed.iter().map(|placed| (placed.number, placed.session.invited)).collect();
     hang_up(&caller, placed).await;
-    if let Ears::Here(receiver) = ears {
+    if let Some(Ears::Here(receiver)) = Arc::into_inner(ears) {
         let tracks = tokio::task::spawn_blocking(move || receiver.finish()).await;
         let tracks = tracks.map_err(|error| error.to_string())?;
         let firsts = invited.iter().filter_map(|(number, invited)| {
@@ -301,7 +306,7 @@ pub async fn run(
 /// Brings all sessions up at the rate that is asked for.
 async fn set_up(
     order: &Order,
-    ears: &Ears,
+    ears: &Arc<Ears>,
     caller: &Arc<Caller>,
     found: &mut Found,
     tell: &mut impl FnMut(Progress),
@@ -312,9 +317,8 @@ async fn set_up(
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for number in 0..order.sessions {
         pace.tick().await;
-        let audio = ears.address(number)?;
-        let (caller, uri) = (Arc::clone(caller), order.uri.clone());
-        placing.spawn(async move { place(&caller, number, audio, &uri).await });
+        let (caller, uri, audio) = (Arc::clone(caller), order.uri.clone(), Arc::clone(ears));
+        placing.spawn(async move { place(&caller, number, &audio, &uri).await });
         while let Some(done) = placing.try_join_next() {
             keep(done, &mut placed, found);
         }
@@ -378,13 +382,11 @@ pub(super) fn reached_by(server: SocketAddr) -> std::io::Result<IpAddr> {
     Ok(probe.local_addr()?.ip())
 }
 
-async fn place(
-    caller: &Caller,
-    number: usize,
-    audio: SocketAddr,
-    uri: &str,
-) -> Result<Placed, String> {
-    let mut session = caller.call(audio).await?;
+async fn place(caller: &Caller, number: usize, ears: &Ears, uri: &str) -> Result<Placed, String> {
+    let mut session = caller.call(ears.address(number)?).await?;
+    if let Some(receiver) = ears.here() {
+        receiver.expect(number, session.audio()?).map_err(|error| error.to_string())?;
+    }
     let answered = session.answer.answered.duration_since(session.answer.invited);
     match session.speak("text/uri-list", &format!("{uri}\r\n")).await {
         Ok((sent, in_progress)) => {

@@ -136,6 +136,7 @@ struct Shared {
 #[derive(Debug)]
 pub struct Receiver {
     addresses: Vec<SocketAddr>,
+    hands: Vec<(UdpSocket, Arc<AtomicBool>)>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<Vec<Track>>>,
 }
@@ -166,6 +167,8 @@ impl Receiver {
             next += 2;
         }
         let addresses = ports.iter().map(|port| port.address).collect();
+        let hand = |port: &Port| Ok((port.rtp.try_clone()?, Arc::clone(&port.expecting)));
+        let hands = ports.iter().map(hand).collect::<io::Result<_>>()?;
         let shared = Arc::new(Shared::default());
         shared.from.store(u64::MAX, Ordering::Relaxed);
         shared.to.store(u64::MAX, Ordering::Relaxed);
@@ -173,12 +176,27 @@ impl Receiver {
         let thread = std::thread::Builder::new()
             .name("bench-receive".to_owned())
             .spawn(move || read_all(ports, &seen))?;
-        Ok(Self { addresses, shared, thread: Some(thread) })
+        Ok(Self { addresses, hands, shared, thread: Some(thread) })
     }
 
     /// The ports, in the order of the tracks.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// From now on the port counts what comes from `remote`, and nothing else: a server may still be
+    /// sending to whoever had the port before.
+    ///
+    /// # Errors
+    /// When there is no way to `remote`.
+    pub fn expect(&self, number: usize, remote: SocketAddr) -> io::Result<()> {
+        let Some((socket, expecting)) = self.hands.get(number) else { return Ok(()) };
+        socket.connect(remote)?;
+        // What came before from elsewhere is still in the queue.
+        let mut nothing = [0; 1];
+        while socket.recv(&mut nothing).is_ok() {}
+        expecting.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Packets so far.
@@ -210,6 +228,8 @@ impl Receiver {
 
 #[derive(Debug)]
 struct Port {
+    /// Only then does it count what comes.
+    expecting: Arc<AtomicBool>,
     rtp: UdpSocket,
     /// Held so that the reports have somewhere to go; never read.
     _rtcp: UdpSocket,
@@ -226,7 +246,8 @@ impl Port {
         setsockopt(&rtp, sockopt::ReceiveTimestampns, &true)?;
         // The system may give less; nothing is lost while we look often enough.
         let _ = socket2::SockRef::from(&rtp).set_recv_buffer_size(BUFFER_BYTES);
-        Ok(Self { rtp, _rtcp: rtcp, address, track: Track::default() })
+        let expecting = Arc::default();
+        Ok(Self { expecting, rtp, _rtcp: rtcp, address, track: Track::default() })
     }
 }
 
@@ -278,6 +299,12 @@ fn read(port: &mut Port, headers: &mut MultiHeaders<SockaddrStorage>, shared: &S
             Err(Errno::EINTR | Errno::ECONNREFUSED) => continue,
             Err(_) => return,
         };
+        if !port.expecting.load(Ordering::Acquire) {
+            if got < BATCH as u64 {
+                return;
+            }
+            continue;
+        }
         if port.track.first.is_none() && got > 0 {
             shared.heard.fetch_add(1, Ordering::Relaxed);
         }
@@ -348,9 +375,15 @@ mod tests {
     }
 
     #[test]
-    fn a_port_hears_what_is_sent_to_it_and_when() {
+    fn a_port_hears_what_its_own_server_sends_to_it_and_when() {
         let receiver = Receiver::open([127, 0, 0, 1].into(), 2).unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+        stranger.send_to(&head(7, 0), receiver.addresses()[0]).unwrap();
+        stranger.send_to(&head(7, 0), receiver.addresses()[1]).unwrap();
+        receiver.expect(0, sender.local_addr().unwrap()).unwrap();
+        receiver.expect(1, sender.local_addr().unwrap()).unwrap();
+        stranger.send_to(&head(8, 0), receiver.addresses()[0]).unwrap();
         let before = crate::clock::wall();
         receiver.begin_window(before);
         for sequence in 0..40 {

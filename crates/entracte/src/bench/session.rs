@@ -9,7 +9,7 @@ use mrcp::{ChannelId, Message, Method, RequestId};
 use sip::Host;
 use sip::sdp::mrcp::{Law, Offer};
 use sip::sdp::write::Origin;
-use sip::sdp::{Connection, Direction, Sdp};
+use sip::sdp::{Connection, Direction, Kind as MediaKind, Sdp};
 use tokio::sync::OnceCell;
 
 use crate::client::link::{Channel, Link};
@@ -90,6 +90,32 @@ impl Session {
         let id = self.channel.send(Method::Speak, headers, body.as_bytes().to_vec()).await;
         let answered = self.answer_to(id.map_err(|error| error.to_string())?).await?;
         Ok((sent, answered))
+    }
+
+    /// Where the audio comes from, as the answer has it.
+    pub(super) fn audio(&self) -> Result<SocketAddr, String> {
+        let sdp = Sdp::parse(&self.answer.sdp).map_err(|error| error.to_string())?;
+        let audio = sdp.media().iter().find(|media| media.kind == MediaKind::Audio);
+        match audio.map(|media| (media.address.clone(), media.port)) {
+            Some((Some(Host::Address(ip)), port)) if port > 0 => Ok(SocketAddr::new(ip, port)),
+            _ => Err("the answer names no address for audio".to_owned()),
+        }
+    }
+
+    /// Why the SPEAK has ended already, if it has, and not as it should.
+    pub(super) async fn failed(&mut self) -> Option<String> {
+        while let Ok(Some((_, message))) =
+            tokio::time::timeout(Duration::ZERO, self.channel.next()).await
+        {
+            if let Message::Event(event) = message
+                && let Some(cause) = event.headers.get("Completion-Cause")
+                && !cause.starts_with("000")
+            {
+                let reason = event.headers.get("Completion-Reason").unwrap_or_default();
+                return Some(format!("SPEAK-COMPLETE {cause}: {reason}"));
+            }
+        }
+        None
     }
 
     /// Sends STOP and waits for its answer.

@@ -1,7 +1,7 @@
 //! `entracte bench`: measures a server from outside.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -32,7 +32,7 @@ enum What {
 #[derive(Args, Clone, Debug)]
 struct Common {
     /// Where a server takes SIP over UDP; without it one is started.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = resolved)]
     server: Option<SocketAddr>,
     /// The process of that server, to read what it costs.
     #[arg(long, value_name = "PID", requires = "server")]
@@ -106,6 +106,12 @@ impl Bench {
             What::Speech(texts) => texts.run(),
         }
     }
+}
+
+/// The first address of a host, IPv4 before IPv6: the server listens on both where it can.
+fn resolved(text: &str) -> Result<SocketAddr, String> {
+    let found = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "it has no address".to_owned())
 }
 
 impl Common {

@@ -10,7 +10,7 @@ use crate::config::{LogFormat, LogLevel, Plan};
 use crate::serve::{self, DRAIN, Running};
 
 /// Runs the server. SIGTERM and SIGINT take no new calls, wait for those that are up (30 s at most)
-/// and end; a second one ends at once.
+/// and end; a second one says goodbye to those calls and ends at once.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -65,11 +65,14 @@ async fn end_when_told(mut running: Running, mut terminate: Signal, mut interrup
         }
     }
     tracing::info!("draining: no new calls");
-    tokio::select! {
-        () = running.end(DRAIN) => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let again = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told again: the calls that are up are ended");
+    };
+    running.end_sooner(DRAIN, again).await;
     Exit::Done
 }
 
@@ -93,7 +96,8 @@ pub(super) fn log_to_stderr(plan: &Plan) {
         LogLevel::Trace => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+        // What the decoders' library finds wrong is told by whoever decodes, with the source's name.
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("{level},symphonia=off")));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -103,7 +103,7 @@ fn loudness(text: &str) -> Option<Option<f64>> {
 }
 
 /// A file that should be there.
-fn existing(section: &Section<'_>, key: &str) -> Option<PathBuf> {
+pub(super) fn existing(section: &Section<'_>, key: &str) -> Option<PathBuf> {
     let path = absolute(section, key)?;
     if !path.exists() {
         section.note(key, Wrong::NotThere(path.display().to_string()));

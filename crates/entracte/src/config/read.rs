@@ -284,7 +284,7 @@ fn text_to_speech(section: &Section<'_>) -> TextToSpeech {
             .unwrap_or_else(|| "en-us".to_owned()),
         default_rate: section.number("default_rate", 1.0, 0.5..=2.0),
         helpers: section.integer("helpers", 4, 1..=256),
-        helper_path: absolute(section, "helper_path"),
+        helper_path: external::existing(section, "helper_path"),
     }
 }
 

@@ -39,6 +39,8 @@ if [ "$stage" = test ]; then
     program pipewire-pulse pipewire-pulse "the door of PipeWire that the server knocks at"
     program wireplumber wireplumber "PipeWire does nothing without it"
     program dbus-daemon dbus-run-session "PipeWire wants a bus of its own"
+    need libasound2-plugins "ls /usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so" \
+        "tests reach a device by ALSA through it"
     program baresip baresip "tests dial with it, a softphone"
     program sip-tester sipp "tests place calls by the thousand with it"
     program openssl openssl "tests make certificates with it"

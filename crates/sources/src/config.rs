@@ -77,7 +77,7 @@ pub enum SourceKind {
     Path(PathBuf),
     /// A stream over HTTP or HTTPS, or a download, which is looped.
     Http(Url),
-    /// A device of the host, by the sound server's name for it.
+    /// A device of the host, by the sound server's name for it; `alsa:hw:0,0` is ALSA's own.
     Device(String),
 }
 
@@ -104,6 +104,8 @@ pub struct Settings {
     pub ffmpeg: PathBuf,
     /// Where the sound server is, as `PULSE_SERVER` has it; `None` for where that, or libpulse, says.
     pub sound_server: Option<String>,
+    /// ALSA's configuration file, where it is not in its usual place: `ALSA_CONFIG_PATH`.
+    pub alsa_config: Option<PathBuf>,
     /// Inside hosts to which a source's server may redirect. The host in a source's own URI is
     /// always allowed.
     pub allow: Vec<Allowed>,
@@ -128,6 +130,7 @@ impl Settings {
             connect: Duration::from_secs(5),
             ffmpeg: PathBuf::from("ffmpeg"),
             sound_server: None,
+            alsa_config: std::env::var_os("ALSA_CONFIG_PATH").map(PathBuf::from),
             allow: Vec::new(),
         }
     }

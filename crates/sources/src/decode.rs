@@ -98,7 +98,11 @@ fn second_try(
             }
             Input::Bytes(whole)
         }
-        input @ (Input::File(_) | Input::Feed(_) | Input::Bytes(_) | Input::Hls { .. }) => input,
+        input @ (Input::File(_)
+        | Input::Feed(_)
+        | Input::Bytes(_)
+        | Input::Hls { .. }
+        | Input::Alsa { .. }) => input,
     };
     transcode(input, None, ffmpeg, purpose).map_err(|error| match error {
         // That ffmpeg is missing matters only when there is a chance that it would have helped.

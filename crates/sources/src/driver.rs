@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
+use crate::alsa::AlsaDevice;
 use crate::board::Board;
 use crate::config::{Settings, SourceConfig, SourceKind};
 use crate::device::Device;
@@ -22,6 +23,8 @@ use crate::folder::{Folder, Stop};
 use crate::intake::Intake;
 use crate::stream::Stream;
 
+/// Before the name of a device that is ALSA's own and not the sound server's.
+const ALSA: &str = "alsa:";
 /// How often it is looked whether anybody still listens.
 const LOOK: Duration = Duration::from_millis(20);
 /// Those who hold a ring and do not listen: its writer, and the list of sources.
@@ -88,6 +91,12 @@ impl Driver {
                     measured,
                 };
                 named("source-files").spawn(move || folder.run())?;
+            }
+            (SourceKind::Device(name), _) if name.starts_with(ALSA) => {
+                let (pcm, stop) = (name.trim_start_matches(ALSA).to_owned(), Arc::clone(&stop));
+                let device =
+                    AlsaDevice { pcm, gain, loudness_lufs, ffmpeg, settings, intake, board, stop };
+                named("source-alsa").spawn(move || device.run())?;
             }
             (SourceKind::Device(name), _) => {
                 let stop = Arc::clone(&stop);

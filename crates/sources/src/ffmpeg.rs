@@ -44,6 +44,8 @@ pub(crate) enum Input {
     Bytes(Arc<[u8]>),
     /// This HLS playlist, which it fetches with this user agent.
     Hls { url: String, user_agent: String },
+    /// What this ALSA device captures, with ALSA's configuration where it is not in its usual place.
+    Alsa { pcm: String, config: Option<PathBuf> },
 }
 
 /// For how long it may run.
@@ -53,6 +55,8 @@ pub(crate) enum Use {
     Prompt,
     /// As long as the server lives.
     Live,
+    /// The same, for a device, whose driver may want memory of a kind that counts as a file.
+    Device,
 }
 
 /// A running ffmpeg, read as telephone audio.
@@ -100,6 +104,15 @@ impl Ffmpeg {
                 command.args(["-user_agent", &user_agent, "-rw_timeout", "10000000", "-i", &url]);
                 (Stdio::null(), None)
             }
+            Input::Alsa { pcm, config } => {
+                // A live line is not looked at for what it may be: every look is a delay.
+                command.args(["-fflags", "nobuffer", "-probesize", "32", "-analyzeduration", "0"]);
+                command.args(["-f", "alsa", "-thread_queue_size", "64", "-i", &pcm]);
+                if let Some(config) = config {
+                    command.env("ALSA_CONFIG_PATH", config);
+                }
+                (Stdio::null(), None)
+            }
         };
         if !command.get_args().any(|argument| argument == "-i") {
             command.args(["-protocol_whitelist", "pipe", "-i", "pipe:0"]);
@@ -126,10 +139,12 @@ impl Ffmpeg {
             words.push(prlimit.clone());
             words.extend([
                 "--core=0".into(),
-                "--fsize=0".into(),
                 format!("--nofile={FILES_MAX}").into(),
                 format!("--as={MEMORY_BYTES_MAX}").into(),
             ]);
+            if purpose != Use::Device {
+                words.push("--fsize=0".into());
+            }
             if purpose == Use::Prompt {
                 words.push(format!("--cpu={PROMPT_CPU_SECONDS_MAX}").into());
             }

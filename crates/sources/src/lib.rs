@@ -10,6 +10,7 @@
 //! (what is heard, and how it joins), `stream` (one HTTP source), `folder` (one from the disk), `device` (one that is
 //! connected to the host).
 
+mod alsa;
 mod backoff;
 mod board;
 mod config;

@@ -366,3 +366,28 @@ async fn a_sound_server_that_does_not_let_us_in_is_named() {
     let Phase::Away(trouble) = state.phase else { unreachable!() };
     assert_eq!(trouble.to_string().replace("no sound server: ", ""), "Access denied");
 }
+
+#[tokio::test]
+async fn an_alsa_device_is_heard_goes_and_comes_back() {
+    let server = SoundServer::start(Kind::PulseAudio);
+    let plugged = server.plug();
+    // ALSA's own way to a sound that really comes at its own pace, on a machine without a sound card.
+    let address = server.address();
+    let pcm = format!(
+        "</usr/share/alsa/alsa.conf>\n\
+         pcm.line {{ type pulse server \"{address}\" device \"radio.monitor\" }}\n"
+    );
+    let path = server.folder.put("asound.conf", pcm.as_bytes());
+    let with_alsa = Settings { alsa_config: Some(path), ..settings() };
+    let mut stage = Stage::start_kind(SourceKind::Device("alsa:line".to_owned()), with_alsa);
+    stage.ear.until(SOURCE_HZ, SOON);
+    stage.until(SOON, |state| state.phase == Phase::Playing);
+    let rms = audio::measure::rms_dbfs(&stage.ear.listen(Duration::from_millis(500)));
+    assert!((rms + 14.2).abs() < 0.5, "{rms} dBFS is not the channels' average");
+    server.unplug(&plugged);
+    drop(plugged);
+    stage.ear.until(FALLBACK_HZ, SOON);
+    stage.until(SOON, |state| matches!(state.phase, Phase::Away(_)));
+    let _plugged = server.plug();
+    stage.ear.until(SOURCE_HZ, SOON);
+}

@@ -72,7 +72,7 @@ impl Rig {
              [general.mrcp]\nport = 0\n{MANY}[audio.rtp]\ninterface = \"127.0.0.1\"\n{APART}\
              [external_audio]\nenabled = true\n\
              [[external_audio.sources]]\nname = \"{SOURCE}\"\nuri = \"file:{}\"\n\
-             [text_to_speech]\nenabled = false\n",
+             [text_to_speech]\nenabled = false\n[http]\nport = 0\n",
             folder.path(),
             music.display(),
         );

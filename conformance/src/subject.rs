@@ -82,7 +82,7 @@ impl Subject {
         let folder = Folder::create();
         let text = format!(
             "state_dir = {:?}\n[general]\nlisten_interface = \"127.0.0.1\"\n[general.sip]\nport = 0\n\
-             [general.mrcp]\nport = 0\n[audio.rtp]\ninterface = \"127.0.0.1\"\n{settings}",
+             [general.mrcp]\nport = 0\n[http]\nport = 0\n[audio.rtp]\ninterface = \"127.0.0.1\"\n{settings}",
             folder.path()
         );
         let file = folder.write("entracte.toml", text);

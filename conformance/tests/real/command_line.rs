@@ -25,7 +25,7 @@ fn entracte_with(words: &[&str], file: &Path) -> programs::Left {
 #[track_caller]
 fn check_refused(settings: &str, words: &[&str]) {
     let folder = Folder::create();
-    let ground = format!("state_dir = {:?}\n{settings}", folder.path());
+    let ground = format!("state_dir = {:?}\n{settings}\n[http]\nenabled = false\n", folder.path());
     let file = folder.write("entracte.toml", ground);
     let left = entracte_with(&["serve", "--config"], &file);
     assert_eq!(left.status.code(), Some(2), "{}", left.err);
@@ -43,7 +43,7 @@ fn the_ready_line_names_every_address_and_they_answer() {
     let rest = ready.strip_prefix("ready: ").unwrap();
     let addresses: Vec<_> = rest.split(", ").filter_map(|each| each.split_once(' ')).collect();
     let kinds: Vec<_> = addresses.iter().map(|(kind, _)| *kind).collect();
-    assert_eq!(kinds, ["sip/udp", "sip/tcp", "mrcp/tcp", "rtp/udp"], "{ready}");
+    assert_eq!(kinds, ["sip/udp", "sip/tcp", "mrcp/tcp", "rtp/udp", "http/tcp"], "{ready}");
     for (kind, address) in addresses {
         if kind.ends_with("tcp") {
             std::net::TcpStream::connect(address).unwrap();
@@ -104,6 +104,52 @@ fn a_voice_that_is_not_there_is_one_line_with_its_key() {
     let settings = "[general]\nlisten_interface = \"127.0.0.1\"\n[general.sip]\nport = 0\n\
                     [general.mrcp]\nport = 0\n[text_to_speech]\ndefault_voice = \"nobody\"\n";
     check_refused(settings, &["entracte.toml:9", "text_to_speech.default_voice", "nobody"]);
+}
+
+#[tokio::test]
+async fn a_running_server_lists_its_sources_and_who_hears_them() {
+    let settings = format!(
+        "{QUIET}[external_audio]\n[[external_audio.sources]]\nname = \"Tone\"\nuri = \"file:{}\"\n\
+         [[external_audio.sources]]\nname = \"Gone\"\nuri = \"http://127.0.0.1:9/radio\"\n",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/sources/assets/hold-music.wav")
+    );
+    let subject = Subject::own(&settings);
+    let address = subject.ready().unwrap().rsplit("http/tcp ").next().unwrap().trim().to_owned();
+    let phone = Phone::open(subject.sip, None).await.unwrap();
+    let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = format!("sip:Tone@{}", subject.sip);
+    let answer = phone.call(&target, offer(rtp.local_addr().unwrap(), &[])).await.unwrap();
+    let list = |more: &[&str]| {
+        let mut program = Command::new(entracte());
+        program.args(["sources", "list", "--url", &format!("http://{address}")]).args(more);
+        programs::run(&mut program, PATIENCE)
+    };
+    let begun = ::entracte::clock::instant();
+    let told = loop {
+        let left = list(&["--json"]);
+        assert_eq!(left.status.code(), Some(0), "{}", left.err);
+        let told: serde_json::Value = serde_json::from_str(&left.out).unwrap();
+        if told[0]["listeners"] == 1 && told[1]["state"] == "away" {
+            break told;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{told}");
+    };
+    assert_eq!((&told[0]["name"], &told[0]["state"]), (&"Tone".into(), &"playing".into()));
+    assert_eq!(told[0]["heard"], "source");
+    assert_eq!(told[1]["why"], "cannot be reached: Connection refused (os error 111)");
+    let shown = list(&[]).out;
+    let columns = |line: &str| line.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+    let rows: Vec<_> = shown.lines().map(columns).collect();
+    assert_eq!(
+        rows,
+        ["SOURCE STATE HEARD", "Tone playing source", "Gone away fallback"],
+        "{shown}"
+    );
+    phone.hang_up(answer).await;
+    drop(subject);
+    let left = list(&[]);
+    assert_eq!(left.status.code(), Some(1));
+    assert!(left.err.contains("does the server run?"), "{}", left.err);
 }
 
 #[test]

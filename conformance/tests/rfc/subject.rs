@@ -44,6 +44,7 @@ impl Subject {
             "audio.rtp.interface=127.0.0.1",
             "general.sip.port=0",
             "general.mrcp.port=0",
+            "http.port=0",
             "general.mrcp.max_sessions=200",
             // Below those that servers on the same machine use by default.
             "audio.rtp.port_ranges=['10000-16383']",

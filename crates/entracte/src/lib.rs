@@ -25,4 +25,5 @@ pub mod net;
 pub mod recite;
 pub mod serve;
 pub mod services;
+pub mod view;
 pub mod wiring;

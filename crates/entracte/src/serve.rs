@@ -23,6 +23,7 @@ use crate::net::Protocol;
 use crate::net::stream::{self, Limits, Registry};
 use crate::net::udp::UdpPort;
 use crate::services::{Services, Speaking};
+use crate::view::ServerView;
 use crate::wiring::{EVENTS_MAX, Event, MediaSettings, Parts, Standing, Wiring};
 
 /// The hold music that is built in, heard while a source is away.
@@ -108,6 +109,8 @@ pub struct Running {
     pub mrcp: Vec<SocketAddr>,
     /// Where RTP is sent from and received: the address and its port ranges.
     pub rtp: String,
+    /// Where it can be asked how it stands.
+    pub http: Option<SocketAddr>,
     /// What is not as it should be, and works all the same.
     pub notes: Vec<String>,
     events: mpsc::Sender<Event>,
@@ -121,6 +124,7 @@ struct Bound {
     udp: Vec<UdpPort>,
     sip_tcp: Vec<tokio::net::TcpListener>,
     mrcp: Vec<tokio::net::TcpListener>,
+    http: Option<tokio::net::TcpListener>,
 }
 
 /// Starts everything; returns once every port is bound. Must be called within a tokio runtime.
@@ -188,6 +192,28 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
             },
         },
     };
+    let http = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
+    let view = ServerView {
+        services: Arc::clone(&services),
+        sound_server: plan.external_audio.sound_server.clone(),
+        offered: capabilities(plan),
+        events: events.clone(),
+    };
+    let tasks = listen(bound, view, limits, &registry);
+    let wiring = Wiring::new(parts, Clock::start(), tokens.next_seed());
+    let control = tokio::spawn(wiring.run(received));
+    let rtp = rtp_ports(plan);
+    Ok(Running { sip, mrcp, rtp, http, notes, events, control, services, tasks })
+}
+
+/// Starts a task for everything that is bound.
+fn listen(
+    bound: Bound,
+    view: ServerView,
+    limits: Limits,
+    registry: &Registry,
+) -> Vec<JoinHandle<()>> {
+    let events = view.events.clone();
     let mut tasks = Vec::new();
     for port in bound.udp {
         tasks.push(tokio::spawn(port.run(events.clone())));
@@ -199,9 +225,15 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
             tasks.push(tokio::spawn(run));
         }
     }
-    let wiring = Wiring::new(parts, Clock::start(), tokens.next_seed());
-    let control = tokio::spawn(wiring.run(received));
-    Ok(Running { sip, mrcp, rtp: rtp_ports(plan), notes, events, control, services, tasks })
+    if let Some(listener) = bound.http {
+        let router = web::router(Arc::new(view));
+        tasks.push(tokio::spawn(async move {
+            if let Err(error) = web::serve(listener, router).await {
+                tracing::error!(%error, "HTTP is not served any more");
+            }
+        }));
+    }
+    tasks
 }
 
 impl Running {
@@ -251,7 +283,7 @@ impl Drop for Running {
 
 fn bind(plan: &Plan) -> Result<Bound, StartError> {
     let general = &plan.general;
-    let mut bound = Bound { udp: Vec::new(), sip_tcp: Vec::new(), mrcp: Vec::new() };
+    let mut bound = Bound { udp: Vec::new(), sip_tcp: Vec::new(), mrcp: Vec::new(), http: None };
     let sip_mark = general.sip.mark.map(config::Dscp::value);
     for ip in &general.listen {
         let address = SocketAddr::new(*ip, general.sip.port);
@@ -277,6 +309,11 @@ fn bind(plan: &Plan) -> Result<Bound, StartError> {
             StartError::bind("general.mrcp.port", "MRCPv2 over TCP", address, &error)
         })?;
         bound.mrcp.push(listener);
+    }
+    if let Some(address) = plan.http {
+        let listener = stream::listen(address, None)
+            .map_err(|error| StartError::bind("http.port", "HTTP", address, &error))?;
+        bound.http = Some(listener);
     }
     Ok(bound)
 }

@@ -142,7 +142,7 @@ fn settings(folder: &str, wanted: Wanted) -> String {
          [text_to_speech]\nenabled = {speech}\n\
          [external_audio]\nenabled = true\n\
          [[external_audio.sources]]\nname = \"{SOURCE}\"\nuri = \"file:{folder}/music.wav\"\n\
-         [log]\nlevel = \"warn\"\n",
+         [http]\nenabled = false\n[log]\nlevel = \"warn\"\n",
         wanted.sessions, wanted.engines
     );
     text

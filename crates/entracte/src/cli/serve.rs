@@ -83,7 +83,8 @@ pub(super) fn addresses(running: &Running) -> String {
     });
     let mrcp = running.mrcp.iter().map(|address| format!("mrcp/tcp {address}"));
     let rtp = std::iter::once(format!("rtp/udp {}", running.rtp));
-    sip.chain(mrcp).chain(rtp).collect::<Vec<_>>().join(", ")
+    let http = running.http.map(|address| format!("http/tcp {address}"));
+    sip.chain(mrcp).chain(rtp).chain(http).collect::<Vec<_>>().join(", ")
 }
 
 /// Logs go to stderr, at the level of `log.level` unless `RUST_LOG` says otherwise.

@@ -1,8 +1,9 @@
-//! `entracte sources`: what there is to capture from, and whether a source can be heard. It opens
-//! sources by itself and does not ask, or disturb, a server that runs.
+//! `entracte sources`: how the sources of a server stand; what there is to capture from, and whether a
+//! source can be heard. For these two it opens sources by itself and does not disturb a server.
 
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::{ConfigArgs, Exit};
 use crate::clock::instant;
 use crate::config::Plan;
 
-/// Lists the devices of this host, tries a source, or listens to one.
+/// Lists a server's sources, or the devices of this host; tries a source, or listens to one.
 #[derive(Args, Debug)]
 pub(super) struct Sources {
     #[command(subcommand)]
@@ -28,9 +29,26 @@ pub(super) struct Sources {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    List(List),
     Devices(Devices),
     Test(Test),
     Listen(Listen),
+}
+
+/// Lists the sources of a server that runs: state, what is heard, level, listeners, title.
+#[derive(Args, Debug)]
+struct List {
+    /// The server; without it the one that the configuration describes, on this host.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Shows them again each second, until it is ended.
+    #[arg(long)]
+    watch: bool,
+    /// Prints one JSON array, with --watch one a second.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 /// Lists every device that audio can be captured from, and the monitor (loopback) of every output,
@@ -99,6 +117,7 @@ const BEHIND_UNITS: u64 = 2;
 impl Sources {
     pub(super) fn run(self) -> Exit {
         let done = match self.what {
+            What::List(list) => list.run(),
             What::Devices(devices) => devices.run(),
             What::Test(test) => test.run(),
             What::Listen(listen) => listen.run(),
@@ -112,13 +131,143 @@ fn failed(what: &dyn std::fmt::Display) -> Exit {
     Exit::Failed
 }
 
+/// How long a server may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+impl List {
+    fn run(&self) -> Result<Exit, Exit> {
+        let url = match &self.url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => self.usual()?,
+        };
+        let url = format!("{url}/api/v1/sources");
+        let runtime = super::runtime().ok_or(Exit::Failed)?;
+        // For an address that begins with https; a second one in one process changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        runtime.block_on(async {
+            let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build();
+            let client = client.map_err(|error| failed(&error))?;
+            loop {
+                let sources = ask(&client, &url).await.map_err(|why| failed(&why))?;
+                self.show(&sources);
+                if !self.watch {
+                    return Ok(Exit::Done);
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        })
+    }
+
+    fn usual(&self) -> Result<String, Exit> {
+        let plan = self.config.load_or_explain()?;
+        let Some(mut address) = plan.http else {
+            eprintln!("entracte: http.enabled is false: the server cannot be asked");
+            return Err(Exit::Usage);
+        };
+        if address.ip().is_unspecified() {
+            address.set_ip(if address.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        Ok(format!("http://{address}"))
+    }
+
+    fn show(&self, sources: &[web::Source]) {
+        if self.json {
+            println!("{}", json!(sources));
+            return;
+        }
+        if self.watch && std::io::stdout().is_terminal() {
+            // To the top, and nothing below.
+            print!("\x1b[H\x1b[2J");
+        }
+        print!("{}", table(sources));
+        // Whoever reads may be gone; the next look will tell.
+        let _ = std::io::stdout().flush();
+    }
+}
+
+async fn ask(client: &reqwest::Client, url: &str) -> Result<Vec<web::Source>, String> {
+    let answer = client
+        .get(url)
+        .send()
+        .await
+        .map_err(|_| format!("no answer from {url}: does the server run?"))?;
+    let status = answer.status();
+    let bytes = answer.bytes().await.map_err(|error| error.to_string())?;
+    if !status.is_success() {
+        return Err(format!("{url} answers {status}"));
+    }
+    serde_json::from_slice(&bytes).map_err(|_| format!("{url} answers something else than sources"))
+}
+
+/// One line for each source, in columns.
+fn table(sources: &[web::Source]) -> String {
+    let mut rows =
+        vec![["SOURCE", "STATE", "HEARD", "FOR", "LEVEL", "CALLS", ""].map(str::to_owned)];
+    rows.extend(sources.iter().map(|source| {
+        let state = match source.state {
+            web::SourceState::Connecting => "connecting",
+            web::SourceState::Playing if source.silent => "silent",
+            web::SourceState::Playing => "playing",
+            web::SourceState::Away => "away",
+            web::SourceState::Resting => "resting",
+        };
+        let heard = match source.heard {
+            web::Heard::Source => "source",
+            web::Heard::Fallback => "fallback",
+        };
+        let what = source.why.as_ref().or(source.title.as_ref()).cloned().unwrap_or_default();
+        [
+            source.name.clone(),
+            state.to_owned(),
+            heard.to_owned(),
+            span(source.heard_seconds),
+            format!("{:.0} dBFS", source.rms_dbfs),
+            source.listeners.to_string(),
+            what,
+        ]
+    }));
+    let width =
+        |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|c| c.chars().count()).max();
+    let widths: Vec<usize> = (0..6).map(|n| width(n).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (n, cell) in row.iter().enumerate() {
+            line.push_str(cell);
+            if let Some(width) = widths.get(n) {
+                line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A time to be read at a glance.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "never negative")]
+fn span(seconds: f64) -> String {
+    let whole = seconds.max(0.0) as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3_600 => format!("{} m", whole / 60),
+        3_600..86_400 => format!("{} h", whole / 3_600),
+        _ => format!("{} d", whole / 86_400),
+    }
+}
+
 impl Devices {
     fn run(&self) -> Result<Exit, Exit> {
         let plan = self.config.load_or_explain()?;
         let found = sources::devices(plan.external_audio.sound_server.as_deref());
         let found = found.map_err(|error| failed(&error))?;
         if self.json {
-            println!("{}", found.iter().map(device_json).collect::<Value>());
+            let devices: Vec<_> = found.into_iter().map(crate::view::device).collect();
+            println!("{}", json!(devices));
             return Ok(Exit::Done);
         }
         if found.is_empty() {
@@ -138,16 +287,6 @@ impl Devices {
         }
         Ok(Exit::Done)
     }
-}
-
-fn device_json(device: &sources::Device) -> Value {
-    let info = &device.info;
-    json!({
-        "name": info.name, "description": info.description, "monitor_of": info.monitor_of,
-        "state": info.state.as_str(), "rate_hz": info.rate_hz, "channels": info.channels,
-        "peak_dbfs": device.level.map(|level| level.peak_dbfs),
-        "rms_dbfs": device.level.map(|level| level.rms_dbfs),
-    })
 }
 
 fn shown(level: Level) -> String {

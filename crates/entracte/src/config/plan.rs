@@ -1,7 +1,7 @@
 //! The checked settings, as the rest of the program is given them.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub struct Plan {
     pub media: Media,
     /// `engine`.
     pub engine: Engine,
+    /// `http`: where programs ask how it stands; `None` when nobody may.
+    pub http: Option<SocketAddr>,
     /// `log`.
     pub log: Log,
     /// What is strange and works all the same.

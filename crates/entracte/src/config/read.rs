@@ -1,5 +1,6 @@
 //! From the laid-together table to the [`Plan`]: every key, its default and what it takes.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -62,6 +63,7 @@ fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
     let audio = audio(&root.section("audio"), machine);
     check_ports(root, &general, &audio.rtp);
     Plan {
+        http: http(&root.section("http"), &general),
         general,
         audio,
         external_audio: external::external_audio(&root.section("external_audio")),
@@ -148,7 +150,7 @@ pub(super) fn host(text: &str) -> Option<String> {
     let letters = |label: &str| {
         !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
     };
-    let address = name.parse::<std::net::IpAddr>().is_ok_and(|address| !address.is_unspecified());
+    let address = name.parse::<IpAddr>().is_ok_and(|address| !address.is_unspecified());
     let name_fits = name.len() <= 253 && name.trim_end_matches('.').split('.').all(letters);
     (address || name_fits).then(|| name.to_owned())
 }
@@ -241,6 +243,24 @@ fn port_ranges(section: &Section<'_>) -> Vec<PortRange> {
             ranges
         }
     }
+}
+
+fn http(section: &Section<'_>, general: &General) -> Option<SocketAddr> {
+    let enabled = section.flag("enabled", true);
+    let address =
+        section.parsed("address", "an IP address of this machine, or 0.0.0.0 or ::", |text| {
+            text.parse::<IpAddr>().ok()
+        });
+    let port = section.integer("port", 8190, 0..=u16::MAX);
+    for (other, key) in
+        [(general.sip.port, "general.sip.port"), (general.mrcp.port, "general.mrcp.port")]
+    {
+        if enabled && port == other && port != 0 {
+            section.fault("port", Wrong::SamePort { port, other: key }, None);
+        }
+    }
+    let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    enabled.then(|| SocketAddr::new(address, port))
 }
 
 /// Ports of different services that would meet.

@@ -232,7 +232,7 @@ async fn start(state: &Path, radio: &Radio) -> Result<Running, StageError> {
 }
 
 fn plan(state: &Path, radio: &Radio, usual_ports: bool) -> Result<Plan, StageError> {
-    let ports = if usual_ports { (6060, 8104) } else { (0, 0) };
+    let ports = if usual_ports { (6060, 8104, 8190) } else { (0, 0, 0) };
     let text = format!(
         "state_dir = {state:?}\n\
          [general]\nlisten_interface = \"127.0.0.1\"\n\
@@ -240,10 +240,11 @@ fn plan(state: &Path, radio: &Radio, usual_ports: bool) -> Result<Plan, StageErr
          [audio.rtp]\ninterface = \"127.0.0.1\"\n\
          [external_audio]\nenabled = true\n\
          [[external_audio.sources]]\nname = \"{STATION}\"\nuri = \"{}\"\n\
-         [text_to_speech]\nenabled = true\n",
+         [text_to_speech]\nenabled = true\n[http]\nport = {}\n",
         ports.0,
         ports.1,
         radio.url(),
+        ports.2,
     );
     let file = state.join("entracte.toml");
     std::fs::write(&file, text).map_err(|error| StageError::System("the settings", error))?;

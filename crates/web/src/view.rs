@@ -1,0 +1,146 @@
+use std::future::Future;
+
+use serde::{Deserialize, Serialize};
+
+/// What can be told of a server, as it stands at this moment.
+pub trait View: Send + Sync + 'static {
+    /// Its live sources, in the order of the configuration.
+    fn sources(&self) -> Vec<Source>;
+
+    /// Times that the sources' clock came so late that listeners missed some of them.
+    fn sources_late(&self) -> u64;
+
+    /// The devices of the host that audio can be captured from. It waits for the sound server: it is
+    /// called where that harms nobody.
+    ///
+    /// # Errors
+    /// In words, when there is no sound server.
+    fn devices(&self) -> Result<Vec<Device>, String>;
+
+    /// What calls may ask for.
+    fn capabilities(&self) -> Capabilities;
+
+    /// What it holds; `None` when it is ending.
+    fn standing(&self) -> impl Future<Output = Option<Standing>> + Send;
+}
+
+/// How a source's connection stands.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceState {
+    /// On its way.
+    Connecting,
+    /// Audio comes.
+    Playing,
+    /// It failed, and is tried again.
+    Away,
+    /// Nobody listens; with the first listener it is connected to.
+    Resting,
+}
+
+/// What those who listen to a source hear.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Heard {
+    /// The source itself.
+    Source,
+    /// The fallback.
+    Fallback,
+}
+
+/// One live source.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Source {
+    /// What callers ask for.
+    pub name: String,
+    /// Where it comes from, without user name and password.
+    pub uri: String,
+    /// How its connection stands.
+    pub state: SourceState,
+    /// Why it is away.
+    pub why: Option<String>,
+    /// What is heard.
+    pub heard: Heard,
+    /// For how long that has been heard, in seconds.
+    pub heard_seconds: f64,
+    /// It plays, and what it plays has been silence for too long.
+    pub silent: bool,
+    /// Calls that hear it.
+    pub listeners: usize,
+    /// The largest sample of the last 300 ms, dBFS.
+    pub peak_dbfs: f32,
+    /// The root mean square of the last 300 ms, dBFS.
+    pub rms_dbfs: f32,
+    /// Audio that is decoded and waits to be heard, in milliseconds.
+    pub buffered_ms: u64,
+    /// The title, as the stream or the file last told it.
+    pub title: Option<String>,
+    /// Codec, rate and channels.
+    pub codec: Option<String>,
+    /// Connections made after the first.
+    pub reconnects: u64,
+    /// Times the buffer ran dry although the connection stood.
+    pub underruns: u64,
+    /// Files of a folder that were passed over.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A file that was passed over.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Skipped {
+    /// Its name within the folder.
+    pub file: String,
+    /// What was wrong with it.
+    pub why: String,
+}
+
+/// Something that audio can be captured from.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Device {
+    /// The sound server's name for it: the `device` of a source.
+    pub name: String,
+    /// What people call it.
+    pub description: String,
+    /// The output whose sound it gives, when it is a monitor.
+    pub monitor_of: Option<String>,
+    /// `running`, `idle`, `suspended` or `unknown`.
+    pub state: String,
+    /// Samples a second.
+    pub rate_hz: u32,
+    /// Channels.
+    pub channels: u8,
+    /// The largest sample while it was listened to, dBFS; none when it gave nothing.
+    pub peak_dbfs: Option<f32>,
+    /// The root mean square of the same, dBFS.
+    pub rms_dbfs: Option<f32>,
+}
+
+/// What calls may ask for; OPTIONS says the same.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Capabilities {
+    /// The MRCPv2 resources.
+    pub resources: Vec<String>,
+    /// The audio codecs, in the order of preference where the offer has none.
+    pub codecs: Vec<String>,
+    /// The names of the sources.
+    pub sources: Vec<String>,
+    /// Whether texts are spoken.
+    pub text_to_speech: bool,
+}
+
+/// What a server holds: zero everywhere once every call is over and the timers have run out.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Standing {
+    /// Calls.
+    pub sessions: usize,
+    /// MRCPv2 channels.
+    pub channels: usize,
+    /// Media streams.
+    pub streams: usize,
+    /// Utterances that are prepared or played.
+    pub utterances: usize,
+    /// TCP connections.
+    pub connections: usize,
+    /// SIP transactions, of both sides.
+    pub transactions: usize,
+}

@@ -1,0 +1,176 @@
+//! The answers over HTTP, of a server that is made up, over a real socket.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use web::{Capabilities, Device, Heard, Skipped, Source, SourceState, Standing, View};
+
+struct Made {
+    ending: bool,
+}
+
+fn source(name: &str, state: SourceState) -> Source {
+    Source {
+        name: name.to_owned(),
+        uri: "http://h/radio".to_owned(),
+        state,
+        why: (state == SourceState::Away).then(|| "the server answers 404".to_owned()),
+        heard: if state == SourceState::Playing { Heard::Source } else { Heard::Fallback },
+        heard_seconds: 1.5,
+        silent: false,
+        listeners: 3,
+        peak_dbfs: -6.5,
+        rms_dbfs: -12.0,
+        buffered_ms: 1_250,
+        title: Some("It's \"2\" <b>".to_owned()),
+        codec: Some("mp3 44100 Hz stereo".to_owned()),
+        reconnects: 4,
+        underruns: 1,
+        skipped: vec![Skipped { file: "a.mp3".to_owned(), why: "empty".to_owned() }],
+    }
+}
+
+impl View for Made {
+    fn sources(&self) -> Vec<Source> {
+        vec![source("Radio", SourceState::Playing), source("a \"b\"\\/ü", SourceState::Away)]
+    }
+
+    fn sources_late(&self) -> u64 {
+        7
+    }
+
+    fn devices(&self) -> Result<Vec<Device>, String> {
+        Err("no sound server: Connection refused".to_owned())
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            resources: vec!["speechsynth".to_owned()],
+            codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()],
+            sources: vec!["Radio".to_owned()],
+            text_to_speech: true,
+        }
+    }
+
+    async fn standing(&self) -> Option<Standing> {
+        (!self.ending).then(|| Standing { sessions: 2, ..Standing::default() })
+    }
+}
+
+/// Asks once: the status, the content type, the body.
+async fn ask(made: Made, method: &str, path: &str) -> (u16, String, String) {
+    ask_as(made, method, path, "127.0.0.1:8190").await
+}
+
+async fn ask_as(made: Made, method: &str, path: &str, host: &str) -> (u16, String, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(web::serve(listener, web::router(Arc::new(made))));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    serving.abort();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let kind = head.lines().find_map(|line| line.strip_prefix("content-type: "));
+    (status, kind.unwrap_or_default().to_owned(), body.to_owned())
+}
+
+async fn json_at(path: &str) -> (u16, Value) {
+    let (status, kind, body) = ask(Made { ending: false }, "GET", path).await;
+    assert_eq!(kind, "application/json", "{body}");
+    (status, serde_json::from_str(&body).unwrap())
+}
+
+#[tokio::test]
+async fn sources_are_told_whole_and_one_by_one() {
+    let (status, told) = json_at("/api/v1/sources").await;
+    assert_eq!(status, 200);
+    let expected = Made { ending: false }.sources();
+    assert_eq!(serde_json::from_value::<Vec<Source>>(told.clone()).unwrap(), expected);
+    assert_eq!(told[0]["state"], "playing");
+    assert_eq!(told[1]["why"], "the server answers 404");
+    assert_eq!(json_at("/api/v1/sources/rADIO").await, (200, told[0].clone()));
+    assert_eq!(json_at("/api/v1/sources/a%20%22b%22%5C%2F%C3%BC").await, (200, told[1].clone()));
+    let nobody = json!({ "error": "no source is called \"Lobby\"" });
+    assert_eq!(json_at("/api/v1/sources/Lobby").await, (404, nobody));
+}
+
+#[tokio::test]
+async fn faults_are_told_as_json_with_their_status() {
+    let (status, told) = json_at("/api/v1/devices").await;
+    assert_eq!(
+        (status, told["error"].as_str()),
+        (502, Some("no sound server: Connection refused"))
+    );
+    assert_eq!(json_at("/api/v2").await.0, 404);
+    let (status, _, body) = ask(Made { ending: false }, "POST", "/api/v1/sources").await;
+    assert_eq!((status, body.contains("only GET")), (405, true), "{body}");
+}
+
+#[tokio::test]
+async fn a_page_from_elsewhere_cannot_point_its_own_name_here() {
+    for (host, status) in [
+        ("127.0.0.1", 200),
+        ("127.0.0.1:8190", 200),
+        ("[::1]:8190", 200),
+        ("[::1]", 200),
+        ("LocalHost:8190", 200),
+        ("evil.example", 421),
+        ("evil.example:8190", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("", 421),
+    ] {
+        let (found, ..) = ask_as(Made { ending: false }, "GET", "/api/v1/sources", host).await;
+        assert_eq!(found, status, "{host:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_it_offers_and_holds_is_told() {
+    let (_, told) = json_at("/api/v1/capabilities").await;
+    assert_eq!(told["codecs"], json!(["PCMU", "PCMA"]));
+    let (_, told) = json_at("/api/v1/standing").await;
+    assert_eq!((told["sessions"].as_u64(), told["channels"].as_u64()), (Some(2), Some(0)));
+}
+
+#[tokio::test]
+async fn a_server_that_ends_is_healthy_and_not_ready() {
+    for (path, ending, expected) in
+        [("/healthz", true, 200), ("/readyz", true, 503), ("/readyz", false, 200)]
+    {
+        assert_eq!(ask(Made { ending }, "GET", path).await.0, expected, "{path} {ending}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text_with_help_and_escaped_labels() {
+    let (status, kind, body) = ask(Made { ending: false }, "GET", "/metrics").await;
+    assert_eq!((status, kind.as_str()), (200, "text/plain; version=0.0.4; charset=utf-8"));
+    for line in [
+        "# TYPE entracte_source_listeners gauge",
+        "# HELP entracte_source_listeners Calls that hear the source",
+        "entracte_source_listeners{source=\"Radio\"} 3",
+        "entracte_source_heard{source=\"Radio\"} 1",
+        "entracte_source_heard{source=\"a \\\"b\\\"\\\\/ü\"} 0",
+        "entracte_source_buffered_seconds{source=\"Radio\"} 1.25",
+        "# TYPE entracte_source_reconnects_total counter",
+        "entracte_source_reconnects_total{source=\"Radio\"} 4",
+        "entracte_sources_late_total 7",
+        "entracte_sessions 2",
+    ] {
+        assert!(body.lines().any(|each| each == line), "no {line:?} in\n{body}");
+    }
+    // Every series has its help and its type.
+    for line in body.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        assert!(body.contains(&format!("# HELP {name} ")), "{name} has no help");
+        assert!(body.contains(&format!("# TYPE {name} ")), "{name} has no type");
+    }
+}

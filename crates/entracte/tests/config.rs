@@ -251,7 +251,7 @@ fn services_do_not_share_a_port() {
 #[test]
 fn sources_have_a_name_of_their_own_and_an_address_we_can_play() {
     let uris = "allowed: file:/absolute/path (a file or a folder), http://host/path, \
-                https://host/path";
+                https://host/path, rtp://address:port";
     for uri in [
         "ftp://h/x",
         "file:relative",
@@ -259,6 +259,8 @@ fn sources_have_a_name_of_their_own_and_an_address_we_can_play() {
         "http://",
         "http://a b/",
         "http://h:99999/",
+        "rtp://studio:5004",
+        "rtp://127.0.0.1:5004?encoding=opus",
         "x",
     ] {
         let text = format!("external_audio.sources = [{{ name = 'a', uri = '{uri}' }}]");

@@ -48,7 +48,7 @@ fn what_is_wrong_with_a_source_is_said() {
         ("http://127.0.0.1:9/radio", 1, "cannot be reached: Connection refused"),
         ("device:line-in", 1, "no sound server: Connection refused"),
         ("Lobbi", 2, "no source is called \"Lobbi\" (the configuration names Lobby)"),
-        ("ftp://h/x", 2, "it is no file:, http:, https: or device: URI"),
+        ("ftp://h/x", 2, "it is no file:, http:, https:, rtp: or device: URI"),
     ] {
         let (code, text) = said(&run(&["test", wanted]));
         assert_eq!(code, status, "{text}");

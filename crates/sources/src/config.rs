@@ -8,6 +8,7 @@ use reqwest::Url;
 
 use crate::file_uri;
 use crate::guard::Allowed;
+use crate::studio::RtpAddress;
 
 /// Characters a source's name may have.
 pub const NAME_CHARS_MAX: usize = 128;
@@ -77,6 +78,8 @@ pub enum SourceKind {
     Path(PathBuf),
     /// A stream over HTTP or HTTPS, or a download, which is looped.
     Http(Url),
+    /// RTP, as studios send it.
+    Rtp(RtpAddress),
     /// A device of the host, by the sound server's name for it; `alsa:hw:0,0` is ALSA's own.
     Device(String),
 }
@@ -152,7 +155,7 @@ impl fmt::Display for SourceUriError {
 impl std::error::Error for SourceUriError {}
 
 impl SourceKind {
-    /// Reads a `file:`, `http:` or `https:` URI; a path that begins with `/` is taken as a file.
+    /// Reads a `file:`, `http:`, `https:` or `rtp:` URI; a path that begins with `/` is taken as a file.
     pub fn parse(uri: &str) -> Result<Self, SourceUriError> {
         let uri = uri.trim();
         if uri.starts_with('/') {
@@ -162,11 +165,17 @@ impl SourceKind {
         let scheme = uri.split(':').next().unwrap_or("").to_ascii_lowercase();
         match scheme.as_str() {
             "file" => file_uri::path(uri).map(Self::Path).map_err(|why| wrong(why.to_string())),
+            "rtp" => {
+                let address = uri.parse().ok().and_then(|url| RtpAddress::parse(&url));
+                let why = "rtp://ADDRESS:PORT, with encoding=PCMU, PCMA, L16 or L24, rate= and channels= \
+                           where the payload type does not say, and interface= for a group";
+                address.map(Self::Rtp).ok_or_else(|| wrong(why.to_owned()))
+            }
             "http" | "https" => {
                 let url: Url = uri.parse().map_err(|why| wrong(format!("not a URL: {why}")))?;
                 Ok(Self::Http(url))
             }
-            _ => Err(wrong("a source is a file:, http: or https: URI".to_owned())),
+            _ => Err(wrong("a source is a file:, http:, https: or rtp: URI".to_owned())),
         }
     }
 
@@ -175,6 +184,7 @@ impl SourceKind {
         match self {
             Self::Path(path) => file_uri::from_path(path),
             Self::Http(url) => shown(url),
+            Self::Rtp(address) => address.to_string(),
             Self::Device(name) => format!("device:{name}"),
         }
     }

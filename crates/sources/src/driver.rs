@@ -22,6 +22,7 @@ use crate::ffmpeg::Ffmpeg;
 use crate::folder::{Folder, Stop};
 use crate::intake::Intake;
 use crate::stream::Stream;
+use crate::studio::Studio;
 
 /// Before the name of a device that is ALSA's own and not the sound server's.
 const ALSA: &str = "alsa:";
@@ -102,6 +103,11 @@ impl Driver {
                 let stop = Arc::clone(&stop);
                 let device = Device { name, gain, loudness_lufs, settings, intake, board, stop };
                 named("source-device").spawn(move || device.run())?;
+            }
+            (SourceKind::Rtp(from), _) => {
+                let stop = Arc::clone(&stop);
+                let studio = Studio { from, gain, loudness_lufs, settings, intake, board, stop };
+                named("source-rtp").spawn(move || studio.run())?;
             }
             (SourceKind::Http(url), Some(fetcher)) => {
                 let stream =

@@ -38,6 +38,7 @@ mod sources;
 mod state;
 mod stream;
 mod strip;
+mod studio;
 
 pub use audio::Gain;
 pub use config::{
@@ -55,3 +56,4 @@ pub use prompts::{
 pub use pulse::{DeviceInfo, DeviceState, PulseError};
 pub use sources::{Sources, StartError};
 pub use state::{Happening, Heard, Level, Phase, Skipped, SourceEvent, SourceState, Trouble};
+pub use studio::RtpAddress;

@@ -131,7 +131,7 @@ impl Sources {
                 let fetcher = Fetcher::new(guard, &settings.user_agent, settings.connect);
                 Some(fetcher.map_err(StartError::Tls)?)
             }
-            SourceKind::Path(_) | SourceKind::Device(_) => None,
+            SourceKind::Path(_) | SourceKind::Device(_) | SourceKind::Rtp(_) => None,
         };
         let start = config.start;
         let driver = Driver {

@@ -95,7 +95,7 @@ struct Listen {
 /// Which source.
 #[derive(Args, Debug)]
 struct Wanted {
-    /// The name of a source in the configuration, or a file:, http:, https: or device: URI.
+    /// The name of a source in the configuration, or a file:, http:, https:, rtp: or device: URI.
     #[arg(value_name = "NAME|URI")]
     source: String,
     #[command(flatten)]
@@ -334,7 +334,7 @@ fn unknown(wanted: &str, names: &[&str]) -> String {
         names => format!("the configuration names {}", names.join(", ")),
     };
     format!(
-        "no source is called {wanted:?} ({names}), and it is no file:, http:, https: or device: URI"
+        "no source is called {wanted:?} ({names}), and it is no file:, http:, https:, rtp: or device: URI"
     )
 }
 

@@ -146,7 +146,7 @@ fn location(entry: &Section<'_>) -> Option<Location> {
     match &location {
         None => {
             let allowed = "file:/absolute/path (a file or a folder), http://host/path, \
-                           https://host/path";
+                           https://host/path, rtp://address:port";
             let shown = without_password(&uri.value);
             entry.fault("uri", Wrong::NotAllowed(format!("{shown:?}")), Some(allowed));
         }
@@ -184,6 +184,10 @@ fn read_location(uri: &str) -> Option<Location> {
             let clean = !uri.chars().any(|c| c.is_whitespace() || c.is_control());
             let fits = clean && host(name).is_some() && port.parse::<u16>().is_ok();
             fits.then(|| Location::Stream(uri.to_owned()))
+        }
+        "rtp" => {
+            let kind = sources::SourceKind::parse(uri).ok()?;
+            matches!(kind, sources::SourceKind::Rtp(_)).then(|| Location::Stream(uri.to_owned()))
         }
         "file" => {
             let path = match rest.strip_prefix("//") {

@@ -189,7 +189,7 @@ pub enum Order {
 pub enum Location {
     /// A file, or a folder whose files are played in turn.
     Path(PathBuf),
-    /// An `http:` or `https:` stream.
+    /// An `http:`, `https:` or `rtp:` stream.
     Stream(String),
     /// A device of the host, by the sound server's name for it.
     Device(String),

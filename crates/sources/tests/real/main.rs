@@ -18,4 +18,6 @@ mod prompts;
 #[cfg(test)]
 mod streams;
 #[cfg(test)]
+mod studio;
+#[cfg(test)]
 mod tls;

@@ -19,6 +19,17 @@ use tokio::sync::mpsc;
 pub(crate) const SOURCE_HZ: f64 = 1_000.0;
 pub(crate) const FALLBACK_HZ: f64 = 400.0;
 
+/// How often what is measured is tried: once, or as `ENTRACTE_TRIES` says.
+pub(crate) fn tries() -> usize {
+    std::env::var("ENTRACTE_TRIES").ok().and_then(|tries| tries.parse().ok()).unwrap_or(1)
+}
+
+/// From the beginning of what was heard, in ms: the first 20 ms that sound like this, or do not.
+pub(crate) fn first_ms(heard: &[i16], sounds: impl Fn(&[i16]) -> bool) -> usize {
+    let stretches: Vec<_> = heard.chunks_exact(160).collect();
+    stretches.iter().position(|stretch| sounds(stretch)).unwrap() * 20
+}
+
 /// The path of a program, or a failure that says what to install.
 pub(crate) fn tool(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use sources::{DeviceState, Heard, Phase, PulseError, Settings, SourceKind, Trouble, devices};
 
 use crate::bed::{
-    CLICK_DBFS, FALLBACK_HZ, Folder, SOURCE_HZ, Stage, roughest, settings, share, tool,
+    CLICK_DBFS, FALLBACK_HZ, Folder, SOURCE_HZ, Stage, first_ms, roughest, settings, share, tool,
+    tries,
 };
 
 const SOON: Duration = Duration::from_secs(8);
@@ -208,11 +209,6 @@ struct Plugged {
     _player: Group,
 }
 
-/// From `before` on, in ms of what was heard: the first 20 ms that sound like this.
-fn first_ms(heard: &[i16], hz: f64) -> Option<usize> {
-    heard.chunks_exact(160).position(|stretch| share(stretch, hz) > 0.6).map(|n| n * 20)
-}
-
 fn is_listed(kind: Kind) {
     let server = SoundServer::start(kind);
     let _plugged = server.plug();
@@ -237,7 +233,7 @@ fn is_listed(kind: Kind) {
 
 fn is_unplugged_and_plugged_again(kind: Kind) {
     let server = SoundServer::start(kind);
-    let plugged = server.plug();
+    let mut plugged = server.plug();
     let mut stage = server.stage();
     stage.ear.until(SOURCE_HZ, SOON);
     stage.until(SOON, |state| state.phase == Phase::Playing);
@@ -245,28 +241,35 @@ fn is_unplugged_and_plugged_again(kind: Kind) {
     // The average of the channels is a sine of 9,000.
     let rms = audio::measure::rms_dbfs(&level);
     assert!((rms + 14.2).abs() < 0.3, "{rms} dBFS");
-    let before = stage.ear.everything().len();
-    server.unplug(&plugged);
-    drop(plugged);
-    stage.ear.until(FALLBACK_HZ, SOON);
-    let gone = first_ms(&stage.ear.everything()[before..], FALLBACK_HZ).unwrap();
-    println!("{kind:?}: fallback {gone} ms after the device was taken away");
-    assert!(gone <= 250, "{gone} ms");
-    let state = stage.until(SOON, |state| matches!(state.phase, Phase::Away(_)));
-    assert!(matches!(state.phase, Phase::Away(Trouble::NoDevice(_))), "{state:?}");
-    let back = stage.ear.everything().len();
-    let _plugged = server.plug();
-    stage.ear.until(SOURCE_HZ, SOON);
-    // Its player may be slower to begin than it is to be heard.
-    let mut stretches = stage.ear.everything()[back..].chunks_exact(160);
-    let there = 20 * stretches.position(|heard| share(heard, FALLBACK_HZ) < 0.3).unwrap();
-    println!("{kind:?}: the device {there} ms after it was plugged");
-    assert!(there <= 1_000, "{there} ms");
-    stage.ear.listen(Duration::from_millis(300));
-    let rough = roughest(&stage.ear.everything()[before..]);
-    assert!(rough < CLICK_DBFS, "{rough} dBFS");
-    let state = stage.state();
-    assert_eq!((state.heard, state.reconnects), (Heard::Source, 1));
+    let (mut gone, mut back) = (Vec::new(), Vec::new());
+    for reconnects in 1..=tries() {
+        let before = stage.ear.everything().len();
+        server.unplug(&plugged);
+        drop(plugged);
+        stage.ear.until(FALLBACK_HZ, SOON);
+        gone.push(first_ms(&stage.ear.everything()[before..], |s| share(s, FALLBACK_HZ) > 0.6));
+        let state = stage.until(SOON, |state| matches!(state.phase, Phase::Away(_)));
+        assert!(matches!(state.phase, Phase::Away(Trouble::NoDevice(_))), "{state:?}");
+        let there = stage.ear.everything().len();
+        plugged = server.plug();
+        stage.ear.until(SOURCE_HZ, SOON);
+        // Its player may be slower to begin than it is to be heard.
+        back.push(first_ms(&stage.ear.everything()[there..], |s| share(s, FALLBACK_HZ) < 0.3));
+        stage.ear.listen(Duration::from_millis(300));
+        let rough = roughest(&stage.ear.everything()[before..]);
+        assert!(rough < CLICK_DBFS, "{rough} dBFS");
+        let state = stage.state();
+        assert_eq!((state.heard, state.reconnects), (Heard::Source, reconnects as u64));
+    }
+    let worst = |times: &[usize]| times.iter().copied().max().unwrap();
+    println!(
+        "{kind:?}: worst of {}: gone {} ms, back {} ms",
+        gone.len(),
+        worst(&gone),
+        worst(&back)
+    );
+    assert!(worst(&gone) <= 250, "{gone:?} ms");
+    assert!(worst(&back) <= 1_000, "{back:?} ms");
 }
 
 fn loses_its_server_and_finds_it_again(kind: Kind) {

@@ -12,7 +12,7 @@ use sources::{Happening, Heard, Order, Phase, SourceConfig, SourceKind, Sources,
 use tokio::sync::mpsc;
 
 use crate::bed::{
-    Ear, FALLBACK_HZ, Folder, SOURCE_HZ, Server, Stage, broadcast, mp3, send, settings,
+    Ear, FALLBACK_HZ, Folder, SOURCE_HZ, Server, Stage, broadcast, mp3, send, settings, tries,
 };
 
 const SOON: Duration = Duration::from_secs(6);
@@ -87,7 +87,14 @@ async fn a_folder_on_demand_rests_too_and_comes_back() {
     let sources = Sources::start(vec![config], settings(), &sender).unwrap();
     let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
     let mut resting = 0;
-    for round in 0..10 {
+    let memory = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        status.lines().find(|line| line.starts_with("RssAnon")).unwrap().to_owned()
+    };
+    for round in 0..10 * tries() {
+        if round == 10 {
+            println!("after 10 starts and stops: {}", memory());
+        }
         let mut ear = Ear::new(sources.live("Radio").unwrap());
         ear.until(SOURCE_HZ, SOON);
         drop(ear);
@@ -102,6 +109,7 @@ async fn a_folder_on_demand_rests_too_and_comes_back() {
         }
         assert!(threads() <= resting, "round {round}: {} threads", threads());
     }
+    println!("after {}: {}", 10 * tries(), memory());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

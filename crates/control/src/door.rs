@@ -1,7 +1,8 @@
 //! The plain SIP doors: what a call without MRCPv2 hears, by the user part it dials.
 //!
 //! `sip:<source>@host` plays a live source; `sip:annc@host;play=<uri>` plays an announcement as
-//! RFC 4240 §3 has it (`repeat`, `delay`, `duration`).
+//! RFC 4240 §3 has it (`repeat`, `delay`, `duration`; `locale` is taken and says nothing to us, since what
+//! is played is named by its URI).
 
 use std::time::Duration;
 
@@ -74,19 +75,29 @@ fn announcement(uri: &Uri, catalog: &Catalog) -> Result<Door, Refusal> {
         Ok(uri) => uri,
         Err(error) => return Err(Refusal::not_found(&error.to_string())),
     };
-    let millis =
-        |name: &str| parameter(name).and_then(|text| text.parse().ok()).map(Duration::from_millis);
+    let millis = |name: &str| {
+        let wrong = || Refusal::bad_request(&format!("{name}= wants milliseconds (RFC 4240)"));
+        let text = parameter(name);
+        text.map(|text| text.parse().map(Duration::from_millis).map_err(|_| wrong())).transpose()
+    };
     let times = match parameter("repeat").as_deref() {
         Some("forever") => REPEATS_MAX,
-        Some(text) => text.parse::<u32>().unwrap_or(1).clamp(1, REPEATS_MAX),
+        Some(text) => match text.parse::<u32>() {
+            Ok(times) => times.clamp(1, REPEATS_MAX),
+            Err(_) => {
+                let why = "repeat= wants a number, or forever (RFC 4240)";
+                return Err(Refusal::bad_request(why));
+            }
+        },
         None => 1,
     };
+    let (delay, at_most) = (millis("delay")?, millis("duration")?);
     let mut steps = Vec::new();
     for time in 0..times {
-        if let Some(pause) = millis("delay").filter(|_| time > 0) {
+        if let Some(pause) = delay.filter(|_| time > 0) {
             steps.push(Step::Silence(pause));
         }
         steps.push(Step::Play(Box::new(Play::once(play.clone()))));
     }
-    Ok(Door::Plain(Some(Entrance { blueprint: Blueprint { steps }, at_most: millis("duration") })))
+    Ok(Door::Plain(Some(Entrance { blueprint: Blueprint { steps }, at_most })))
 }

@@ -51,6 +51,7 @@ fn it_is_repeated_delayed_and_cut_as_asked() {
     let subject = Subject::any();
     for (parameters, millis) in [
         (";repeat=3", 560..900),
+        (";repeat=3;locale=de_AT", 560..900),
         (";repeat=2;delay=400", 760..1_100),
         (";repeat=forever;duration=700", 660..1_000),
         (";duration=100", 60..300),
@@ -75,6 +76,9 @@ fn what_cannot_be_played_is_refused_or_said_in_the_goodbye() {
     for (user, status) in [
         (format!("annc@{host}"), 400),
         (format!("annc@{host};play=gopher:x"), 404),
+        (format!("annc@{host};play=tone:400;repeat=x"), 400),
+        (format!("annc@{host};play=tone:400;delay=soon"), 400),
+        (format!("annc@{host};play=tone:400;duration=-1"), 400),
         (format!("annc@{host};play=source:Nothing"), 404),
         (format!("Nothing@{host}"), 404),
     ] {

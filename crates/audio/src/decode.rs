@@ -167,6 +167,7 @@ impl<T: Read + Seek + Send> ReadSeek for T {}
 pub fn open(mut reader: Box<dyn Read + Send>, hint: &Hint) -> Result<Decoder, DecodeError> {
     let mut head = sniff::head(&mut reader)?;
     if hint.endless {
+        sniff::past_tag(&mut head, &mut reader)?;
         sniff::forget_length(&mut head);
     }
     if head.starts_with(b"caff") {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use audio::Gain;
 
 use crate::backoff::Backoff;
-use crate::board::Board;
+use crate::board::Reporter;
 use crate::config::Settings;
 use crate::ffmpeg::{Ffmpeg, Input, Use};
 use crate::folder::Stop;
-use crate::intake::{Flow, Intake};
+use crate::intake::{Door, Flow};
 use crate::leveller::Leveller;
 use crate::state::Trouble;
 
@@ -32,8 +32,8 @@ pub(crate) struct AlsaDevice {
     pub(crate) loudness_lufs: Option<f64>,
     pub(crate) ffmpeg: Ffmpeg,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) intake: Arc<Intake>,
-    pub(crate) board: Arc<Board>,
+    pub(crate) intake: Door,
+    pub(crate) board: Reporter,
     pub(crate) stop: Arc<Stop>,
 }
 
@@ -65,7 +65,7 @@ impl AlsaDevice {
                 let more = transcoder.next(&mut samples);
                 let last = !matches!(more, Ok(true));
                 // Nobody takes it when we were told to stop.
-                if blocks.send(more.map(|_| samples)).is_err() || last {
+                if blocks.send(more.map(|more| (more, samples))).is_err() || last {
                     return;
                 }
             }
@@ -73,7 +73,10 @@ impl AlsaDevice {
         if let Err(why) = thread::Builder::new().name("source-alsa".to_owned()).spawn(read) {
             return Some(Trouble::NoDevice(why.to_string()));
         }
-        let inlet = self.intake.begin(Flow::Captured);
+        let Ok(inlet) = self.intake.begin(Flow::Captured) else {
+            running.end();
+            return None;
+        };
         let mut leveller = Leveller::live(self.gain, self.loudness_lufs);
         let mut silent = Duration::ZERO;
         let mut first = true;
@@ -82,10 +85,8 @@ impl AlsaDevice {
                 break None;
             }
             match heard.recv_timeout(LOOK) {
-                Ok(Ok(samples)) if samples.is_empty() => {
-                    break Some(Trouble::NoDevice("it ended".to_owned()));
-                }
-                Ok(Ok(mut samples)) => {
+                Ok(Ok((false, _))) => break Some(Trouble::NoDevice("it ended".to_owned())),
+                Ok(Ok((true, mut samples))) => {
                     silent = Duration::ZERO;
                     if std::mem::take(&mut first) {
                         backoff.succeeded();

@@ -23,6 +23,8 @@ pub(crate) struct Board {
 
 #[derive(Debug)]
 struct Facts {
+    /// Counts drivers; only the last one is listened to.
+    turn: u64,
     phase: Phase,
     heard_since: Instant,
     report: Report,
@@ -51,6 +53,7 @@ pub(crate) fn now() -> Instant {
 impl Board {
     pub(crate) fn new(name: Arc<str>, uri: String, events: mpsc::Sender<SourceEvent>) -> Self {
         let facts = Facts {
+            turn: 0,
             phase: Phase::Connecting,
             heard_since: now(),
             report: Report::default(),
@@ -62,79 +65,17 @@ impl Board {
         Self { name, uri, events, facts: Mutex::new(facts) }
     }
 
-    /// A connection stands and gives audio.
-    pub(crate) fn playing(&self, codec: &str) {
-        {
-            let mut facts = self.lock();
-            facts.phase = Phase::Playing;
-            facts.connections += 1;
-            facts.codec = Some(codec.to_owned());
-        }
-        tracing::info!(source = %self.name, codec, "source plays");
-        self.tell(Happening::Playing(codec.to_owned()));
-    }
-
-    /// Another file or download of the same connection plays.
-    pub(crate) fn codec(&self, codec: &str) {
-        self.lock().codec = Some(codec.to_owned());
-    }
-
-    pub(crate) fn away(&self, trouble: &Trouble) {
-        let news = {
-            let mut facts = self.lock();
-            let phase = Phase::Away(trouble.clone());
-            facts.title = None;
-            let news = facts.phase != phase;
-            facts.phase = phase;
-            news
-        };
-        // The same trouble again is one trouble.
-        if news {
-            tracing::warn!(source = %self.name, %trouble, "source is away");
-            self.tell(Happening::Away(trouble.clone()));
-        }
-    }
-
-    pub(crate) fn title(&self, title: &str) {
-        let title = (!title.is_empty()).then(|| title.to_owned());
-        if std::mem::replace(&mut self.lock().title, title.clone()) != title {
-            self.tell(Happening::Title(title.unwrap_or_default()));
-        }
-    }
-
-    pub(crate) fn skipped(&self, file: &str, why: String) {
-        let skipped = Skipped { file: file.to_owned(), why };
-        let news = {
-            let mut facts = self.lock();
-            let known = facts.skipped.iter_mut().find(|known| known.file == file);
-            match known {
-                Some(known) if *known == skipped => false,
-                Some(known) => {
-                    *known = skipped.clone();
-                    true
-                }
-                None => {
-                    if facts.skipped.len() < SKIPPED_MAX {
-                        facts.skipped.push(skipped.clone());
-                    }
-                    true
-                }
-            }
-        };
-        if news {
-            tracing::warn!(source = %self.name, file, why = %skipped.why, "file passed over");
-            self.tell(Happening::Skipped(skipped));
-        }
-    }
-
-    /// A file plays (again), or is gone from the folder: nothing is wrong with it any more.
-    pub(crate) fn keep_skipped(&self, still: impl Fn(&str) -> bool) {
-        self.lock().skipped.retain(|skipped| still(&skipped.file));
+    /// The hand of a new driver; what an older one still writes is left alone from now on.
+    pub(crate) fn reporter(self: &Arc<Self>) -> Reporter {
+        let mut facts = self.lock();
+        facts.turn += 1;
+        Reporter { board: Arc::clone(self), turn: facts.turn }
     }
 
     /// Nobody listens to a source that is there on demand.
     pub(crate) fn resting(&self) {
         let mut facts = self.lock();
+        facts.turn += 1;
         facts.phase = Phase::Resting;
         facts.title = None;
         facts.codec = None;
@@ -201,5 +142,96 @@ impl Board {
 
     fn lock(&self) -> MutexGuard<'_, Facts> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The hand by which one driver writes on its source's board, for as long as it is the one that drives.
+#[derive(Clone, Debug)]
+pub(crate) struct Reporter {
+    board: Arc<Board>,
+    turn: u64,
+}
+
+impl Reporter {
+    /// `None` once the driver was stopped: what it still has to say is about nothing any more.
+    fn facts(&self) -> Option<MutexGuard<'_, Facts>> {
+        Some(self.board.lock()).filter(|facts| facts.turn == self.turn)
+    }
+
+    /// A connection stands and gives audio.
+    pub(crate) fn playing(&self, codec: &str) {
+        {
+            let Some(mut facts) = self.facts() else { return };
+            facts.phase = Phase::Playing;
+            facts.connections += 1;
+            facts.codec = Some(codec.to_owned());
+        }
+        tracing::info!(source = %self.board.name, codec, "source plays");
+        self.board.tell(Happening::Playing(codec.to_owned()));
+    }
+
+    /// Another file or download of the same connection plays.
+    pub(crate) fn codec(&self, codec: &str) {
+        if let Some(mut facts) = self.facts() {
+            facts.codec = Some(codec.to_owned());
+        }
+    }
+
+    pub(crate) fn away(&self, trouble: &Trouble) {
+        let news = {
+            let Some(mut facts) = self.facts() else { return };
+            let phase = Phase::Away(trouble.clone());
+            facts.title = None;
+            let news = facts.phase != phase;
+            facts.phase = phase;
+            news
+        };
+        // The same trouble again is one trouble.
+        if news {
+            tracing::warn!(source = %self.board.name, %trouble, "source is away");
+            self.board.tell(Happening::Away(trouble.clone()));
+        }
+    }
+
+    pub(crate) fn title(&self, title: &str) {
+        let title = (!title.is_empty()).then(|| title.to_owned());
+        let Some(mut facts) = self.facts() else { return };
+        let news = std::mem::replace(&mut facts.title, title.clone()) != title;
+        drop(facts);
+        if news {
+            self.board.tell(Happening::Title(title.unwrap_or_default()));
+        }
+    }
+
+    pub(crate) fn skipped(&self, file: &str, why: String) {
+        let skipped = Skipped { file: file.to_owned(), why };
+        let news = {
+            let Some(mut facts) = self.facts() else { return };
+            let known = facts.skipped.iter_mut().find(|known| known.file == file);
+            match known {
+                Some(known) if *known == skipped => false,
+                Some(known) => {
+                    *known = skipped.clone();
+                    true
+                }
+                None => {
+                    if facts.skipped.len() < SKIPPED_MAX {
+                        facts.skipped.push(skipped.clone());
+                    }
+                    true
+                }
+            }
+        };
+        if news {
+            tracing::warn!(source = %self.board.name, file, why = %skipped.why, "file passed over");
+            self.board.tell(Happening::Skipped(skipped));
+        }
+    }
+
+    /// A file plays (again), or is gone from the folder: nothing is wrong with it any more.
+    pub(crate) fn keep_skipped(&self, still: impl Fn(&str) -> bool) {
+        if let Some(mut facts) = self.facts() {
+            facts.skipped.retain(|skipped| still(&skipped.file));
+        }
     }
 }

@@ -7,10 +7,10 @@ use audio::Gain;
 use audio::telephone::Converter;
 
 use crate::backoff::Backoff;
-use crate::board::{Board, now};
+use crate::board::{Reporter, now};
 use crate::config::Settings;
 use crate::folder::Stop;
-use crate::intake::{Flow, Inlet, Intake};
+use crate::intake::{Door, Flow, Inlet};
 use crate::leveller::Leveller;
 use crate::pulse::{Capture, DeviceInfo, PulseError, Server};
 use crate::state::Trouble;
@@ -29,8 +29,8 @@ pub(crate) struct Device {
     pub(crate) gain: Gain,
     pub(crate) loudness_lufs: Option<f64>,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) intake: Arc<Intake>,
-    pub(crate) board: Arc<Board>,
+    pub(crate) intake: Door,
+    pub(crate) board: Reporter,
     pub(crate) stop: Arc<Stop>,
 }
 
@@ -85,11 +85,17 @@ impl Device {
                 Ok(capture) => capture,
                 Err(fault) => return fault,
             };
-            backoff.succeeded();
-            match self.listen(&mut server, capture) {
+            let mut heard = false;
+            let ended = self.listen(&mut server, capture, &mut heard);
+            if heard {
+                backoff.succeeded();
+            }
+            match ended {
                 Fault::Trouble(trouble @ (Trouble::NoDevice(_) | Trouble::Stalled(_))) => {
                     self.board.away(&trouble);
-                    if self.stop.wait(BREATH) {
+                    // One that was heard may be back at once; one that only refuses is not asked again
+                    // and again.
+                    if self.stop.wait(if heard { BREATH } else { backoff.failed() }) {
                         return Fault::Stopped;
                     }
                 }
@@ -119,21 +125,26 @@ impl Device {
     }
 
     /// Captures until something ends it.
-    fn listen(&self, server: &mut Server, mut capture: Capture) -> Fault {
-        let inlet = self.intake.begin(Flow::Captured);
-        let fault = self.feed(server, &mut capture, &inlet);
+    fn listen(&self, server: &mut Server, mut capture: Capture, heard: &mut bool) -> Fault {
+        let Ok(inlet) = self.intake.begin(Flow::Captured) else { return Fault::Stopped };
+        let fault = self.feed(server, &mut capture, &inlet, heard);
         inlet.end();
         fault
     }
 
-    fn feed(&self, server: &mut Server, capture: &mut Capture, inlet: &Inlet) -> Fault {
+    fn feed(
+        &self,
+        server: &mut Server,
+        capture: &mut Capture,
+        inlet: &Inlet,
+        heard: &mut bool,
+    ) -> Fault {
         let Ok(mut converter) = Converter::new(capture.info().rate_hz) else {
             return Fault::Trouble(Trouble::NoDevice("its sample rate is unusable".to_owned()));
         };
         let mut leveller = Leveller::live(self.gain, self.loudness_lufs);
         let (mut mono, mut samples) = (Vec::new(), Vec::new());
         let mut last = now();
-        let mut silent = true;
         loop {
             let taken = capture.take(server, &mut mono);
             if let Err(error) = taken {
@@ -145,7 +156,7 @@ impl Device {
                 }
             } else {
                 last = now();
-                if std::mem::take(&mut silent) {
+                if !std::mem::replace(heard, true) {
                     self.board.playing(&shown(capture.info()));
                 }
                 converter.floats(&mono, &mut samples);

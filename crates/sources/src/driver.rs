@@ -73,7 +73,8 @@ impl Driver {
         let stop = Arc::new(Stop::default());
         let (gain, loudness_lufs) = (self.config.gain, self.config.loudness_lufs);
         let (settings, ffmpeg) = (Arc::clone(&self.settings), self.ffmpeg.clone());
-        let (intake, board) = (Arc::clone(&self.intake), Arc::clone(&self.board));
+        // Whoever drove it before has nothing to say from here on, however late it learns that.
+        let (intake, board) = (self.intake.door(), self.board.reporter());
         let mut task = None;
         match (self.config.kind.clone(), self.fetcher.clone()) {
             (SourceKind::Path(path), _) => {
@@ -132,7 +133,7 @@ impl Driver {
                 Ok(running) => running,
                 Err(error) => {
                     tracing::error!(source = %self.config.name, %error, "source not started");
-                    sleep(linger.max(Duration::from_secs(1))).await;
+                    sleep(Duration::from_secs(1)).await;
                     continue;
                 }
             };

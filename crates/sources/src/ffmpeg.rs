@@ -111,6 +111,12 @@ impl Ffmpeg {
                 if let Some(config) = config {
                     command.env("ALSA_CONFIG_PATH", config);
                 }
+                // Where ALSA, and a sound server behind it, look for what belongs to this user.
+                for name in ["HOME", "XDG_RUNTIME_DIR", "PULSE_SERVER"] {
+                    if let Some(value) = std::env::var_os(name) {
+                        command.env(name, value);
+                    }
+                }
                 (Stdio::null(), None)
             }
         };
@@ -151,7 +157,12 @@ impl Ffmpeg {
             words.push("--".into());
         }
         if let Some(setpriv) = &self.setpriv {
-            words.extend([setpriv.clone(), "--no-new-privs".into(), "--".into()]);
+            words.extend([setpriv.clone(), "--no-new-privs".into()]);
+            if purpose == Use::Device {
+                // Its thread lives as long as it does; one that is killed must not leave it behind.
+                words.push("--pdeathsig=KILL".into());
+            }
+            words.push("--".into());
         }
         words.push(self.program.clone());
         let mut words = words.into_iter();

@@ -11,13 +11,13 @@ use std::time::{Duration, SystemTime};
 use audio::Gain;
 
 use crate::backoff::Backoff;
-use crate::board::Board;
+use crate::board::Reporter;
 use crate::config::{Order, Settings};
 use crate::content;
 use crate::decode::{self, DecodeError};
 use crate::ffmpeg::{Ffmpeg, Use};
 use crate::icy;
-use crate::intake::{Closed, Flow, Inlet, Intake};
+use crate::intake::{Closed, Door, Flow, Inlet};
 use crate::leveller::{Leveller, Measure};
 use crate::state::Trouble;
 use crate::stream::decode_trouble;
@@ -39,8 +39,8 @@ pub(crate) struct Folder {
     pub(crate) order: Order,
     pub(crate) ffmpeg: Ffmpeg,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) intake: Arc<Intake>,
-    pub(crate) board: Arc<Board>,
+    pub(crate) intake: Door,
+    pub(crate) board: Reporter,
     pub(crate) stop: Arc<Stop>,
     /// When a file was last changed and how long it is, with its loudness.
     pub(crate) measured: RefCell<BTreeMap<PathBuf, (Seen, Option<f64>)>>,
@@ -217,7 +217,9 @@ impl Folder {
                 any = true;
                 let title = decoding.title().map(|title| icy::clean_title(title.as_bytes()));
                 let stem = || path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                outlet.open(&decoding.codec(), &title.unwrap_or_else(stem));
+                outlet
+                    .open(&decoding.codec(), &title.unwrap_or_else(stem))
+                    .map_err(Fault::Stopped)?;
             }
             if self.stop.wait(Duration::ZERO) {
                 return Err(Fault::Stopped(Closed));
@@ -234,14 +236,15 @@ impl Folder {
 }
 
 impl Outlet<'_> {
-    fn open(&mut self, codec: &str, title: &str) {
+    fn open(&mut self, codec: &str, title: &str) -> Result<(), Closed> {
         if self.inlet.is_none() {
-            self.inlet = Some(self.folder.intake.begin(Flow::Paced));
+            self.inlet = Some(self.folder.intake.begin(Flow::Paced)?);
             self.folder.board.playing(codec);
         } else {
             self.folder.board.codec(codec);
         }
         self.folder.board.title(title);
+        Ok(())
     }
 
     fn push(&self, samples: &[i16]) -> Result<(), Closed> {

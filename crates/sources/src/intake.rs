@@ -32,6 +32,8 @@ pub(crate) struct Intake {
 /// What the pacer draws from.
 #[derive(Debug, Default)]
 pub(crate) struct Supply {
+    /// Counts drivers; only the last one may open a connection.
+    turn: u64,
     /// Counts connections; a producer of an older one is turned away.
     pub(crate) epoch: u64,
     pub(crate) flow: Flow,
@@ -52,6 +54,27 @@ pub(crate) struct Supply {
 pub(crate) struct Inlet {
     intake: Arc<Intake>,
     epoch: u64,
+}
+
+/// One driver's way to open connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    intake: Arc<Intake>,
+    turn: u64,
+}
+
+impl Door {
+    /// Opens a new connection, unless this driver was stopped.
+    pub(crate) fn begin(&self, flow: Flow) -> Result<Inlet, Closed> {
+        let mut supply = self.intake.lock();
+        if supply.closed || supply.turn != self.turn {
+            return Err(Closed);
+        }
+        let epoch = supply.begin(flow);
+        drop(supply);
+        self.intake.room.notify_all();
+        Ok(Inlet { intake: Arc::clone(&self.intake), epoch })
+    }
 }
 
 /// Nobody wants these samples any more: the source stopped, or a newer connection took over.
@@ -88,15 +111,24 @@ impl Supply {
 
 impl Intake {
     /// Opens a new connection; producers of earlier ones are turned away from now on.
+    #[cfg(test)]
     pub(crate) fn begin(self: &Arc<Self>, flow: Flow) -> Inlet {
         let epoch = self.lock().begin(flow);
         self.room.notify_all();
         Inlet { intake: Arc::clone(self), epoch }
     }
 
+    /// The way in for a new driver; the older ones find it shut from now on.
+    pub(crate) fn door(self: &Arc<Self>) -> Door {
+        let mut supply = self.lock();
+        supply.turn += 1;
+        Door { intake: Arc::clone(self), turn: supply.turn }
+    }
+
     /// Turns every producer away until there is a new connection; what was left is dropped.
     pub(crate) fn rest(&self) {
         let mut supply = self.lock();
+        supply.turn += 1;
         supply.begin(Flow::Arriving);
         supply.ended = true;
         supply.tail.clear();
@@ -183,6 +215,19 @@ mod tests {
         });
         intake.close();
         assert!(new.push(&[4]).is_err());
+    }
+
+    #[test]
+    fn a_driver_that_was_stopped_opens_nothing_any_more() {
+        let intake = Arc::new(Intake::default());
+        let old = intake.door();
+        assert!(old.begin(Flow::Captured).is_ok());
+        intake.rest();
+        assert!(old.begin(Flow::Captured).is_err());
+        let new = intake.door();
+        let inlet = new.begin(Flow::Captured).unwrap();
+        assert!(old.begin(Flow::Captured).is_err());
+        inlet.push(&[1]).unwrap();
     }
 
     #[test]

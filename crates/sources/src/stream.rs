@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::backoff::Backoff;
-use crate::board::Board;
+use crate::board::Reporter;
 use crate::config::Settings;
 use crate::content::{self, Playlist, Route};
 use crate::decode::{self, DecodeError, Decoding};
@@ -19,7 +19,7 @@ use crate::feed::feed;
 use crate::fetch::{Body, FetchError, Fetcher};
 use crate::ffmpeg::{Ffmpeg, Running, Use};
 use crate::icy::{self, Demux};
-use crate::intake::{Flow, Inlet, Intake};
+use crate::intake::{Closed, Door, Flow, Inlet};
 use crate::leveller::Leveller;
 use crate::shoutcast::Shoutcast;
 use crate::state::Trouble;
@@ -41,8 +41,8 @@ pub(crate) struct Stream {
     pub(crate) fetcher: Fetcher,
     pub(crate) ffmpeg: Ffmpeg,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) intake: Arc<Intake>,
-    pub(crate) board: Arc<Board>,
+    pub(crate) intake: Door,
+    pub(crate) board: Reporter,
 }
 
 /// An answer that holds audio.
@@ -179,7 +179,10 @@ impl Stream {
         let again = round.take().filter(|_| opened.finite);
         let goes_on = again.is_some();
         let flow = if opened.finite { Flow::Paced } else { Flow::Arriving };
-        let inlet = again.unwrap_or_else(|| self.intake.begin(flow));
+        let inlet = match again {
+            Some(inlet) => inlet,
+            None => self.intake.begin(flow).map_err(|Closed| Trouble::Closed)?,
+        };
         inlet.go_on();
         if opened.finite {
             *round = Some(inlet.clone());
@@ -241,7 +244,7 @@ impl Stream {
 
     /// ffmpeg follows the playlist; its pipe is what paces it.
     async fn listen_hls(&self, url: Url) -> Result<(), Trouble> {
-        let inlet = self.intake.begin(Flow::Paced);
+        let inlet = self.intake.begin(Flow::Paced).map_err(|Closed| Trouble::Closed)?;
         let (ffmpeg, agent) = (self.ffmpeg.clone(), self.settings.user_agent.clone());
         let words =
             self.decoder(inlet.clone(), move || decode::open_hls(url.into(), agent, &ffmpeg))?;

@@ -197,6 +197,10 @@ impl Strip {
         self.follow_connection(supply);
         self.arrival.watch(supply, self.target);
         self.target = self.target.max(self.arrival.wanted(margin(supply.flow)));
+        if supply.ended {
+            // It is gone, not silent.
+            self.silence.begin();
+        }
         if self.silence.found && self.voice == Voice::Fallback && self.fade.is_none() {
             // It runs on, unheard, so that it is where it should be when it sounds again.
             let unheard = take(&mut supply.live);
@@ -463,7 +467,10 @@ impl Silence {
         if unit.iter().any(|sample| sample.unsigned_abs() > SILENT) {
             self.loud = self.loud.saturating_add(1);
             if self.loud >= SOUND_UNITS {
-                (self.quiet, self.found) = (0, false);
+                self.found = false;
+            }
+            if !self.found {
+                self.quiet = 0;
             }
         } else {
             self.loud = 0;

@@ -13,10 +13,10 @@ use reqwest::Url;
 use rtp::Packet;
 
 use crate::backoff::Backoff;
-use crate::board::{Board, now};
+use crate::board::{Reporter, now};
 use crate::config::Settings;
 use crate::folder::Stop;
-use crate::intake::{Closed, Flow, Intake};
+use crate::intake::{Closed, Door, Flow};
 use crate::leveller::Leveller;
 use crate::state::Trouble;
 
@@ -171,8 +171,8 @@ pub(crate) struct Studio {
     pub(crate) gain: Gain,
     pub(crate) loudness_lufs: Option<f64>,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) intake: Arc<Intake>,
-    pub(crate) board: Arc<Board>,
+    pub(crate) intake: Door,
+    pub(crate) board: Reporter,
     pub(crate) stop: Arc<Stop>,
 }
 
@@ -251,7 +251,10 @@ impl Studio {
             last = now();
             let begun = match line.take() {
                 Some(line) => line,
-                None => Line::begin(self, packet.ssrc, format)?,
+                None => match Line::begin(self, packet.ssrc, format)? {
+                    Some(line) => line,
+                    None => return Ok(()),
+                },
             };
             match line.insert(begun).take(&packet, format) {
                 Ok(()) => {}
@@ -280,26 +283,28 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn begin(studio: &'a Studio, ssrc: u32, format: Format) -> Result<Self, Trouble> {
+    /// `None` once the source was stopped.
+    fn begin(studio: &'a Studio, ssrc: u32, format: Format) -> Result<Option<Self>, Trouble> {
         let converter = Converter::new(format.rate_hz)
             .map_err(|_| Trouble::NotAudio(format!("a rate of {} Hz", format.rate_hz)))?;
         let Format { encoding, rate_hz, channels } = format;
         studio
             .board
             .playing(&format!("RTP {} {rate_hz} Hz, channels: {channels}", encoding.name()));
-        Ok(Self {
+        let Ok(inlet) = studio.intake.begin(Flow::Captured) else { return Ok(None) };
+        Ok(Some(Self {
             studio,
             ssrc,
             format,
             converter,
             leveller: Leveller::live(studio.gain, studio.loudness_lufs),
-            inlet: studio.intake.begin(Flow::Captured),
+            inlet,
             next: None,
             ahead: BTreeMap::new(),
             behind: 0,
             mono: Vec::new(),
             samples: Vec::new(),
-        })
+        }))
     }
 
     fn end(self) {

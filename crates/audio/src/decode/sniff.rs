@@ -7,6 +7,10 @@ use super::{DecodeError, Hint};
 
 /// Bytes that are looked at: three packets of an MPEG transport stream.
 const HEAD_BYTES: usize = 1_024;
+/// The most of ID3 tags that is looked past.
+const TAG_BYTES_MAX: usize = 4 << 20;
+/// Tags that may follow each other.
+const TAGS_MAX: usize = 4;
 const TRANSPORT_PACKET: usize = 188;
 
 #[derive(Debug, PartialEq)]
@@ -27,15 +31,7 @@ pub(super) fn head(reader: &mut dyn Read) -> Result<Vec<u8>, DecodeError> {
 /// that file's tag, and a decoder that believes it falls silent where the file would have ended. The
 /// frame that holds the tag is silence.
 pub(super) fn forget_length(head: &mut [u8]) {
-    let frame = match head {
-        // ID3v2.4 §3.1: four times seven bits, and the header itself.
-        [b'I', b'D', b'3', _, _, _, a, b, c, d, ..] => {
-            let size =
-                [*a, *b, *c, *d].iter().fold(0, |size, part| size << 7 | usize::from(*part & 0x7F));
-            10 + size
-        }
-        _ => 0,
-    };
+    let frame = tag_bytes(head);
     let Some(head) = head.get_mut(frame..) else { return };
     let [0xFF, second, _, fourth, ..] = *head else { return };
     // A header of layer III; the tag follows the side information, whose length the header tells.
@@ -54,6 +50,32 @@ pub(super) fn forget_length(head: &mut [u8]) {
             tag.fill(0);
         }
     }
+}
+
+/// Reads on, where a long ID3 tag (a picture, mostly) keeps the first frame out of the head.
+pub(super) fn past_tag(head: &mut Vec<u8>, reader: &mut dyn Read) -> Result<(), DecodeError> {
+    // A second tag may begin where the first was thought to end.
+    for _ in 0..TAGS_MAX {
+        let wanted = (tag_bytes(head) + HEAD_BYTES).min(TAG_BYTES_MAX);
+        let missing = wanted.saturating_sub(head.len());
+        if missing == 0 {
+            break;
+        }
+        reader.take(missing as u64).read_to_end(head).map_err(DecodeError::Io)?;
+    }
+    Ok(())
+}
+
+/// The length of the ID3v2 tags that a head begins with. ID3v2.4 §3.1: four times seven bits.
+fn tag_bytes(head: &[u8]) -> usize {
+    let mut length = 0;
+    for _ in 0..TAGS_MAX {
+        let Some([b'I', b'D', b'3', _, _, _, a, b, c, d, ..]) = head.get(length..) else { break };
+        let size =
+            [*a, *b, *c, *d].iter().fold(0, |size, part| size << 7 | usize::from(*part & 0x7F));
+        length += 10 + size;
+    }
+    length
 }
 
 /// Who reads it. What Symphonia takes for something else, or looks through a megabyte for, is named

@@ -148,9 +148,17 @@ impl List {
             let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build();
             let client = client.map_err(|error| failed(&error))?;
             loop {
-                let sources = ask(&client, &url).await.map_err(|why| failed(&why))?;
-                self.show(&sources);
-                if !self.watch {
+                let shown = match ask(&client, &url).await {
+                    Ok(sources) => self.show(&sources),
+                    // It may come back: that is what is watched.
+                    Err(why) if self.watch => {
+                        eprintln!("entracte: {why}");
+                        Ok(())
+                    }
+                    Err(why) => return Err(failed(&why)),
+                };
+                // Nobody reads any more.
+                if !self.watch || shown.is_err() {
                     return Ok(Exit::Done);
                 }
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -174,18 +182,18 @@ impl List {
         Ok(format!("http://{address}"))
     }
 
-    fn show(&self, sources: &[web::Source]) {
+    fn show(&self, sources: &[web::Source]) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
         if self.json {
-            println!("{}", json!(sources));
-            return;
+            writeln!(out, "{}", json!(sources))?;
+        } else {
+            if self.watch && out.is_terminal() {
+                // To the top, and nothing below.
+                out.write_all(b"\x1b[H\x1b[2J")?;
+            }
+            out.write_all(table(sources).as_bytes())?;
         }
-        if self.watch && std::io::stdout().is_terminal() {
-            // To the top, and nothing below.
-            print!("\x1b[H\x1b[2J");
-        }
-        print!("{}", table(sources));
-        // Whoever reads may be gone; the next look will tell.
-        let _ = std::io::stdout().flush();
+        out.flush()
     }
 }
 

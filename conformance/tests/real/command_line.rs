@@ -1,5 +1,6 @@
 //! `entracte serve` and `entracte check-config` as a person or a service manager uses them.
 
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::Command;
@@ -90,8 +91,20 @@ async fn told_twice_it_says_goodbye_to_the_calls_that_are_up_and_ends_at_once() 
     let target = format!("sip:Tone@{}", subject.sip);
     let mut answer = phone.call(&target, offer(rtp.local_addr().unwrap(), &[])).await.unwrap();
     subject.signal(Signal::TERM);
-    // It waits for the call, half a minute if need be.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // It waits for the call, half a minute if need be, and whoever shares calls out is told to leave it.
+    let http = subject.ready().unwrap().rsplit("http/tcp ").next().unwrap().trim().to_owned();
+    let ready = || {
+        let mut stream = std::net::TcpStream::connect(&http).unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    let begun = ::entracte::clock::instant();
+    while ready() != "503" {
+        assert!(begun.elapsed() < PATIENCE, "still ready");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     subject.signal(Signal::INT);
     let told = tokio::time::timeout(PATIENCE, answer.ended.wait_for(Option::is_some)).await;
     assert_eq!(*told.expect("no BYE came").unwrap(), Some(EndReason::Bye));

@@ -120,6 +120,11 @@ impl Server {
         }
     }
 
+    /// Whether no new calls are taken any more.
+    pub fn is_draining(&self) -> bool {
+        self.open == Doors::Draining
+    }
+
     /// Whether a drain was ordered and the last call is over.
     pub fn is_drained(&self) -> bool {
         self.open == Doors::Draining && self.sessions.is_empty()

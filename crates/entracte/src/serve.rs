@@ -227,11 +227,7 @@ fn listen(
     }
     if let Some(listener) = bound.http {
         let router = web::router(Arc::new(view));
-        tasks.push(tokio::spawn(async move {
-            if let Err(error) = web::serve(listener, router).await {
-                tracing::error!(%error, "HTTP is not served any more");
-            }
-        }));
+        tasks.push(tokio::spawn(web::serve(listener, router)));
     }
     tasks
 }

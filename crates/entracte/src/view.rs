@@ -51,6 +51,7 @@ impl View for ServerView {
         self.events.send(Event::Ask(ask)).await.ok()?;
         let now = answer.await.ok()?;
         Some(Standing {
+            draining: now.draining,
             sessions: now.control.sessions,
             channels: now.control.channels,
             streams: now.streams,

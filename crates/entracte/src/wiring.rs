@@ -60,6 +60,8 @@ impl From<NetEvent> for Event {
 /// How things stand: zero everywhere once every call is over and the timers have run out.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Standing {
+    /// No new calls are taken.
+    pub draining: bool,
     /// Calls, channels and what belongs to them.
     pub control: control::Counts,
     /// What the SIP agent holds.
@@ -281,6 +283,7 @@ impl Wiring {
 
     fn standing(&self) -> Standing {
         Standing {
+            draining: self.parts.server.is_draining(),
             control: self.parts.server.counts(),
             sip: self.parts.agent.counts(),
             streams: self.media.len(),

@@ -3,11 +3,12 @@
 //! - [`View`]: what there is to tell; the server implements it.
 //! - [`router`]: the addresses at which it is told.
 //!
-//! It changes nothing: every answer is a reading. Start with [`router`], then `metrics`.
+//! It changes no setting and no call. `/api/v1/devices` listens to each device for a moment, one request at
+//! a time; all else is a reading. Start with [`router`], then `metrics`.
 
 mod metrics;
 mod routes;
 mod view;
 
-pub use routes::{router, serve};
+pub use routes::{CONNECTIONS_MAX, router, serve};
 pub use view::{Capabilities, Device, Heard, Skipped, Source, SourceState, Standing, View};

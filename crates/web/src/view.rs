@@ -131,6 +131,8 @@ pub struct Capabilities {
 /// What a server holds: zero everywhere once every call is over and the timers have run out.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Standing {
+    /// It takes no new calls, and ends with the last one.
+    pub draining: bool,
     /// Calls.
     pub sessions: usize,
     /// MRCPv2 channels.

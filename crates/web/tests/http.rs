@@ -57,7 +57,7 @@ impl View for Made {
     }
 
     async fn standing(&self) -> Option<Standing> {
-        (!self.ending).then(|| Standing { sessions: 2, ..Standing::default() })
+        Some(Standing { sessions: 2, draining: self.ending, ..Standing::default() })
     }
 }
 
@@ -130,6 +130,38 @@ async fn a_page_from_elsewhere_cannot_point_its_own_name_here() {
         let (found, ..) = ask_as(Made { ending: false }, "GET", "/api/v1/sources", host).await;
         assert_eq!(found, status, "{host:?}");
     }
+}
+
+#[tokio::test]
+async fn a_page_from_elsewhere_is_not_answered() {
+    let host = "127.0.0.1\r\nSec-Fetch-Site: cross-site";
+    let (status, ..) = ask_as(Made { ending: false }, "GET", "/api/v1/devices", host).await;
+    assert_eq!(status, 403);
+    let host = "127.0.0.1\r\nSec-Fetch-Site: none";
+    assert_eq!(ask_as(Made { ending: false }, "GET", "/healthz", host).await.0, 200);
+}
+
+#[tokio::test]
+async fn connections_are_bounded_and_the_next_one_is_served_when_one_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(web::serve(listener, web::router(Arc::new(Made { ending: false }))));
+    let mut idle = Vec::new();
+    for _ in 0..web::CONNECTIONS_MAX {
+        idle.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut next = TcpStream::connect(address).await.unwrap();
+    next.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    let early = tokio::time::timeout(
+        std::time::Duration::from_millis(300),
+        next.read_to_string(&mut answer),
+    );
+    assert!(early.await.is_err(), "answered beyond the limit: {answer}");
+    drop(idle.pop());
+    next.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("ok\n"), "{answer}");
+    serving.abort();
 }
 
 #[tokio::test]

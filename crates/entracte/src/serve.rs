@@ -422,7 +422,13 @@ pub fn source_config(source: &config::SourcePlan) -> Result<sources::SourceConfi
         Location::Device(name) => sources::SourceKind::Device(name.clone()),
     };
     let fallback = match &source.fallback {
-        Some(path) => Some(fallback(Some(path))?),
+        Some(path) => {
+            let own = fallback(Some(path)).map_err(|error| {
+                let what = format!("{}: fallback {}: {}", source.name, path.display(), error.what);
+                StartError::new("external_audio.sources", what)
+            });
+            Some(own?)
+        }
         None => None,
     };
     Ok(sources::SourceConfig {

@@ -105,7 +105,14 @@ fn loudness(text: &str) -> Option<Option<f64>> {
 /// A file that should be there.
 pub(super) fn existing(section: &Section<'_>, key: &str) -> Option<PathBuf> {
     let path = absolute(section, key)?;
-    if !path.exists() {
+    if path.is_dir() {
+        let allowed = "a file by its absolute path";
+        section.fault(
+            key,
+            Wrong::NotAllowed(format!("{:?}", path.display().to_string())),
+            Some(allowed),
+        );
+    } else if !path.exists() {
         section.note(key, Wrong::NotThere(path.display().to_string()));
     }
     Some(path)
@@ -162,7 +169,7 @@ fn location(entry: &Section<'_>) -> Option<Location> {
 const DEVICE_BYTES_MAX: usize = 512;
 
 fn device_location(entry: &Section<'_>, name: String) -> Option<Location> {
-    let fits = !name.is_empty() && name.len() <= DEVICE_BYTES_MAX;
+    let fits = !name.is_empty() && name != "alsa:" && name.len() <= DEVICE_BYTES_MAX;
     if fits && !name.chars().any(char::is_control) {
         return Some(Location::Device(name));
     }

@@ -8,11 +8,15 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use sources::{DeviceState, Heard, Phase, PulseError, Settings, SourceKind, Trouble, devices};
+use sources::{
+    DeviceState, Heard, Phase, PulseError, Settings, SourceConfig, SourceKind, Sources, Start,
+    Trouble, devices,
+};
+use tokio::sync::mpsc;
 
 use crate::bed::{
-    CLICK_DBFS, FALLBACK_HZ, Folder, SOURCE_HZ, Stage, first_ms, roughest, settings, share, tool,
-    tries,
+    CLICK_DBFS, Ear, FALLBACK_HZ, Folder, SOURCE_HZ, Stage, first_ms, roughest, settings, share,
+    tool, tries,
 };
 
 const SOON: Duration = Duration::from_secs(8);
@@ -393,4 +397,43 @@ async fn an_alsa_device_is_heard_goes_and_comes_back() {
     stage.until(SOON, |state| matches!(state.phase, Phase::Away(_)));
     let _plugged = server.plug();
     stage.ear.until(SOURCE_HZ, SOON);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_on_demand_that_is_wanted_again_while_the_last_one_still_ends_is_heard() {
+    let server = SoundServer::start(Kind::PulseAudio);
+    let _plugged = server.plug();
+    let config = SourceConfig {
+        start: Start::OnDemand { linger: Duration::from_millis(200) },
+        ..SourceConfig::new("Radio", SourceKind::Device("radio.monitor".to_owned()))
+    };
+    let (sender, _events) = mpsc::channel(256);
+    let sources = Sources::start(vec![config], server.settings(), &sender).unwrap();
+    let state = || sources.snapshot().remove(0);
+    for _ in 0..3 {
+        // The sound server hangs, and with it whoever waits for its answer.
+        server.signal(Signal::STOP);
+        let ear = Ear::new(sources.live("Radio").unwrap());
+        sleep(Duration::from_millis(100));
+        drop(ear);
+        sleep(Duration::from_millis(400));
+        assert_eq!(state().phase, Phase::Resting);
+        let mut ear = Ear::new(sources.live("Radio").unwrap());
+        sleep(Duration::from_millis(100));
+        server.signal(Signal::CONT);
+        ear.until(SOURCE_HZ, SOON);
+        assert_eq!(state().phase, Phase::Playing);
+        drop(ear);
+        let begun = Instant::now();
+        while state().phase != Phase::Resting {
+            assert!(begun.elapsed() < SOON, "{:?}", state());
+            sleep(Duration::from_millis(20));
+        }
+    }
+    // Nothing that ends late says that it is away.
+    server.signal(Signal::STOP);
+    drop(Ear::new(sources.live("Radio").unwrap()));
+    sleep(Duration::from_millis(3_000));
+    assert_eq!(state().phase, Phase::Resting);
+    server.signal(Signal::CONT);
 }

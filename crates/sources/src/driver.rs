@@ -1,7 +1,6 @@
 //! What drives one source, whatever it is, and when.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -21,6 +20,7 @@ use crate::fetch::Fetcher;
 use crate::ffmpeg::Ffmpeg;
 use crate::folder::{Folder, Stop};
 use crate::intake::Intake;
+use crate::loudness::Loudness;
 use crate::stream::Stream;
 use crate::studio::Studio;
 
@@ -46,6 +46,8 @@ pub(crate) struct Driver {
     pub(crate) settings: Arc<Settings>,
     pub(crate) intake: Arc<Intake>,
     pub(crate) board: Arc<Board>,
+    /// How loud its files are; kept from one start to the next.
+    pub(crate) loudness: Arc<Loudness>,
 }
 
 /// A source that is being driven; dropping it ends that.
@@ -79,7 +81,7 @@ impl Driver {
         match (self.config.kind.clone(), self.fetcher.clone()) {
             (SourceKind::Path(path), _) => {
                 let (order, stop) = (self.config.order, Arc::clone(&stop));
-                let measured = RefCell::new(BTreeMap::new());
+                let loudness = Arc::clone(&self.loudness);
                 let folder = Folder {
                     path,
                     gain,
@@ -90,7 +92,8 @@ impl Driver {
                     intake,
                     board,
                     stop,
-                    measured,
+                    loudness,
+                    listed: RefCell::new(None),
                 };
                 named("source-files").spawn(move || folder.run())?;
             }

@@ -1,11 +1,12 @@
 //! One source from the disk: a file, or the files of a folder one after the other, for ever.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use audio::Gain;
@@ -18,12 +19,15 @@ use crate::decode::{self, DecodeError};
 use crate::ffmpeg::{Ffmpeg, Use};
 use crate::icy;
 use crate::intake::{Closed, Door, Flow, Inlet};
-use crate::leveller::{Leveller, Measure};
+use crate::leveller::Leveller;
+use crate::loudness::Loudness;
 use crate::state::Trouble;
 use crate::stream::decode_trouble;
 
 /// Files of a folder that are played; further ones are not looked at.
-const FILES_MAX: usize = 10_000;
+pub(crate) const FILES_MAX: usize = 10_000;
+/// How long a file's loudness is waited for, with a second of the one before still to be heard.
+const MEASURED_SOON: Duration = Duration::from_millis(300);
 /// What lies beside music and is none.
 const NEVER_AUDIO: [&str; 20] = [
     "jpg", "jpeg", "png", "gif", "webp", "bmp", "txt", "nfo", "md", "log", "pdf", "html", "xml",
@@ -42,12 +46,11 @@ pub(crate) struct Folder {
     pub(crate) intake: Door,
     pub(crate) board: Reporter,
     pub(crate) stop: Arc<Stop>,
-    /// When a file was last changed and how long it is, with its loudness.
-    pub(crate) measured: RefCell<BTreeMap<PathBuf, (Seen, Option<f64>)>>,
+    /// How loud the files are.
+    pub(crate) loudness: Arc<Loudness>,
+    /// When the folder was last changed, and what was in it.
+    pub(crate) listed: RefCell<Option<(SystemTime, Vec<PathBuf>)>>,
 }
-
-/// What tells whether a file is still the same.
-type Seen = (SystemTime, u64);
 
 /// Told once; ends every wait.
 #[derive(Debug, Default)]
@@ -110,6 +113,14 @@ struct Outlet<'a> {
 impl Folder {
     /// Runs until stopped.
     pub(crate) fn run(self) {
+        if self.loudness_lufs.is_some() {
+            let (loudness, stop) = (Arc::clone(&self.loudness), Arc::clone(&self.stop));
+            let (path, ffmpeg) = (self.path.clone(), self.ffmpeg.clone());
+            let thread = thread::Builder::new().name("source-loudness".to_owned());
+            if let Err(why) = thread.spawn(move || loudness.run(&path, &ffmpeg, &stop)) {
+                tracing::warn!(%why, "no thread to measure loudness: files are levelled as they play");
+            }
+        }
         let mut backoff = Backoff::new(self.settings.backoff_first, self.settings.backoff_most);
         let mut outlet = Outlet { folder: &self, inlet: None };
         while !self.stop.wait(Duration::ZERO) {
@@ -138,7 +149,7 @@ impl Folder {
         let mut turns = Turns { order: self.order, done: BTreeSet::new() };
         let mut played = false;
         // Looked at anew before each file: what was added or taken away meanwhile counts.
-        while let Some(file) = turns.next(files(&self.path).map_err(unreadable)?) {
+        while let Some(file) = turns.next(self.list().map_err(unreadable)?) {
             let name = shown(&file);
             match self.play(&file, outlet) {
                 Ok(()) => {
@@ -155,41 +166,29 @@ impl Folder {
         if played { Ok(()) } else { Err(Fault::Trouble(Trouble::NothingPlayable)) }
     }
 
-    /// The loudness of a file is measured once, ahead: a fraction of a second for a song.
-    fn leveller(&self, path: &Path) -> Leveller {
-        let Some(wanted) = self.loudness_lufs else { return Leveller::live(self.gain, None) };
-        let seen =
-            fs::metadata(path).ok().and_then(|data| Some((data.modified().ok()?, data.len())));
-        let known =
-            self.measured.borrow().get(path).filter(|(known, _)| Some(*known) == seen).copied();
-        let lufs = known.map_or_else(|| self.measure(path), |(_, lufs)| lufs);
-        if let Some(seen) = seen {
-            let mut measured = self.measured.borrow_mut();
-            if measured.len() >= FILES_MAX {
-                measured.clear();
+    /// The files, read anew when something came or went.
+    fn list(&self) -> std::io::Result<Vec<PathBuf>> {
+        let changed = fs::metadata(&self.path)?.modified()?;
+        let mut listed = self.listed.borrow_mut();
+        match &*listed {
+            // A folder that was changed this very moment may be changed again within it.
+            Some((then, files)) if *then == changed && is_past(changed) => Ok(files.clone()),
+            Some(_) | None => {
+                let files = files(&self.path)?;
+                *listed = Some((changed, files.clone()));
+                Ok(files)
             }
-            measured.insert(path.to_owned(), (seen, lufs));
         }
-        Leveller::measured(self.gain, Some(wanted), lufs)
     }
 
-    /// `None` when it is silent, or broken before it has sounded: playing it says so.
-    fn measure(&self, path: &Path) -> Option<f64> {
-        let file = File::open(path).ok()?;
-        let route = content::by_extension(&path.to_string_lossy());
-        let source = decode::Source::File(file);
-        let mut decoding = decode::open_source(source, route, &self.ffmpeg, Use::Live).ok()?;
-        let mut measure = Measure::new()?;
-        let mut samples = Vec::new();
-        while let Ok(true) = decoding.next(&mut samples) {
-            if self.stop.wait(Duration::ZERO) {
-                return None;
-            }
-            measure.hear(&samples);
-            samples.clear();
+    /// A file that was measured is at its loudness from the first sample on; one that was not yet is
+    /// brought there as a broadcast is.
+    fn leveller(&self, path: &Path) -> Leveller {
+        let measured = self.loudness_lufs.and_then(|_| self.loudness.of(path, MEASURED_SOON));
+        match measured {
+            Some(lufs) => Leveller::measured(self.gain, self.loudness_lufs, lufs),
+            None => Leveller::live(self.gain, self.loudness_lufs),
         }
-        measure.hear(&samples);
-        measure.lufs()
     }
 
     fn play(&self, path: &Path, outlet: &mut Outlet<'_>) -> Result<(), Fault> {
@@ -253,7 +252,7 @@ impl Outlet<'_> {
 }
 
 /// The files that may be audio, in the order of their names.
-fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub(crate) fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)?.take(FILES_MAX) {
         let path = entry?.path();
@@ -266,6 +265,11 @@ fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether this lies far enough back that no further change has the same time.
+fn is_past(time: SystemTime) -> bool {
+    time.elapsed().is_ok_and(|ago| ago > Duration::from_secs(1))
 }
 
 fn shown(path: &Path) -> String {

@@ -30,6 +30,7 @@ mod hold_music;
 mod icy;
 mod intake;
 mod leveller;
+mod loudness;
 mod pacer;
 mod prompts;
 mod pulse;

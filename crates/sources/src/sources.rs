@@ -141,6 +141,7 @@ impl Sources {
             settings: Arc::clone(settings),
             intake: Arc::clone(&entry.intake),
             board: Arc::clone(&entry.board),
+            loudness: Arc::default(),
         };
         match start {
             Start::Always => {

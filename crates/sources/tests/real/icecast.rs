@@ -8,10 +8,12 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use sources::{Heard, Phase, Settings, Trouble};
 
 use crate::bed::{
-    CLICK_DBFS, FALLBACK_HZ, Folder, Ours, SOURCE_HZ, Stage, roughest, settings, share, tool,
+    CLICK_DBFS, FALLBACK_HZ, Folder, Ours, SOURCE_HZ, Server, Stage, roughest, send, settings,
+    share, tool,
 };
 
 const SOON: Duration = Duration::from_secs(6);
@@ -90,6 +92,12 @@ impl Icecast {
 
     fn kill(&mut self) {
         self.process = None;
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().unwrap();
+        let id = Pid::from_raw(process.0.id().cast_signed()).unwrap();
+        kill_process(id, signal).unwrap();
     }
 
     fn log(&self) -> String {
@@ -180,6 +188,37 @@ async fn a_killed_server_is_bridged_and_found_again() {
     icecast.run();
     stage.until(SOON, |state| state.phase == Phase::Away(Trouble::Status(404)));
     let _source = icecast.feed("radio.mp3", &MP3);
+    stage.ear.until(SOURCE_HZ, SOON);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_without_closing_is_bridged_and_heard_again() {
+    let icecast = Icecast::start();
+    let _source = icecast.feed("radio.mp3", &MP3);
+    let mut stage = Stage::start(&icecast.url("radio.mp3"));
+    stage.ear.until(SOURCE_HZ, SOON);
+    icecast.signal(Signal::STOP);
+    stage.ear.until(FALLBACK_HZ, SOON);
+    stage.until(SOON, |state| state.phase == Phase::Away(Trouble::Stalled(settings().stall)));
+    icecast.signal(Signal::CONT);
+    stage.ear.until(SOURCE_HZ, SOON);
+    assert!(stage.until(SOON, |state| state.phase == Phase::Playing).reconnects >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mount_of_a_wrong_type_is_named_and_one_behind_a_redirect_is_heard() {
+    let icecast = Icecast::start();
+    let _wrong =
+        icecast.feed("page", &["-c:a", "libmp3lame", "-content_type", "text/html", "-f", "mp3"]);
+    let _source = icecast.feed("radio.mp3", &MP3);
+    let stage = Stage::start(&icecast.url("page"));
+    let wrong = Phase::Away(Trouble::WrongType("text/html".to_owned()));
+    stage.until(SOON, |state| state.phase == wrong);
+    let elsewhere = icecast.url("radio.mp3");
+    let door = Server::start(move |_, stream| {
+        send(stream, format!("HTTP/1.0 302 Found\r\nLocation: {elsewhere}\r\n\r\n").as_bytes());
+    });
+    let mut stage = Stage::start(&door.url("/listen"));
     stage.ear.until(SOURCE_HZ, SOON);
 }
 

@@ -92,7 +92,7 @@ pub struct Settings {
     /// How the server calls itself towards HTTP servers.
     pub user_agent: String,
     /// How much of a stream is held against jitter, at least; a stream that arrives in lumps is given
-    /// what its own take, up to 2.8 s. A connection that ends is heard for 1.5 s more at most, one that
+    /// what its own take, 5 s at most. A connection that ends is heard for 1.5 s more at most, one that
     /// only falls silent for what is held and half a second.
     pub buffer: Duration,
     /// A connection that gives no audio for this long is ended and made anew.

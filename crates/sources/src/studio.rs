@@ -16,7 +16,7 @@ use crate::backoff::Backoff;
 use crate::board::{Reporter, now};
 use crate::config::Settings;
 use crate::folder::Stop;
-use crate::intake::{Closed, Door, Flow};
+use crate::intake::{Closed, Door, Flow, Inlet};
 use crate::leveller::Leveller;
 use crate::state::Trouble;
 
@@ -238,16 +238,26 @@ impl Studio {
             let Ok(packet) = Packet::parse(bytes.get(..length).unwrap_or_default()) else {
                 continue;
             };
+            if line.as_ref().is_some_and(|line| line.ssrc != packet.ssrc) {
+                // Somebody else on the same port, or the same sender begun anew: the first one is heard
+                // for as long as it speaks.
+                if now().saturating_duration_since(last) < HANDOVER {
+                    continue;
+                }
+                if let Some(line) = line.take() {
+                    line.end();
+                }
+            }
             let format = Format::of(packet.payload_type).or(self.from.format);
             let Some(format) = format else {
+                if line.is_some() {
+                    // Comfort noise, telephone-events: not for us, and no reason to stop.
+                    continue;
+                }
                 let what =
                     format!("payload type {}, and the URI names no encoding", packet.payload_type);
                 return Err(Trouble::NotAudio(what));
             };
-            if line.as_ref().is_some_and(|line| line.ssrc != packet.ssrc) {
-                // Somebody else on the same port; the first one is heard for as long as it speaks.
-                continue;
-            }
             last = now();
             let begun = match line.take() {
                 Some(line) => line,
@@ -271,7 +281,7 @@ struct Line<'a> {
     format: Format,
     converter: Converter,
     leveller: Leveller,
-    inlet: crate::intake::Inlet,
+    inlet: Inlet,
     /// The number and timestamp that come next.
     next: Option<(u16, u32)>,
     /// Packets that came before one that is missing, by how far ahead they are.

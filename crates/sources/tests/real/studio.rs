@@ -131,3 +131,41 @@ async fn what_a_payload_type_does_not_say_must_be_in_the_uri() {
     };
     stage.until(SOON, named);
 }
+
+/// Sends a sine from one sender after another, without a pause between them.
+fn send_in_turn(to: u16, senders: &[u32], packets_each: u16) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(("127.0.0.1", to)).unwrap();
+    let begun = Instant::now();
+    let mut sent = 0;
+    for ssrc in senders {
+        for n in 0..packets_each {
+            // Nobody listens before the socket is there.
+            let _ = socket.send(&packet(n, *ssrc));
+            // Comfort noise between the packets: RFC 3389, payload type 13.
+            let mut noise = packet(n, *ssrc);
+            noise[1] = 13;
+            let _ = socket.send(&noise);
+            // What nobody waits for arrives oftener than the receiver looks at its clock.
+            for _ in 0..3 {
+                std::thread::sleep(Duration::from_millis(5));
+                let _ = socket.send(&packet(n, 99));
+            }
+            sent += 1;
+            let due = begun + Duration::from_millis(20) * sent;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sender_that_begins_anew_without_a_pause_is_heard_and_other_payloads_do_no_harm() {
+    let number = port();
+    let mut stage = Stage::start(&format!("rtp://127.0.0.1:{number}"));
+    let sender = std::thread::spawn(move || send_in_turn(number, &[7, 8], 150));
+    stage.ear.until(SOURCE_HZ, SOON);
+    assert_eq!(stage.until(SOON, |state| state.phase == Phase::Playing).reconnects, 0);
+    stage.until(SOON, |state| state.reconnects >= 1);
+    stage.ear.until(SOURCE_HZ, SOON);
+    sender.join().unwrap();
+}

@@ -1,0 +1,13 @@
+//! Files that outlive the process, and temporary ones that must not. Shell: every call reads or
+//! writes a disk and may block; call it where blocking is allowed.
+//!
+//! - [`Cache`]: bytes by [`Key`], kept up to a size, the least recently used dropped first. What it
+//!   gives back is what was put in, or nothing: a file that was cut or changed is found out and dropped.
+//! - [`Temporary`]: files that are deleted when they are no longer held, and swept at the next start
+//!   if the process did not come to it.
+
+mod cache;
+mod temporary;
+
+pub use cache::{Cache, CacheState, ENTRY_BYTES_MAX, Key};
+pub use temporary::{KEPT_BYTES_MAX, Temporary, TemporaryFile};

@@ -220,6 +220,11 @@ pub struct Wav<'a> {
     pub format: Format,
     /// Their bytes: whole frames only.
     pub data: &'a [u8],
+    /// Where in the file they begin.
+    pub data_at: usize,
+    /// How many bytes the file says they are; zero or more than there can be where its writer did not
+    /// know yet.
+    pub said_bytes: usize,
 }
 
 impl Wav<'_> {
@@ -267,7 +272,9 @@ pub fn read(bytes: &[u8]) -> Result<Wav<'_>, WavError> {
                 let data = kept.filter(|data| !data.is_empty()).unwrap_or(body);
                 let frame = usize::from(format.channels * format.coding.bytes());
                 let whole = data.len() / frame * frame;
-                return Ok(Wav { format, data: data.get(..whole).unwrap_or_default() });
+                let data = data.get(..whole).unwrap_or_default();
+                let data_at = bytes.len() - body.len();
+                return Ok(Wav { format, data, data_at, said_bytes: length });
             }
             _ => {}
         }

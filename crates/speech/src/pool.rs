@@ -4,17 +4,22 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
+use crate::aloud::Broken;
 use crate::helper::{Helper, Served};
+use crate::provider::HelperConfig;
 use crate::run::RUNS_MAX;
-use crate::speech::{HelperState, SpeechConfig, SpeechError, SpeechState};
+use crate::speech::{HelperState, ProviderState, SpeechError};
 use crate::voices::VoiceInfo;
 use crate::wire::{Point, Speak};
 
+/// The most helper processes of one pool.
+const HELPERS_MAX: usize = 32;
 /// The first and the longest wait before a helper that does not start is tried again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -29,9 +34,15 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) enum Reply {
     Audio(Vec<i16>),
-    Point { sample: u64, point: Point },
+    Point {
+        sample: u64,
+        point: Point,
+    },
     End,
     Refused(String),
+    /// The provider failed, and none takes its place.
+    Broke(Broken),
+    /// The helper is gone; another takes its place.
     Lost,
 }
 
@@ -68,15 +79,21 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Starts `size` helpers; waits for the first, whose voices it returns.
+    /// Starts the helpers; waits for the first, whose voices it returns. `limit` is how long one may
+    /// take to start.
     pub(crate) async fn start(
-        path: PathBuf,
-        size: usize,
-        config: &SpeechConfig,
+        config: &HelperConfig,
+        limit: Duration,
     ) -> Result<(Self, Vec<VoiceInfo>), SpeechError> {
-        let limit = config.first_audio;
+        let path = config.program.clone();
+        if !path.is_file() {
+            return Err(SpeechError::NoHelper { path });
+        }
+        let cores = available_parallelism().map_or(1, usize::from);
+        let size = config.processes.unwrap_or_else(|| (2 * cores).min(4)).clamp(1, HELPERS_MAX);
         let mut first = Helper::start(&path, limit).await.map_err(SpeechError::HelperFails)?;
         let voices = first.voices(limit).await.map_err(SpeechError::HelperFails)?;
+        let voice = voices.first().map(|voice| voice.id.clone()).unwrap_or_default();
         let rate_hz = first.rate_hz;
         let shared = Arc::new(Shared {
             helpers: Mutex::new(vec![HelperState::default(); size]),
@@ -91,7 +108,7 @@ impl Pool {
             let slot = Slot {
                 number,
                 path: path.clone(),
-                voice: config.default_voice.clone(),
+                voice: voice.clone(),
                 limits: (limit, config.stall),
                 free: free.clone(),
                 shared: Arc::clone(&shared),
@@ -117,12 +134,12 @@ impl Pool {
         self.shared.rescued.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn state(&self) -> SpeechState {
-        SpeechState {
+    pub(crate) fn state(&self) -> ProviderState {
+        ProviderState {
             helpers: self.shared.helpers.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             restarts: self.shared.restarts.load(Ordering::Relaxed),
             rescued: self.shared.rescued.load(Ordering::Relaxed),
-            runs: 0,
+            ..ProviderState::default()
         }
     }
 }

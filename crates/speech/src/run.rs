@@ -1,81 +1,111 @@
-//! One run through its units, from the first to the listener's last chunk.
+//! One run through its providers and units, from the first to the listener's last chunk.
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ssml::{Gender, Pitch, Run, Style};
+use ssml::{Run, Style};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::pool::{Job, Pool, Reply};
+use crate::aloud;
+use crate::pool::Reply;
+use crate::provider::Provider;
 use crate::render::{Atom, Plan, Rendered};
 use crate::shape::{Place, Shaped, Shaper};
 use crate::speech::{Chunk, SpeechError};
-use crate::voices::{Choice, Voices};
-use crate::wire::{Point, Speak};
+use crate::voices::Choice;
+use crate::wire::Point;
 
 /// Runs that may be in hand at once; past it a run is refused with [`SpeechError::Busy`].
 pub const RUNS_MAX: usize = 1_024;
-/// Replies that wait for a run.
-const REPLIES_MAX: usize = 64;
 /// Sound that waits for the listener before the next unit is begun: two seconds.
 const READY_SAMPLES: usize = 16_000;
 /// How often a unit is begun again after a helper's death.
 const DEATHS_MAX: u32 = 3;
-/// The fundamental frequencies that a pitch in hertz is measured against.
-const MALE_HZ: f32 = 110.0;
-const FEMALE_HZ: f32 = 180.0;
 
 type Outlet = mpsc::Sender<Result<Chunk, SpeechError>>;
+
+/// Who may speak: the best first.
+pub(crate) type Candidates = Vec<(Arc<Provider>, Choice)>;
 
 /// Why a run ends before its text does.
 enum Stop {
     /// Nobody listens.
     Unheard,
-    Error(SpeechError),
+    /// This provider cannot; another one may.
+    Fails(SpeechError, Option<Duration>),
 }
 
-/// Speaks the run into `outlet`; `limit` is the longest wait for sound.
-pub(crate) async fn speak(
-    pool: &Pool,
-    voices: &Voices,
-    run: &Run,
-    limit: Duration,
-    outlet: Outlet,
-) {
-    let outcome = match Speaking::new(pool, voices, run, limit, &outlet) {
-        Ok(speaking) => speaking.all().await,
-        Err(error) => Err(Stop::Error(error)),
+/// How one try at a text ended.
+enum Tried {
+    Whole,
+    /// The helper is gone; another takes its place.
+    Lost,
+}
+
+/// Speaks the run into `outlet`.
+pub(crate) async fn speak(candidates: Candidates, run: &Run, outlet: Outlet) {
+    let plan = match Plan::new(run) {
+        Ok(plan) => plan,
+        Err(error) => return fail(error, &outlet).await,
     };
-    match outcome {
-        Ok(()) | Err(Stop::Unheard) => {}
-        Err(Stop::Error(error)) => {
-            tracing::debug!(%error, "speech ends early");
-            // Nobody listening is no fault.
-            let _ = outlet.send(Err(error)).await;
+    let mut told = Told::default();
+    let mut from = 0;
+    let mut last = None;
+    let count = candidates.len();
+    for (number, candidate) in candidates.into_iter().enumerate() {
+        let (provider, choice) = &candidate;
+        if let Some(note) = &choice.note {
+            tracing::info!(note, voice = choice.voice, %provider, "another voice speaks");
         }
+        let speaking = Speaking::new(&candidate, &run.style, &plan, &outlet, &mut told);
+        let outcome = match speaking {
+            Ok(speaking) => speaking.all(from).await,
+            Err(error) => Err(Stop::Fails(error, None)),
+        };
+        match outcome {
+            Ok(()) => return provider.did_well(),
+            Err(Stop::Unheard) => return,
+            Err(Stop::Fails(error, rest)) => {
+                provider.failed(&error, rest);
+                let others = count - number - 1;
+                tracing::warn!(%provider, voice = choice.voice, %error, others, "a speech provider fails");
+                last = Some(error);
+            }
+        }
+        // The word it failed in is spoken again, unless a mark says that it was over.
+        from = told.word.unwrap_or(0).max(told.mark.map_or(0, |mark| mark + 1));
+    }
+    if let Some(error) = last {
+        fail(error, &outlet).await;
     }
 }
 
+async fn fail(error: SpeechError, outlet: &Outlet) {
+    tracing::debug!(%error, "speech ends early");
+    // Nobody listening is no fault.
+    let _ = outlet.send(Err(error)).await;
+}
+
+/// One run by one provider.
 struct Speaking<'r> {
-    pool: &'r Pool,
+    provider: &'r Provider,
+    choice: &'r Choice,
+    style: &'r Style,
+    plan: &'r Plan,
     outlet: &'r Outlet,
-    limit: Duration,
-    plan: Plan,
-    /// How it is spoken; the text is put in for each unit.
-    manner: Speak,
     shaper: Shaper,
     /// Chunks that the listener has no room for yet, and the samples in them.
     waiting: VecDeque<Chunk>,
     waiting_samples: usize,
-    /// The next atom that was not reported or, for a word, not begun.
-    reported: Reported,
+    told: &'r mut Told,
 }
 
-/// What the listener was told, so that nothing is told twice.
+/// What the listener was told, so that nothing is told twice: the last atom of each kind.
 #[derive(Default)]
-struct Reported {
+struct Told {
     word: Option<usize>,
     sentence: Option<usize>,
     mark: Option<usize>,
@@ -83,42 +113,50 @@ struct Reported {
 
 impl<'r> Speaking<'r> {
     fn new(
-        pool: &'r Pool,
-        voices: &Voices,
-        run: &Run,
-        limit: Duration,
+        (provider, choice): &'r (Arc<Provider>, Choice),
+        style: &'r Style,
+        plan: &'r Plan,
         outlet: &'r Outlet,
+        told: &'r mut Told,
     ) -> Result<Self, SpeechError> {
-        let choice = voices.choose(&run.style)?;
-        if let Some(note) = &choice.note {
-            tracing::info!(note, voice = choice.voice, "another voice speaks");
-        }
-        let shaper = Shaper::new(pool.rate_hz(), run.style.volume_db)
+        let shaper = Shaper::new(provider.rate_hz(), style.volume_db)
             .ok_or_else(|| SpeechError::HelperFails("its sample rate is unusable".into()))?;
+        let by =
+            Chunk::Voice { provider: Arc::clone(&provider.name), voice: (*choice.voice).into() };
+        let waiting = VecDeque::from([by]);
         Ok(Self {
-            pool,
+            provider,
+            choice,
+            style,
+            plan,
             outlet,
-            limit,
-            plan: Plan::new(run)?,
-            manner: manner(&run.style, &choice),
             shaper,
-            waiting: VecDeque::new(),
+            waiting,
             waiting_samples: 0,
-            reported: Reported::default(),
+            told,
         })
     }
 
-    async fn all(mut self) -> Result<(), Stop> {
-        let units = self.plan.units().to_vec();
+    /// From this atom to the end.
+    async fn all(mut self, from: usize) -> Result<(), Stop> {
+        let units = self.plan.units(self.provider.dialect(), from);
         let count = units.len();
         for (number, unit) in units.into_iter().enumerate() {
             self.give(READY_SAMPLES).await?;
-            self.unit(&unit).await?;
+            let spoken = self.unit(&unit).await;
             let mut shaped = Vec::new();
-            self.shaper.end(self.plan.tail(&unit), number + 1 == count, &mut shaped);
+            let over = number + 1 == count || spoken.is_err();
+            self.shaper.end(self.plan.tail(&unit), over, &mut shaped);
             self.collect(shaped);
-            if let Some(last) = unit.end.checked_sub(1) {
-                self.report_words(last);
+            if spoken.is_ok()
+                && let Some(last) = unit.end.checked_sub(1)
+            {
+                self.tell_words(last);
+            }
+            if let Err(stop) = spoken {
+                // What was made before it failed is heard all the same.
+                self.give(0).await?;
+                return Err(stop);
             }
         }
         self.give(0).await
@@ -139,48 +177,80 @@ impl<'r> Speaking<'r> {
     /// One unit, by as many helpers as it takes.
     async fn unit(&mut self, unit: &Range<usize>) -> Result<(), Stop> {
         let mut from = unit.start;
-        for deaths in 0..=DEATHS_MAX {
+        let deaths_max = if self.provider.is_replaced() { DEATHS_MAX } else { 0 };
+        for deaths in 0..=deaths_max {
             self.shaper.begin();
             let rest = from..unit.end;
-            if !rest.clone().any(|index| self.plan.atom(index).is_some_and(Atom::is_word)) {
+            let begins =
+                rest.clone().find(|index| self.plan.atom(*index).is_some_and(Atom::is_word));
+            let Some(begins) = begins else {
                 self.tell_points(rest);
                 return Ok(());
+            };
+            let rendered = self.plan.render(rest, self.provider.dialect());
+            if !self.provider.dialect().has_marks() {
+                self.tell_points(from..begins);
             }
-            let rendered = self.plan.render(rest);
-            if self.attempt(&rendered, from).await? {
-                if deaths > 0 {
-                    self.pool.count_rescue();
+            match self.attempt(&rendered, from).await? {
+                Tried::Whole => {
+                    if deaths > 0 {
+                        self.provider.count_rescue();
+                    }
+                    if !self.provider.dialect().has_marks() {
+                        self.points_behind(begins..unit.end);
+                    }
+                    return Ok(());
                 }
-                return Ok(());
+                Tried::Lost => {}
             }
             // The word it died in is spoken again, unless a mark says that it was over.
-            let word = self.reported.word.unwrap_or(0);
-            let mark = self.reported.mark.map_or(0, |mark| mark + 1);
+            let word = self.told.word.unwrap_or(0);
+            let mark = self.told.mark.map_or(0, |mark| mark + 1);
             from = from.max(word).max(mark).min(unit.end);
             tracing::warn!(deaths = deaths + 1, "speech goes on with another helper");
         }
-        Err(Stop::Error(SpeechError::Died { times: DEATHS_MAX + 1 }))
+        Err(Stop::Fails(SpeechError::Died { times: deaths_max + 1 }, None))
     }
 
     /// Points that no word follows in what is left of a unit.
     fn tell_points(&mut self, rest: Range<usize>) {
         for index in rest {
-            let chunk = match self.plan.atom(index) {
-                Some(Atom::Mark(name)) => Chunk::Mark(name.clone()),
-                Some(Atom::Paragraph) => Chunk::Paragraph,
-                Some(Atom::Word(_) | Atom::Sentence | Atom::Emphasis(_)) | None => continue,
-            };
-            self.report(Place { atom: index, chunk });
+            if let Some(chunk) = self.point(index) {
+                self.tell(Place { atom: index, chunk });
+            }
         }
     }
 
-    /// One helper's try at a text: whether it came to its end.
-    async fn attempt(&mut self, rendered: &Rendered, from: usize) -> Result<bool, Stop> {
-        let (replies, mut heard) = mpsc::channel(REPLIES_MAX);
-        let speak = Speak { ssml: rendered.ssml.clone(), ..self.manner.clone() };
-        self.pool.submit(Job { speak, replies }).await;
-        let deadline = Instant::now() + self.limit;
+    /// What was not told when the sound of a unit ended.
+    fn points_behind(&mut self, rest: Range<usize>) {
+        for index in rest {
+            if self.plan.atom(index).is_some_and(Atom::is_word) {
+                if self.plan.begins_sentence(index) {
+                    self.shaper.place_last(Place { atom: index, chunk: Chunk::Sentence });
+                }
+                self.shaper.place_last(Place { atom: index, chunk: Chunk::Word });
+            } else if let Some(chunk) = self.point(index) {
+                self.shaper.place_last(Place { atom: index, chunk });
+            }
+        }
+    }
+
+    fn point(&self, index: usize) -> Option<Chunk> {
+        match self.plan.atom(index)? {
+            Atom::Mark(name) => Some(Chunk::Mark(name.clone())),
+            Atom::Paragraph => Some(Chunk::Paragraph),
+            Atom::Word { .. } | Atom::Sentence | Atom::Emphasis(_) => None,
+        }
+    }
+
+    /// One try at a text.
+    async fn attempt(&mut self, rendered: &Rendered, from: usize) -> Result<Tried, Stop> {
+        let asked = Instant::now();
+        let deadline = asked + self.provider.first_audio;
+        let mut heard = self.provider.ask(rendered, self.choice, self.style).await;
         let mut silent = true;
+        // Until there is sound nothing of the text was said.
+        let mut unsaid = Vec::new();
         loop {
             let reply = tokio::select! {
                 biased;
@@ -195,24 +265,44 @@ impl<'r> Speaking<'r> {
                 }
                 () = self.outlet.closed() => return Err(Stop::Unheard),
                 () = sleep_until(deadline), if silent => {
-                    return Err(Stop::Error(SpeechError::TimedOut));
+                    return Err(Stop::Fails(SpeechError::TimedOut, None));
                 }
             };
             match reply {
                 Some(Reply::Audio(samples)) => {
-                    silent = false;
+                    // The first byte is not the first sound.
+                    if silent && aloud::is_sound(&samples) {
+                        silent = false;
+                        let waited = asked.elapsed();
+                        tracing::debug!(provider = %self.provider, ?waited, "first sound");
+                        for (sample, point) in unsaid.drain(..) {
+                            self.place(rendered, from, sample, &point);
+                        }
+                    }
                     let mut shaped = Vec::new();
                     self.shaper.take(&samples, &mut shaped);
                     self.collect(shaped);
                 }
+                Some(Reply::Point { sample, point }) if silent => unsaid.push((sample, point)),
                 Some(Reply::Point { sample, point }) => {
                     self.place(rendered, from, sample, &point);
                 }
-                Some(Reply::End) => return Ok(true),
-                Some(Reply::Refused(why)) => {
-                    return Err(Stop::Error(SpeechError::Refused(why)));
+                Some(Reply::End) if silent && rendered.must_be_heard() => {
+                    return Err(Stop::Fails(SpeechError::Silence, None));
                 }
-                Some(Reply::Lost) | None => return Ok(false),
+                Some(Reply::End) => {
+                    for (sample, point) in unsaid {
+                        self.place(rendered, from, sample, &point);
+                    }
+                    return Ok(Tried::Whole);
+                }
+                Some(Reply::Refused(why)) => {
+                    return Err(Stop::Fails(SpeechError::Refused(why), None));
+                }
+                Some(Reply::Broke(broken)) => {
+                    return Err(Stop::Fails(SpeechError::Provider(broken.why), broken.rest));
+                }
+                Some(Reply::Lost) | None => return Ok(Tried::Lost),
             }
             // With `biased` a fast helper would keep the first sound from its listener.
             self.give_now();
@@ -236,20 +326,19 @@ impl<'r> Speaking<'r> {
         }
     }
 
-    /// Puts a helper's point where it belongs in the run.
+    /// Puts a provider's point where it belongs in the run.
     fn place(&mut self, rendered: &Rendered, from: usize, sample: u64, point: &Point) {
         let place = match point {
             Point::Mark(index) => {
                 let Ok(atom) = index.parse() else { return };
-                let chunk = match self.plan.atom(atom) {
-                    Some(Atom::Mark(name)) => Chunk::Mark(name.clone()),
-                    Some(Atom::Paragraph) => Chunk::Paragraph,
-                    Some(Atom::Word(_) | Atom::Sentence | Atom::Emphasis(_)) | None => return,
-                };
+                let Some(chunk) = self.point(atom) else { return };
                 Place { atom, chunk }
             }
             Point::Word(position) => {
                 let Some(atom) = rendered.word_at(*position) else { return };
+                if !self.provider.dialect().has_marks() && self.plan.begins_sentence(atom) {
+                    self.shaper.place(sample, Place { atom, chunk: Chunk::Sentence });
+                }
                 Place { atom, chunk: Chunk::Word }
             }
             Point::Sentence(position) => {
@@ -271,35 +360,33 @@ impl<'r> Speaking<'r> {
                     self.waiting_samples += samples.len();
                     self.waiting.push_back(Chunk::Samples(samples));
                 }
-                Shaped::Place(place) => self.report(place),
+                Shaped::Place(place) => self.tell(place),
             }
         }
     }
 
     /// Tells a point unless it, or a later one of its kind, was told.
-    fn report(&mut self, place: Place) {
+    fn tell(&mut self, place: Place) {
         let last = match &place.chunk {
-            Chunk::Word => return self.report_words(place.atom),
-            Chunk::Sentence => &mut self.reported.sentence,
-            Chunk::Mark(_) | Chunk::Paragraph => &mut self.reported.mark,
-            Chunk::Samples(_) => return,
+            Chunk::Word => return self.tell_words(place.atom),
+            Chunk::Sentence => &mut self.told.sentence,
+            Chunk::Mark(_) | Chunk::Paragraph => &mut self.told.mark,
+            Chunk::Samples(_) | Chunk::Voice { .. } => return,
         };
         if last.is_none_or(|last| last < place.atom) {
             *last = Some(place.atom);
             self.waiting.push_back(place.chunk);
         }
     }
-}
 
-impl Speaking<'_> {
     /// Tells every word up to this one. A helper may say "of the" as one; to a listener they are two,
     /// as they are in [`Run::words`].
-    fn report_words(&mut self, upto: usize) {
-        let first = self.reported.word.map_or(0, |word| word + 1);
+    fn tell_words(&mut self, upto: usize) {
+        let first = self.told.word.map_or(0, |word| word + 1);
         for index in first..=upto {
             if self.plan.atom(index).is_some_and(Atom::is_word) {
                 self.waiting.push_back(Chunk::Word);
-                self.reported.word = Some(index);
+                self.told.word = Some(index);
             }
         }
     }
@@ -308,36 +395,8 @@ impl Speaking<'_> {
 fn samples_in(chunk: &Chunk) -> usize {
     match chunk {
         Chunk::Samples(samples) => samples.len(),
-        Chunk::Mark(_) | Chunk::Word | Chunk::Sentence | Chunk::Paragraph => 0,
-    }
-}
-
-/// The style in the helper's thousandths. The volume stays with us: a gain is exact.
-fn manner(style: &Style, choice: &Choice) -> Speak {
-    let pitch = match style.pitch {
-        Pitch::Times(times) => times,
-        Pitch::Hertz(hertz) => {
-            let own = match choice.gender {
-                Some(Gender::Female) => FEMALE_HZ,
-                Some(Gender::Male | Gender::Neutral) | None => MALE_HZ,
-            };
-            hertz / own
+        Chunk::Mark(_) | Chunk::Word | Chunk::Sentence | Chunk::Paragraph | Chunk::Voice { .. } => {
+            0
         }
-    };
-    Speak {
-        voice: choice.voice.clone(),
-        rate: permille(style.rate),
-        pitch: permille(pitch),
-        range: permille(style.range),
-        ssml: String::new(),
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "clamped to 0..=10,000 first; not a number becomes 0"
-)]
-fn permille(factor: f32) -> u16 {
-    (factor * 1_000.0).round().clamp(0.0, 10_000.0) as u16
 }

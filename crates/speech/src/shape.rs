@@ -11,7 +11,7 @@ use crate::render::Tail;
 use crate::speech::Chunk;
 
 /// Samples no louder than this are silence: about -66 dBFS.
-const SILENCE: u16 = 16;
+pub(crate) const SILENCE: u16 = 16;
 /// Silence that stays at the end of what is trimmed, and at most of it before the first sound: 5 ms.
 const GUARD: usize = 40;
 
@@ -85,6 +85,11 @@ impl Shaper {
     pub(crate) fn place(&mut self, sample: u64, place: Place) {
         let at = (self.base + sample) * u64::from(RATE_HZ);
         self.ahead.push_back((at.div_ceil(self.from_hz), place));
+    }
+
+    /// A point behind all that came of the unit so far.
+    pub(crate) fn place_last(&mut self, place: Place) {
+        self.ahead.push_back((u64::MAX, place));
     }
 
     /// A block of the unit.

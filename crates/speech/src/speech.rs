@@ -1,48 +1,50 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use ssml::{Run, Style};
+use store::{Cache, Temporary};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::pool::Pool;
-use crate::run::{self, RUNS_MAX};
+use crate::aloud::Kept;
+use crate::provider::{Form, HelperConfig, Provider, ProviderConfig};
+use crate::roster::{Member, Roster};
+use crate::run::{self, Candidates, RUNS_MAX};
 use crate::voices::{Choice, VoiceInfo, Voices};
 
 /// Chunks that wait in the channel to the listener; more wait in the run.
 const CHUNKS_MAX: usize = 32;
-/// The most helper processes.
-const POOL_MAX: usize = 32;
-/// The helper's file name.
-const HELPER_NAME: &str = "speech-espeak";
+/// The most providers.
+pub const PROVIDERS_MAX: usize = 32;
 
 /// What [`Speech::start`] takes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SpeechConfig {
-    /// The helper program; `None`: `speech-espeak` beside the running program.
-    pub helper: Option<PathBuf>,
-    /// How many helper processes; `None`: twice the cores, 4 at most.
-    pub pool_size: Option<usize>,
-    /// The voice for texts that want none: a voice's id (`en-us`), its name, or id and variant
-    /// (`en-us+f3`).
+    /// The providers, the preferred ones first; at most [`PROVIDERS_MAX`].
+    pub providers: Vec<ProviderConfig>,
+    /// The voice for texts that want none: a voice's id (`en-us`), its name, id and variant
+    /// (`en-us+f3`), a provider's name before it if need be (`neural/alloy`); or a language.
     pub default_voice: String,
-    /// How long a helper may take to start, or a text to its first sound, waiting included.
-    pub first_audio: Duration,
-    /// How long a helper may pause between blocks before it counts as stuck.
-    pub stall: Duration,
+    /// Where sound is kept that took long to make; `None`: nowhere.
+    pub cache: Option<Arc<Cache>>,
+    /// Where programs write files.
+    pub temporary: Option<Temporary>,
 }
 
-impl Default for SpeechConfig {
-    fn default() -> Self {
-        Self {
-            helper: None,
-            pool_size: None,
-            default_voice: "en-us".into(),
+impl SpeechConfig {
+    /// eSpeak NG alone, by this helper program and so many processes.
+    pub fn espeak(program: PathBuf, processes: Option<usize>) -> Self {
+        let stall = Duration::from_secs(3);
+        let helper = HelperConfig { program, processes, phonemes: true, stall };
+        let provider = ProviderConfig {
+            name: "espeak".into(),
+            tags: Vec::new(),
+            form: Form::Helper(helper),
             first_audio: Duration::from_secs(5),
-            stall: Duration::from_secs(3),
-        }
+            optional: false,
+        };
+        Self { providers: vec![provider], default_voice: "en-us".into(), ..Self::default() }
     }
 }
 
@@ -59,6 +61,13 @@ pub enum Chunk {
     Sentence,
     /// A paragraph begins here.
     Paragraph,
+    /// From here on this voice speaks.
+    Voice {
+        /// The provider's name.
+        provider: Arc<str>,
+        /// The voice's id.
+        voice: Arc<str>,
+    },
 }
 
 /// Why text is not, or not wholly, spoken.
@@ -82,8 +91,12 @@ pub enum SpeechError {
     },
     /// [`RUNS_MAX`] runs are being spoken.
     Busy,
-    /// No sound came within [`SpeechConfig::first_audio`].
+    /// No sound came within [`ProviderConfig::first_audio`].
     TimedOut,
+    /// The provider said that it spoke, and nothing was to be heard.
+    Silence,
+    /// The provider failed; why.
+    Provider(String),
     /// Helpers died on this text again and again.
     Died {
         /// How often.
@@ -107,6 +120,8 @@ impl fmt::Display for SpeechError {
             }
             Self::Busy => write!(f, "{RUNS_MAX} texts are being spoken already"),
             Self::TimedOut => f.write_str("no speech within the time allowed"),
+            Self::Silence => f.write_str("what came for the text was silence"),
+            Self::Provider(why) => f.write_str(why),
             Self::Died { times } => write!(f, "the speech helper died {times} times on this text"),
             Self::Refused(why) => write!(f, "the speech helper refuses: {why}"),
         }
@@ -115,17 +130,34 @@ impl fmt::Display for SpeechError {
 
 impl std::error::Error for SpeechError {}
 
-/// How the provider is, for a page or a log.
+/// How speech is, for a page or a log.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SpeechState {
-    /// One for each place in the pool.
+    /// The providers, the preferred ones first.
+    pub providers: Vec<ProviderState>,
+    /// Runs in hand now.
+    pub runs: usize,
+}
+
+/// How a provider is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ProviderState {
+    /// Its name.
+    pub name: String,
+    /// What is behind it: `helper`, `openai`, `piper` or `command`.
+    pub form: String,
+    /// How long others are still asked before it because it failed, and why it did.
+    pub rests: Option<(Duration, String)>,
+    /// Texts that it spoke to their end.
+    pub spoken: u64,
+    /// Texts that it did not, so that another was asked.
+    pub failures: u64,
+    /// One for each place in the pool of a helper.
     pub helpers: Vec<HelperState>,
     /// Helpers started because one had died or was stuck.
     pub restarts: u64,
     /// Units that were spoken on after a helper had died in the middle.
     pub rescued: u64,
-    /// Runs in hand now.
-    pub runs: usize,
 }
 
 /// One helper process.
@@ -137,97 +169,135 @@ pub struct HelperState {
     pub busy: bool,
 }
 
-/// The speech provider: a pool of helpers, started and warmed. A clone is another handle to it; when
-/// the last is dropped and no run is left, the helpers end.
+/// All providers, started. A clone is another handle to them; when the last is dropped and no run is
+/// left, their helpers end.
 #[derive(Clone, Debug)]
 pub struct Speech {
-    pool: Arc<Pool>,
-    voices: Arc<Voices>,
+    providers: Arc<[Arc<Provider>]>,
+    roster: Arc<Roster>,
     places: Arc<Semaphore>,
-    config: Arc<SpeechConfig>,
+    notes: Arc<[String]>,
 }
 
 impl Speech {
-    /// Starts the helpers; returns when the first is ready. The others follow by themselves.
+    /// Starts the providers; returns when the first helper of each is ready. The other helpers follow by
+    /// themselves. One that cannot be started and is optional is left out, with a note.
     ///
     /// # Errors
-    /// There is no helper, it does not start, or it does not have the default voice.
+    /// A provider that is not optional cannot be started, there is none, or none has the default voice.
     pub async fn start(config: SpeechConfig) -> Result<Self, SpeechError> {
-        let path = match &config.helper {
-            Some(path) => path.clone(),
-            None => helper_beside(),
-        };
-        if !path.is_file() {
-            return Err(SpeechError::NoHelper { path });
+        let kept = config.cache.map(|cache| Arc::new(Kept::new(cache)));
+        let (mut providers, mut members, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut missing = None;
+        for wanted in config.providers.iter().take(PROVIDERS_MAX) {
+            match Provider::start(wanted, kept.clone(), config.temporary.clone()).await {
+                Ok((provider, voices)) => {
+                    providers.push(Arc::new(provider));
+                    let (name, tags) = (wanted.name.clone(), wanted.tags.clone());
+                    members.push(Member { name, tags, voices: Voices::new(voices) });
+                }
+                Err(error) if wanted.optional => {
+                    notes.push(format!("{}: {error}", wanted.name));
+                    missing.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let cores = available_parallelism().map_or(1, usize::from);
-        let size = config.pool_size.unwrap_or_else(|| (2 * cores).min(4)).clamp(1, POOL_MAX);
-        let (pool, listed) = Pool::start(path, size, &config).await?;
-        let voices = Voices::new(listed, &config.default_voice)?;
+        if providers.is_empty() {
+            let none = || SpeechError::Provider("there is no speech provider".to_owned());
+            return Err(missing.unwrap_or_else(none));
+        }
         Ok(Self {
-            pool: Arc::new(pool),
-            voices: Arc::new(voices),
+            providers: providers.into(),
+            roster: Arc::new(Roster::new(members, &config.default_voice)?),
             places: Arc::new(Semaphore::new(RUNS_MAX)),
-            config: Arc::new(config),
+            notes: notes.into(),
         })
     }
 
-    /// Every voice, then every variant that may follow a voice's id after `+`.
-    pub fn voices(&self) -> &[VoiceInfo] {
-        self.voices.all()
+    /// Every voice of every provider, in the providers' order; a variant may follow a voice's id after
+    /// `+`.
+    pub fn voices(&self) -> impl Iterator<Item = &VoiceInfo> {
+        self.roster.all()
+    }
+
+    /// What was left out at the start, and why.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The language of the default voice: what a session without a language of its own speaks.
     pub fn default_language(&self) -> &str {
-        self.voices.default_language()
+        self.roster.default_language()
     }
 
-    /// The voice that a style gets, and a note when it is not the one that was wanted.
+    /// The voice that a style gets while all providers are well, and a note when it is not the one that
+    /// was wanted.
     ///
     /// # Errors
     /// No voice speaks the language.
     pub fn choose(&self, style: &Style) -> Result<Choice, SpeechError> {
-        self.voices.choose(style)
+        let mut candidates = self.roster.candidates(style)?;
+        Ok(candidates.swap_remove(0).1)
     }
 
     /// Speaks a run. The first chunk comes as soon as there is sound; after an error nothing comes.
     /// Dropping the receiver stops the work.
     pub fn speak(&self, run: Run) -> mpsc::Receiver<Result<Chunk, SpeechError>> {
         let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
-        match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => {
-                let (pool, voices) = (Arc::clone(&self.pool), Arc::clone(&self.voices));
-                let limit = self.config.first_audio;
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        match place
+            .map_err(|_| SpeechError::Busy)
+            .and_then(|place| Ok((place, self.candidates(&run.style)?)))
+        {
+            Ok((place, candidates)) => {
                 tokio::spawn(async move {
-                    run::speak(&pool, &voices, &run, limit, sender).await;
+                    run::speak(candidates, &run, sender).await;
                     drop(place);
                 });
             }
-            Err(_) => {
+            Err(error) => {
                 // A new channel has room for this.
-                let _ = sender.try_send(Err(SpeechError::Busy));
+                let _ = sender.try_send(Err(error));
             }
         }
         receiver
     }
 
+    /// Who may speak in this style; those that failed a moment ago come last.
+    fn candidates(&self, style: &Style) -> Result<Candidates, SpeechError> {
+        let mut candidates: Candidates = self
+            .roster
+            .candidates(style)?
+            .into_iter()
+            .filter_map(|(place, choice)| Some((Arc::clone(self.providers.get(place)?), choice)))
+            .collect();
+        if candidates.len() > 1 {
+            candidates.sort_by_cached_key(|(provider, _)| provider.is_resting());
+        }
+        Ok(candidates)
+    }
+
     /// How it is now.
     pub fn state(&self) -> SpeechState {
-        let runs = RUNS_MAX.saturating_sub(self.places.available_permits());
-        SpeechState { runs, ..self.pool.state() }
+        SpeechState {
+            providers: self.providers.iter().map(|provider| provider.state()).collect(),
+            runs: RUNS_MAX.saturating_sub(self.places.available_permits()),
+        }
     }
 }
 
-/// Where the helper is when nobody says: beside the running program, or, for a test, one folder up.
-pub fn helper_beside() -> PathBuf {
+/// Where a helper program of this name is when nobody says: beside the running program, or, for a test,
+/// one folder up.
+pub fn helper_beside(name: &str) -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let folder = program.parent().unwrap_or_else(|| Path::new(""));
-    let beside = folder.join(HELPER_NAME);
+    let beside = folder.join(name);
     if !beside.is_file()
         && folder.file_name().is_some_and(|name| name == "deps")
         && let Some(above) = folder.parent()
     {
-        return above.join(HELPER_NAME);
+        return above.join(name);
     }
     beside
 }

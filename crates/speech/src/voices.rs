@@ -1,12 +1,12 @@
-//! Which voice speaks. A pure choice from the helper's list.
+//! Which of a provider's voices speaks. A pure choice from its list.
 
 use ssml::{Gender, Style};
-
-use crate::speech::SpeechError;
 
 /// A voice, or a variant of all voices.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct VoiceInfo {
+    /// Whose voice it is: the provider's name.
+    pub provider: String,
     /// What names it: `en-us`; a variant's stands behind a voice's: `en-us+f3`.
     pub id: String,
     /// Its name for people.
@@ -23,11 +23,32 @@ pub struct VoiceInfo {
     pub(crate) priorities: Vec<u8>,
 }
 
+impl VoiceInfo {
+    /// A whole voice of a provider that tells no more of it: what the provider calls it, its languages,
+    /// its own first, and its gender.
+    pub fn new(id: &str, languages: &[&str], gender: Option<Gender>) -> Self {
+        Self {
+            provider: String::new(),
+            id: id.to_owned(),
+            name: id.to_owned(),
+            languages: languages.iter().map(|tag| (*tag).to_owned()).collect(),
+            gender,
+            age: None,
+            variant: false,
+            priorities: vec![0; languages.len()],
+        }
+    }
+}
+
 /// A voice that was chosen.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Choice {
+    /// The provider's name.
+    pub provider: String,
     /// The voice's id, with a variant's after `+` if any.
     pub voice: String,
+    /// The language that is its own.
+    pub language: String,
     /// The gender of what will be heard.
     pub gender: Option<Gender>,
     /// What was wanted and is not there.
@@ -44,12 +65,12 @@ const MALE: [&str; 8] = ["", "m3", "m2", "m4", "m5", "m6", "m7", "m1"];
 /// From this age on a voice is an old one.
 const OLD_YEARS: u8 = 65;
 
-/// The helper's voices, and the default.
+/// One provider's voices.
 #[derive(Debug)]
 pub(crate) struct Voices {
     all: Vec<VoiceInfo>,
-    default: Found,
-    default_language: String,
+    /// The voice that is taken where several would do, if the provider has the default one.
+    default: Option<Found>,
 }
 
 /// A voice by its place in the list, and a variant's id or nothing.
@@ -59,71 +80,122 @@ struct Found {
     variant: String,
 }
 
+/// How closely a voice was named.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Named {
+    /// It is the voice of that name, or speaks that very language.
+    Exactly,
+    /// It speaks a dialect of that language.
+    Loosely,
+}
+
 impl Voices {
-    pub(crate) fn new(all: Vec<VoiceInfo>, default: &str) -> Result<Self, SpeechError> {
-        let mut voices = Self {
-            all,
-            default: Found { voice: 0, variant: String::new() },
-            default_language: String::new(),
-        };
-        voices.default = voices
-            .named(default)
-            .or_else(|| {
-                let voice = voices.speaking(default)?;
-                Some(Found { voice, variant: String::new() })
-            })
-            .ok_or_else(|| SpeechError::DefaultVoice(default.to_owned()))?;
-        voices.default_language = voices
-            .all
-            .get(voices.default.voice)
-            .and_then(|voice| voice.languages.first().cloned())
-            .unwrap_or_default();
-        Ok(voices)
+    pub(crate) const fn new(all: Vec<VoiceInfo>) -> Self {
+        Self { all, default: None }
     }
 
     pub(crate) fn all(&self) -> &[VoiceInfo] {
         &self.all
     }
 
-    pub(crate) fn default_language(&self) -> &str {
-        &self.default_language
+    /// The id of the voice that is taken where several would do, if it is one of these.
+    pub(crate) fn default_voice(&self) -> Option<String> {
+        Some(self.choice(self.default.as_ref()?, None).voice)
     }
 
-    pub(crate) fn choose(&self, style: &Style) -> Result<Choice, SpeechError> {
-        let wanted = &style.voice;
-        let mut note = None;
-        for name in &wanted.names {
-            if let Some(found) = self.named(name) {
-                return Ok(self.choice(&found, note));
+    /// Makes the voice that `name` means the one that is taken where several would do; its language,
+    /// or `None` if it means no voice of these.
+    pub(crate) fn set_default(&mut self, name: &str, named: Named) -> Option<String> {
+        let found = match named {
+            Named::Exactly => self.named(name).or_else(|| {
+                let tag = name.trim().replace('_', "-").to_ascii_lowercase();
+                let voice = self.best(|language| language.eq_ignore_ascii_case(&tag))?;
+                Some(Found { voice, variant: String::new() })
+            }),
+            Named::Loosely if name.contains('+') => None,
+            Named::Loosely => {
+                let voice = *self.speaking(name)?.first()?;
+                Some(Found { voice, variant: String::new() })
             }
-            // "f3" or "Annie": how the voice sounds, in whatever language.
-            if let Some(variant) = self.variant(name) {
-                let voice = self.for_language(style)?;
-                return Ok(self.choice(&Found { voice, variant: variant.id.clone() }, note));
-            }
-            note.get_or_insert_with(|| format!("there is no voice {name:?}"));
+        }?;
+        let language = self.all.get(found.voice).and_then(|voice| voice.languages.first().cloned());
+        self.default = Some(found);
+        language
+    }
+
+    /// The voice of that name; "f3" or "Annie" is how a voice sounds, in whatever language.
+    pub(crate) fn by_name(&self, name: &str, style: &Style) -> Option<Choice> {
+        if let Some(found) = self.named(name) {
+            return Some(self.choice(&found, None));
         }
-        let voice = self.for_language(style)?;
+        let variant = self.variant(name)?;
+        let voice = self.for_language(style)?.first().copied()?;
+        Some(self.choice(&Found { voice, variant: variant.id.clone() }, None))
+    }
+
+    /// The voice that comes nearest to what the style wants, its language first: SSML 1.1 §3.2.1 makes
+    /// that the one thing a voice must have. `None` when none speaks it.
+    pub(crate) fn fitting(&self, style: &Style) -> Option<Choice> {
+        let wanted = &style.voice;
+        let voices = self.for_language(style)?;
+        let voice = voices.first().copied()?;
         let asks_nothing =
             wanted.gender.is_none() && wanted.age.is_none() && wanted.variant.is_none();
-        let variant = if asks_nothing && voice == self.default.voice {
-            self.default.variant.clone()
+        if asks_nothing {
+            let default = self.default.as_ref().filter(|default| default.voice == voice);
+            let own = Found { voice, variant: String::new() };
+            return Some(self.choice(default.unwrap_or(&own), None));
+        }
+        let mut note = None;
+        let found = if self.has_variants() {
+            Found { voice, variant: self.like(style, voice, &mut note) }
         } else {
-            self.like(style, voice, &mut note)
+            Found { voice: self.among(style, &voices, &mut note), variant: String::new() }
         };
-        Ok(self.choice(&Found { voice, variant }, note))
+        Some(self.choice(&found, note))
+    }
+
+    fn has_variants(&self) -> bool {
+        self.all.iter().any(|voice| voice.variant)
+    }
+
+    /// Of several whole voices the one of the gender, then of the nearest age, then the one of that
+    /// number.
+    fn among(&self, style: &Style, voices: &[usize], note: &mut Option<String>) -> usize {
+        let wanted = &style.voice;
+        let about = |place: usize| self.all.get(place);
+        let mut fit: Vec<usize> = voices.to_vec();
+        if let Some(gender) = wanted.gender {
+            fit.retain(|place| about(*place).is_some_and(|voice| voice.gender == Some(gender)));
+            if fit.is_empty() {
+                note.get_or_insert_with(|| "there is no voice of that gender".to_owned());
+                fit = voices.to_vec();
+            }
+        }
+        if let Some(age) = wanted.age {
+            // Without an age a voice counts as a grown-up's.
+            let years = |place: &usize| about(*place).and_then(|voice| voice.age).unwrap_or(35);
+            fit.sort_by_key(|place| years(place).abs_diff(age));
+        }
+        let number = usize::try_from(wanted.variant.unwrap_or(1).max(1) - 1).unwrap_or(usize::MAX);
+        let found = fit.get(number).or_else(|| {
+            note.get_or_insert_with(|| format!("there is no variant {}", number.saturating_add(1)));
+            fit.first()
+        });
+        found.copied().unwrap_or_default()
     }
 
     fn choice(&self, found: &Found, note: Option<String>) -> Choice {
         let voice = self.all.get(found.voice);
         let id = voice.map(|voice| voice.id.as_str()).unwrap_or_default();
+        let language = voice.and_then(|voice| voice.languages.first().cloned()).unwrap_or_default();
         let variant = self.variant(&found.variant);
         let gender = variant.or(voice).and_then(|voice| voice.gender);
         let voice = match variant {
             Some(variant) => format!("{id}+{}", variant.id),
             None => id.to_owned(),
         };
-        Choice { voice, gender, note }
+        Choice { provider: String::new(), voice, language, gender, note }
     }
 
     /// By id, name, or the two with a variant behind `+`.
@@ -148,26 +220,23 @@ impl Voices {
         })
     }
 
-    /// The voice for the languages the style wants, in their order.
-    fn for_language(&self, style: &Style) -> Result<usize, SpeechError> {
+    /// The voices for the languages the style wants, in their order.
+    fn for_language(&self, style: &Style) -> Option<Vec<usize>> {
         let languages = &style.voice.languages;
         let languages = if languages.is_empty() {
             std::slice::from_ref(&style.language)
         } else {
             languages.as_slice()
         };
-        languages
-            .iter()
-            .find_map(|tag| self.speaking(tag))
-            .ok_or_else(|| SpeechError::Language(languages.join(" ")))
+        languages.iter().find_map(|tag| self.speaking(tag))
     }
 
     /// RFC 4647 §3.4 lookup: the whole tag, then with its last part cut off, and so on. At the bare
-    /// language any of its dialects will do. An empty tag is the default voice's language.
-    fn speaking(&self, tag: &str) -> Option<usize> {
+    /// language any of its dialects will do. The best voice is the first.
+    fn speaking(&self, tag: &str) -> Option<Vec<usize>> {
         let mut range = tag.trim().replace('_', "-").to_ascii_lowercase();
         if range.is_empty() {
-            return Some(self.default.voice);
+            return None;
         }
         for (alias, language) in ALIASES {
             if let Some(rest) = range.strip_prefix(alias)
@@ -179,8 +248,8 @@ impl Voices {
             }
         }
         loop {
-            if let Some(voice) = self.exact(&range) {
-                return Some(voice);
+            if let Some(voices) = self.exact(&range) {
+                return Some(voices);
             }
             let Some((shorter, _)) = range.rsplit_once('-') else { break };
             // RFC 4647 §3.4: a single letter goes with what followed it.
@@ -190,31 +259,37 @@ impl Voices {
             };
             range = shorter.to_owned();
         }
-        self.best(|language| {
+        self.ranked(|language| {
             language.split('-').next().is_some_and(|first| first.eq_ignore_ascii_case(&range))
         })
     }
 
-    fn exact(&self, tag: &str) -> Option<usize> {
-        let own = |voice: usize| {
-            let voice = self.all.get(voice)?;
-            let dialect = |language: &String| {
-                let language = language.to_ascii_lowercase();
-                // "en" is spoken by the default voice "en-us" too.
-                !tag.contains('-') && language.split('-').next() == Some(tag)
-            };
-            voice.languages.iter().any(dialect).then_some(())
+    fn exact(&self, tag: &str) -> Option<Vec<usize>> {
+        let mut voices = self.ranked(|language| language.eq_ignore_ascii_case(tag));
+        let dialect = |language: &String| {
+            let language = language.to_ascii_lowercase();
+            // "en" is spoken by the default voice "en-us" too.
+            !tag.contains('-') && language.split('-').next() == Some(tag)
         };
-        if own(self.default.voice).is_some() {
-            return Some(self.default.voice);
+        if let Some(default) = &self.default
+            && self.all.get(default.voice).is_some_and(|voice| voice.languages.iter().any(dialect))
+        {
+            let voices = voices.get_or_insert_default();
+            voices.retain(|voice| *voice != default.voice);
+            voices.insert(0, default.voice);
         }
-        self.best(|language| language.eq_ignore_ascii_case(tag))
+        voices
     }
 
-    /// The default voice if it speaks such a language, or else the one with the lowest priority number
-    /// for it.
     fn best(&self, speaks: impl Fn(&str) -> bool) -> Option<usize> {
-        self.all
+        self.ranked(speaks)?.first().copied()
+    }
+
+    /// The voices that speak such a language: the default one first, then by their priority for it.
+    fn ranked(&self, speaks: impl Fn(&str) -> bool) -> Option<Vec<usize>> {
+        let default = self.default.as_ref().map(|default| default.voice);
+        let mut ranked: Vec<_> = self
+            .all
             .iter()
             .enumerate()
             .filter_map(|(place, voice)| {
@@ -222,10 +297,12 @@ impl Voices {
                 let spoken = languages.filter(|(_, (language, _))| speaks(language));
                 // Of two that are as good, the one whose language it is before others.
                 let best = spoken.map(|(rank, (_, priority))| (*priority, rank)).min()?;
-                Some((place != self.default.voice, best, place))
+                Some((Some(place) != default, best, place))
             })
-            .min()
-            .map(|(_, _, place)| place)
+            .collect();
+        ranked.sort_unstable();
+        let voices: Vec<usize> = ranked.into_iter().map(|(_, _, place)| place).collect();
+        (!voices.is_empty()).then_some(voices)
     }
 
     /// The variant that makes `voice` sound as the style wants.
@@ -260,113 +337,5 @@ impl Voices {
                 String::new()
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn voices() -> Voices {
-        let voice = |id: &str, name: &str, priority: u8, languages: &[&str]| VoiceInfo {
-            id: id.into(),
-            name: name.into(),
-            languages: languages.iter().map(|tag| (*tag).to_owned()).collect(),
-            gender: Some(Gender::Male),
-            age: None,
-            variant: false,
-            priorities: vec![priority; languages.len()],
-        };
-        let variant = |id: &str, name: &str, gender| VoiceInfo {
-            id: id.into(),
-            name: name.into(),
-            languages: Vec::new(),
-            gender: Some(gender),
-            age: None,
-            variant: true,
-            priorities: Vec::new(),
-        };
-        let all = vec![
-            voice("de", "German", 5, &["de"]),
-            voice("en-gb-scotland", "English (Scotland)", 5, &["en-gb-scotland", "en"]),
-            voice("en-gb", "English (Great Britain)", 2, &["en-gb", "en"]),
-            voice("en-us", "English (America)", 2, &["en-us", "en"]),
-            voice("cmn", "Chinese (Mandarin)", 5, &["cmn", "zh-cmn"]),
-            voice("fr-be", "French (Belgium)", 8, &["fr-be"]),
-            voice("fr-fr", "French (France)", 5, &["fr-fr"]),
-            variant("Annie", "Annie", Gender::Female),
-            variant("f2", "female2", Gender::Female),
-            variant("f3", "female3", Gender::Female),
-            variant("m3", "male3", Gender::Male),
-            variant("m1", "male1", Gender::Male),
-        ];
-        Voices::new(all, "en-us").unwrap()
-    }
-
-    /// `want` is a language, then `name=`, `gender=`, `age=`, `variant=`, `speaks=`.
-    #[track_caller]
-    fn check(want: &str, expected: &str) {
-        let mut style = Style::default();
-        for part in want.split(' ') {
-            match part.split_once('=') {
-                None => style.language = part.into(),
-                Some(("name", name)) => style.voice.names.push(name.replace('~', " ")),
-                Some(("gender", gender)) => style.voice.gender = ssml::values::gender(gender),
-                Some(("age", age)) => style.voice.age = age.parse().ok(),
-                Some(("variant", variant)) => style.voice.variant = variant.parse().ok(),
-                Some((_, language)) => style.voice.languages.push(language.into()),
-            }
-        }
-        let shown = match voices().choose(&style) {
-            Ok(Choice { voice, note: None, .. }) => voice,
-            Ok(Choice { voice, note: Some(note), .. }) => format!("{voice}; {note}"),
-            Err(error) => error.to_string(),
-        };
-        assert_eq!(shown, expected, "{want}");
-    }
-
-    #[test]
-    fn rfc_4647_section_3_4_the_language_decides() {
-        check("", "en-us");
-        check("en-US", "en-us");
-        check("en", "en-us");
-        check("en_GB", "en-gb");
-        check("en-GB-oxendict", "en-gb");
-        check("en-AU", "en-us");
-        check("en-x-private", "en-us");
-        check("fr", "fr-fr");
-        check("fr-CA", "fr-fr");
-        check("de-AT", "de");
-        check("zh-CN", "cmn");
-        check("tlh", "no voice speaks \"tlh\"");
-    }
-
-    #[test]
-    fn a_name_wins_and_an_unknown_one_is_noted() {
-        check("en-US name=de", "de");
-        check("en-US name=English~(Great~Britain)", "en-gb");
-        check("en-US name=de+f3", "de+f3");
-        check("de name=Annie", "de+Annie");
-        check("de name=Zira name=f2", "de+f2; there is no voice \"Zira\"");
-        check("de name=Zira", "de; there is no voice \"Zira\"");
-    }
-
-    #[test]
-    fn gender_age_and_variant_choose_a_variant() {
-        check("en-US gender=female", "en-us+f2");
-        check("en-US gender=female variant=2", "en-us+f3");
-        check("en-US gender=female variant=9", "en-us+f2; there is no variant 9");
-        check("de gender=male", "de");
-        check("de gender=male variant=2", "de+m3");
-        check("de gender=male age=80", "de+m1");
-        check("en-US speaks=fr-FR", "fr-fr");
-    }
-
-    #[test]
-    fn the_default_may_carry_a_variant() {
-        let voices = Voices::new(voices().all, "en-us+f3").unwrap();
-        assert_eq!(voices.choose(&Style::default()).unwrap().voice, "en-us+f3");
-        assert_eq!(voices.default_language(), "en-us");
-        assert!(Voices::new(voices.all, "nonesuch").is_err());
     }
 }

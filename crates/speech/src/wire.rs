@@ -137,7 +137,16 @@ fn voice(fields: &mut Fields<'_>) -> Option<VoiceInfo> {
         priorities.push(fields.u8()?);
         languages.push(fields.string()?);
     }
-    Some(VoiceInfo { id, name, languages, gender, age, variant, priorities })
+    Some(VoiceInfo {
+        provider: String::new(),
+        id,
+        name,
+        languages,
+        gender,
+        age,
+        variant,
+        priorities,
+    })
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use speech::{Chunk, Speech, SpeechConfig, SpeechError};
+use speech::{Chunk, ProviderState, Speech, SpeechConfig, SpeechError};
 use ssml::{Defaults, Document, Run, Segment};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
 
 /// Builds the helper, which is another package's program, and gives the way to it.
 pub(crate) fn helper() -> PathBuf {
-    let path = speech::helper_beside();
+    let path = speech::helper_beside("speech-espeak");
     let profile = path.parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--package", "speech-espeak", "--target-dir"]);
@@ -23,10 +23,13 @@ pub(crate) fn helper() -> PathBuf {
     path
 }
 
-pub(crate) async fn start(pool_size: usize) -> Speech {
-    let config =
-        SpeechConfig { helper: Some(helper()), pool_size: Some(pool_size), ..Default::default() };
-    Speech::start(config).await.unwrap()
+pub(crate) async fn start(processes: usize) -> Speech {
+    Speech::start(SpeechConfig::espeak(helper(), Some(processes))).await.unwrap()
+}
+
+/// The helpers of the first provider.
+pub(crate) fn helpers(speech: &Speech) -> ProviderState {
+    speech.state().providers.swap_remove(0)
 }
 
 /// The one run of a plain text.
@@ -58,6 +61,8 @@ pub(crate) struct Heard {
     pub(crate) points: Vec<(String, usize)>,
     pub(crate) error: Option<SpeechError>,
     pub(crate) first: Option<Duration>,
+    /// Who spoke, and from which sample on.
+    pub(crate) voices: Vec<(String, usize)>,
 }
 
 impl Heard {
@@ -81,6 +86,9 @@ impl Heard {
             Ok(Chunk::Word) => self.points.push(("|w".into(), at)),
             Ok(Chunk::Sentence) => self.points.push(("|s".into(), at)),
             Ok(Chunk::Paragraph) => self.points.push(("|p".into(), at)),
+            Ok(Chunk::Voice { provider, voice }) => {
+                self.voices.push((format!("{provider}/{voice}"), at));
+            }
             Err(error) => self.error = Some(error),
         }
     }

@@ -7,15 +7,17 @@
 )]
 
 mod heard;
+mod providers;
+mod service;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use speech::{Chunk, Speech, SpeechConfig, SpeechError};
+use speech::{Chunk, Form, Speech, SpeechConfig, SpeechError};
 use ssml::Gender;
 use tokio::time::timeout;
 
-use crate::heard::{Heard, marked_up, plain, start};
+use crate::heard::{Heard, helpers, marked_up, plain, start};
 
 #[tokio::test]
 async fn text_is_heard_with_its_words_and_sentences() {
@@ -55,15 +57,14 @@ async fn marks_and_borders_stand_between_their_words() {
 #[tokio::test]
 async fn a_helper_that_is_missing_is_said_at_once() {
     let path = PathBuf::from("/nonexistent/speech-espeak");
-    let config = SpeechConfig { helper: Some(path.clone()), ..SpeechConfig::default() };
+    let config = SpeechConfig::espeak(path.clone(), None);
     assert_eq!(Speech::start(config).await.unwrap_err(), SpeechError::NoHelper { path });
-    let config = SpeechConfig { helper: Some("/bin/true".into()), ..SpeechConfig::default() };
+    let config = SpeechConfig::espeak("/bin/true".into(), None);
     let error = Speech::start(config).await.unwrap_err();
     assert!(matches!(error, SpeechError::HelperFails(_)), "{error}");
     let config = SpeechConfig {
-        helper: Some(heard::helper()),
         default_voice: "nonesuch".into(),
-        ..SpeechConfig::default()
+        ..SpeechConfig::espeak(heard::helper(), None)
     };
     let error = Speech::start(config).await.unwrap_err();
     assert_eq!(error, SpeechError::DefaultVoice("nonesuch".into()));
@@ -72,7 +73,7 @@ async fn a_helper_that_is_missing_is_said_at_once() {
 #[tokio::test]
 async fn voices_are_listed_and_chosen() {
     let speech = start(1).await;
-    assert!(speech.voices().iter().filter(|voice| !voice.variant).count() > 50);
+    assert!(speech.voices().filter(|voice| !voice.variant).count() > 50);
     assert_eq!(speech.default_language(), "en-us");
     let mut german = plain("Guten Tag.");
     german.style.language = "de-DE".into();
@@ -89,7 +90,7 @@ async fn voices_are_listed_and_chosen() {
 #[tokio::test]
 async fn every_voice_that_is_listed_speaks_by_its_id_and_by_its_language() {
     let speech = start(2).await;
-    let voices: Vec<_> = speech.voices().iter().filter(|voice| !voice.variant).collect();
+    let voices: Vec<_> = speech.voices().filter(|voice| !voice.variant).collect();
     for voice in voices {
         // The last word is for the one voice that has no numbers: Cherokee.
         let mut by_id = plain("1 2 3 ᎣᏏᏲ");
@@ -173,7 +174,7 @@ async fn nobody_listening_frees_the_helper() {
     let heard = Heard::all(speech.speak(plain("Now me."))).await;
     println!("after 20 dropped runs: first sound after {:?}", heard.first);
     assert!(heard.length_ms() > 300 && begun.elapsed() < Duration::from_secs(5));
-    assert_eq!(speech.state().restarts, 0);
+    assert_eq!(helpers(&speech).restarts, 0);
     assert_eq!(speech.state().runs, 0);
 }
 
@@ -204,7 +205,7 @@ async fn a_hundred_runs_on_two_helpers_all_end() {
         firsts[50],
         firsts[99]
     );
-    assert_eq!(speech.state().helpers.len(), 2);
+    assert_eq!(helpers(&speech).helpers.len(), 2);
 }
 
 /// Ends a process at once, as the kernel would when memory runs out.
@@ -228,11 +229,11 @@ async fn when_a_helper_is_killed_in_mid_sentence_the_rest_is_heard() {
         let sound = matches!(chunk, Ok(Chunk::Samples(_)));
         heard.take(chunk, begun);
         if sound && !std::mem::replace(&mut killed, true) {
-            kill(speech.state().helpers[0].pid.unwrap());
+            kill(helpers(&speech).helpers[0].pid.unwrap());
         }
     }
     assert_eq!(heard.error, None);
-    let state = speech.state();
+    let state = helpers(&speech);
     println!("{state:?}");
     assert_eq!((state.restarts, state.rescued), (1, 1), "it was killed while it spoke");
     assert_eq!(heard.count("|w"), words);
@@ -250,10 +251,10 @@ async fn when_a_helper_is_killed_in_mid_sentence_the_rest_is_heard() {
 async fn an_idle_helper_that_is_killed_is_replaced() {
     let speech = start(1).await;
     assert!(Heard::all(speech.speak(plain("Before."))).await.length_ms() > 300);
-    let before = speech.state().helpers[0].pid.unwrap();
+    let before = helpers(&speech).helpers[0].pid.unwrap();
     kill(before);
     assert!(Heard::all(speech.speak(plain("After."))).await.length_ms() > 300);
-    let after = speech.state();
+    let after = helpers(&speech);
     assert_ne!(after.helpers[0].pid, Some(before));
     assert_eq!(after.restarts, 1);
 }
@@ -266,22 +267,20 @@ fn lives(pid: u32) -> bool {
 
 #[tokio::test]
 async fn a_helper_that_hangs_is_replaced_and_the_text_is_heard() {
-    let config = SpeechConfig {
-        helper: Some(heard::helper()),
-        pool_size: Some(1),
-        stall: Duration::from_millis(300),
-        ..SpeechConfig::default()
-    };
+    let mut config = SpeechConfig::espeak(heard::helper(), Some(1));
+    if let Form::Helper(helper) = &mut config.providers[0].form {
+        helper.stall = Duration::from_millis(300);
+    }
     let speech = Speech::start(config).await.unwrap();
     assert!(Heard::all(speech.speak(plain("Before."))).await.length_ms() > 300);
-    let stuck = speech.state().helpers[0].pid.unwrap();
+    let stuck = helpers(&speech).helpers[0].pid.unwrap();
     let status =
         std::process::Command::new("/bin/kill").args(["-STOP", &stuck.to_string()]).status();
     assert!(status.unwrap().success());
     let heard = Heard::all(speech.speak(plain("After all."))).await;
     assert_eq!((heard.error.clone(), heard.count("|w")), (None, 2));
     assert!(!lives(stuck), "the stuck one is still there");
-    assert_eq!(speech.state().restarts, 1);
+    assert_eq!(helpers(&speech).restarts, 1);
 }
 
 #[tokio::test]
@@ -291,7 +290,7 @@ async fn a_text_that_kills_every_helper_fails_and_is_never_silence() {
     let mut error = None;
     while let Some(chunk) = timeout(Duration::from_secs(20), chunks.recv()).await.unwrap() {
         // Each helper dies as soon as it has made a sound.
-        if let Some(pid) = speech.state().helpers[0].pid.filter(|pid| lives(*pid)) {
+        if let Some(pid) = helpers(&speech).helpers[0].pid.filter(|pid| lives(*pid)) {
             kill(pid);
         }
         error = chunk.err();
@@ -305,7 +304,7 @@ async fn a_text_that_kills_every_helper_fails_and_is_never_silence() {
 async fn the_helpers_end_with_the_last_handle() {
     let speech = start(2).await;
     assert!(Heard::all(speech.speak(plain("Hello."))).await.length_ms() > 300);
-    let pids: Vec<u32> = speech.state().helpers.iter().filter_map(|helper| helper.pid).collect();
+    let pids: Vec<u32> = helpers(&speech).helpers.iter().filter_map(|helper| helper.pid).collect();
     assert!(!pids.is_empty() && pids.iter().all(|pid| lives(*pid)));
     let run = speech.speak(plain("The run goes on without the handle."));
     drop(speech);

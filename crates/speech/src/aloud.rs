@@ -1,0 +1,225 @@
+//! A text by a provider that gives nothing but sound: read from the cache or fetched, kept, brought to
+//! its rate, and with its words told where they probably are.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use audio::RATE_HZ;
+use audio::stretch::Stretcher;
+use store::{Cache, Key};
+use tokio::sync::mpsc;
+
+use crate::pool::Reply;
+use crate::wire::Point;
+
+/// Samples that are given on at a time where all are there at once: 100 ms.
+const BLOCK_SAMPLES: usize = 800;
+/// How long one letter is heard, in samples: fourteen a second, which is how fast most voices speak
+/// most languages. Only the places of words rest on it.
+const LETTER_SAMPLES: u64 = RATE_HZ as u64 / 14;
+/// Texts whose askers are kept apart; past it, the ones nobody waits for are forgotten.
+const FLIGHTS_MAX: usize = 1_024;
+
+/// Why a provider did not give a text's sound, or not all of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Broken {
+    pub(crate) why: String,
+    /// How long it wants to be left alone.
+    pub(crate) rest: Option<Duration>,
+}
+
+impl Broken {
+    pub(crate) const fn of(why: String) -> Self {
+        Self { why, rest: None }
+    }
+}
+
+/// What a text is spoken as.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    /// Where its words begin, in characters.
+    pub(crate) words: Vec<u32>,
+    /// How fast: the sound is stretched by us, so that every provider is as fast as was asked for.
+    pub(crate) rate: f32,
+}
+
+/// The sounds that are kept, and the texts that are being fetched, so that a hundred calls for one text
+/// fetch it once.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    cache: Arc<Cache>,
+    flights: Mutex<BTreeMap<Key, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl Kept {
+    pub(crate) const fn new(cache: Arc<Cache>) -> Self {
+        Self { cache, flights: Mutex::new(BTreeMap::new()) }
+    }
+
+    fn flight(&self, key: Key) -> Arc<tokio::sync::Mutex<()>> {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(&key).and_then(Weak::upgrade) {
+            return flight;
+        }
+        if flights.len() >= FLIGHTS_MAX {
+            flights.retain(|_, flight| flight.strong_count() > 0);
+        }
+        let flight = Arc::default();
+        flights.insert(key, Arc::downgrade(&flight));
+        flight
+    }
+
+    async fn get(&self, key: Key) -> Option<Vec<i16>> {
+        let cache = Arc::clone(&self.cache);
+        let read = tokio::task::spawn_blocking(move || cache.get(key)).await;
+        let bytes = read.ok().flatten()?;
+        Some(bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect())
+    }
+
+    async fn put(&self, key: Key, samples: &[i16]) {
+        let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let cache = Arc::clone(&self.cache);
+        let put = tokio::task::spawn_blocking(move || cache.put(key, &bytes)).await;
+        if let Ok(Err(error)) = put {
+            tracing::warn!(%error, "rendered speech is not kept");
+        }
+    }
+}
+
+/// Gives what `fetch` brings, or what is kept of it, to `replies`, until its end or until nobody
+/// listens.
+pub(crate) async fn read_out(
+    reading: Reading,
+    kept: Option<(Arc<Kept>, Key)>,
+    fetch: impl FnOnce() -> mpsc::Receiver<Result<Vec<i16>, Broken>>,
+    replies: mpsc::Sender<Reply>,
+) {
+    let mut giving = Giving::new(reading, replies);
+    let Some((kept, key)) = kept else {
+        giving.fetched(fetch()).await;
+        return;
+    };
+    if let Some(samples) = kept.get(key).await {
+        giving.whole(&samples).await;
+        return;
+    }
+    let flight = kept.flight(key);
+    let alone = flight.lock().await;
+    // Whoever was before us may have fetched it.
+    if let Some(samples) = kept.get(key).await {
+        drop(alone);
+        giving.whole(&samples).await;
+        return;
+    }
+    let fetched = giving.fetched(fetch()).await;
+    // The listener has its sound; those who wait for theirs read it from the disk.
+    if let Some(samples) = fetched.filter(|samples| is_sound(samples)) {
+        kept.put(key, &samples).await;
+    }
+    drop(alone);
+}
+
+/// Whether anything can be heard of these samples.
+pub(crate) fn is_sound(samples: &[i16]) -> bool {
+    samples.iter().any(|sample| sample.unsigned_abs() > crate::shape::SILENCE)
+}
+
+struct Giving {
+    reading: Reading,
+    stretcher: Option<Stretcher>,
+    replies: mpsc::Sender<Reply>,
+    given: u64,
+    next_word: usize,
+}
+
+impl Giving {
+    fn new(reading: Reading, replies: mpsc::Sender<Reply>) -> Self {
+        let other = (reading.rate - 1.0).abs() > 0.001;
+        let stretcher = other.then(|| Stretcher::new(reading.rate));
+        Self { reading, stretcher, replies, given: 0, next_word: 0 }
+    }
+
+    /// All of it, unless it broke or nobody listened to its end.
+    async fn fetched(
+        &mut self,
+        mut blocks: mpsc::Receiver<Result<Vec<i16>, Broken>>,
+    ) -> Option<Vec<i16>> {
+        let mut all = Vec::new();
+        loop {
+            let block = tokio::select! {
+                block = blocks.recv() => block,
+                () = self.replies.closed() => return None,
+            };
+            match block {
+                Some(Ok(samples)) => {
+                    all.extend_from_slice(&samples);
+                    self.give(&samples).await?;
+                }
+                Some(Err(broken)) => {
+                    // Nobody listening is no fault.
+                    let _ = self.replies.send(Reply::Broke(broken)).await;
+                    return None;
+                }
+                None => break,
+            }
+        }
+        self.end().await?;
+        Some(all)
+    }
+
+    async fn whole(&mut self, samples: &[i16]) -> Option<()> {
+        for block in samples.chunks(BLOCK_SAMPLES) {
+            self.give(block).await?;
+        }
+        self.end().await
+    }
+
+    async fn give(&mut self, samples: &[i16]) -> Option<()> {
+        let mut stretched = Vec::new();
+        match &mut self.stretcher {
+            Some(stretcher) => stretcher.process(samples, &mut stretched),
+            None => stretched.extend_from_slice(samples),
+        }
+        self.send(stretched).await
+    }
+
+    async fn end(&mut self) -> Option<()> {
+        let mut rest = Vec::new();
+        if let Some(stretcher) = &mut self.stretcher {
+            stretcher.finish(&mut rest);
+        }
+        self.send(rest).await?;
+        self.replies.send(Reply::End).await.ok()
+    }
+
+    async fn send(&mut self, samples: Vec<i16>) -> Option<()> {
+        if samples.is_empty() {
+            return Some(());
+        }
+        let end = self.given + u64::try_from(samples.len()).unwrap_or(0);
+        while let Some(position) = self.reading.words.get(self.next_word).copied() {
+            let sample = self.place(position);
+            if sample >= end {
+                break;
+            }
+            self.next_word += 1;
+            let point = Point::Word(position);
+            self.replies.send(Reply::Point { sample, point }).await.ok()?;
+        }
+        self.given = end;
+        self.replies.send(Reply::Audio(samples)).await.ok()
+    }
+
+    /// Where the word at this character probably begins.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a text has fewer characters than a float tells apart, and rates are positive"
+    )]
+    fn place(&self, position: u32) -> u64 {
+        let samples = u64::from(position) * LETTER_SAMPLES;
+        (samples as f64 / f64::from(self.reading.rate.max(0.1))) as u64
+    }
+}

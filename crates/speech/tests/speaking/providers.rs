@@ -1,0 +1,377 @@
+//! Several providers: who speaks, and what happens when one fails.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use speech::{
+    CommandConfig, Form, HttpConfig, HttpForm, ProviderConfig, Speech, SpeechConfig, SpeechError,
+    VoiceInfo,
+};
+use ssml::Gender;
+use store::{Cache, Temporary};
+
+use crate::heard::{self, Heard, marked_up, plain};
+use crate::service::{Manner, Service};
+
+/// How long a test's service may take to its first sound.
+const FIRST: Duration = Duration::from_millis(600);
+
+fn voice(id: &str, language: &str, gender: Gender) -> VoiceInfo {
+    VoiceInfo::new(id, &[language], Some(gender))
+}
+
+fn provider(name: &str, form: Form) -> ProviderConfig {
+    let tags = vec!["premium".to_owned()];
+    ProviderConfig { name: name.into(), tags, form, first_audio: FIRST, optional: false }
+}
+
+fn web(name: &str, service: &Service) -> ProviderConfig {
+    provider(
+        name,
+        Form::Http(HttpConfig {
+            form: HttpForm::OpenAi,
+            uri: service.uri.clone(),
+            key: None,
+            model: "tts-1".into(),
+            format: "pcm".into(),
+            pcm_hz: 24_000,
+            voices: vec![voice("nova", "en-US", Gender::Female)],
+            client: client(),
+            stall: Duration::from_millis(400),
+        }),
+    )
+}
+
+fn client() -> reqwest::Client {
+    // No server of these tests is asked over TLS.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
+}
+
+/// These before eSpeak NG.
+async fn before_espeak(providers: Vec<ProviderConfig>) -> Speech {
+    let mut config = SpeechConfig::espeak(heard::helper(), Some(1));
+    config.providers.splice(0..0, providers);
+    Speech::start(config).await.unwrap()
+}
+
+async fn alone(provider: ProviderConfig) -> Speech {
+    let config = SpeechConfig {
+        providers: vec![provider],
+        default_voice: "en".into(),
+        ..SpeechConfig::default()
+    };
+    Speech::start(config).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_service_speaks_with_words_sentences_and_exact_marks() {
+    for manner in [Manner::Pcm, Manner::Wav] {
+        let service = Service::start(manner).await;
+        let speech = alone(web("neural", &service)).await;
+        let run = marked_up("Hello <mark name='a'/>big world. <p>Bye <mark name='b'/>now.</p>");
+        let heard = Heard::all(speech.speak(run)).await;
+        assert_eq!(heard.error, None);
+        assert_eq!(heard.order(), "|s |w a |w |w |p |s |w b |w", "{manner:?}");
+        assert_eq!(heard.voices, [("neural/nova".to_owned(), 0)]);
+        // Four texts of two seconds, between which the points lie.
+        assert!(heard.length_ms().abs_diff(8_000) < 80, "{} ms", heard.length_ms());
+        assert!(heard.place("a").abs_diff(16_000) < 160, "{}", heard.place("a"));
+        assert!(heard.level(0, heard.samples.len()) > 5_000.0);
+        let bodies = service.bodies();
+        assert_eq!(bodies.len(), 4);
+        let first: serde_json::Value = serde_json::from_str(&bodies[0]).unwrap();
+        let expected = serde_json::json!({
+            "model": "tts-1", "input": "Hello", "voice": "nova", "response_format": "pcm",
+        });
+        assert_eq!(first, expected);
+    }
+}
+
+#[tokio::test]
+async fn rate_and_volume_are_kept_by_us() {
+    let service = Service::start(Manner::Pcm).await;
+    let speech = alone(web("neural", &service)).await;
+    for (prosody, length_ms, level) in
+        [("rate='50%'", 4_000, 7_071.0), ("rate='2' volume='-12dB'", 1_000, 1_776.0)]
+    {
+        let run = marked_up(&format!("<prosody {prosody}>Hello world</prosody>"));
+        let heard = Heard::all(speech.speak(run)).await;
+        assert!(heard.length_ms().abs_diff(length_ms) < 80, "{prosody}: {} ms", heard.length_ms());
+        let got = heard.level(0, heard.samples.len());
+        assert!((got / level - 1.0).abs() < 0.05, "{prosody}: {got}");
+    }
+}
+
+#[tokio::test]
+async fn complaint_23_sound_is_heard_while_the_rest_is_made() {
+    let service = Service::start(Manner::Slowly).await;
+    let speech = alone(web("neural", &service)).await;
+    let begun = Instant::now();
+    let heard = Heard::all(speech.speak(plain("Hello world"))).await;
+    let (first, all) = (heard.first.unwrap(), begun.elapsed());
+    // The service takes one second; the first of its ten blocks is heard long before.
+    assert!(first < all / 3, "the first sound after {first:?} of {all:?}");
+    assert!(heard.length_ms().abs_diff(2_000) < 40);
+}
+
+#[tokio::test]
+async fn whatever_fails_the_next_provider_speaks_and_the_reason_is_known() {
+    for (manner, expected) in [
+        (Manner::Late(Duration::from_secs(5)), "no speech within the time allowed"),
+        (Manner::Status(500), "it answers 500: out_of_order"),
+        (Manner::Status(401), "it answers 401: out_of_order"),
+        (Manner::Busy(17), "it answers 429"),
+        (Manner::Page, "it sent no sound: text, not sound"),
+        (Manner::Silence, "what came for the text was silence"),
+        (Manner::Hangup, "connection closed before message completed"),
+    ] {
+        let service = Service::start(manner).await;
+        let speech = before_espeak(vec![web("neural", &service)]).await;
+        let heard = Heard::all(speech.speak(plain("Hello world, this is a test."))).await;
+        assert_eq!(heard.error, None, "{manner:?}");
+        assert_eq!(heard.count("|w"), 6, "{manner:?}");
+        assert_eq!(heard.voices.last().unwrap().0, "espeak/en-us", "{manner:?}");
+        assert!(heard.length_ms() > 1_000, "{manner:?}: {} ms", heard.length_ms());
+        let state = speech.state().providers.swap_remove(0);
+        let (rests, why) = state.rests.unwrap();
+        assert_eq!(why, expected, "{manner:?}");
+        assert_eq!((state.spoken, state.failures), (0, 1));
+        if manner == Manner::Busy(17) {
+            assert!(rests > Duration::from_secs(15), "Retry-After is kept: {rests:?}");
+        }
+        // Who failed a moment ago is not waited for again.
+        let again = Heard::all(speech.speak(plain("Once more."))).await;
+        assert_eq!(again.voices.len(), 1);
+        assert!(again.first.unwrap() < FIRST, "{:?}", again.first);
+        assert_eq!(service.asked(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_sound_in_no_format_or_in_another_than_was_asked_for() {
+    let service = Service::start(Manner::Garbage).await;
+    let mut provider = web("neural", &service);
+    if let Form::Http(http) = &mut provider.form {
+        http.format = "mp3".into();
+    }
+    let speech = before_espeak(vec![provider.clone()]).await;
+    let heard = Heard::all(speech.speak(plain("Hello world."))).await;
+    assert_eq!((heard.error.clone(), heard.count("|w")), (None, 2));
+    assert_eq!(heard.voices.last().unwrap().0, "espeak/en-us");
+    let (_, why) = speech.state().providers[0].rests.clone().unwrap();
+    assert!(why.starts_with("it sent no sound: "), "{why}");
+    // A WAV file for an MP3 is still a sound.
+    service.behave(Manner::Wav);
+    let heard = Heard::all(alone(provider).await.speak(plain("Hello"))).await;
+    assert_eq!((heard.error.clone(), heard.length_ms().abs_diff(2_000) < 40), (None, true));
+}
+
+#[tokio::test]
+async fn a_sound_that_breaks_is_ended_by_the_next_provider() {
+    for manner in [Manner::Cut, Manner::Stall] {
+        let service = Service::start(manner).await;
+        let speech = before_espeak(vec![web("neural", &service)]).await;
+        let text = "One two three four five six seven eight nine ten.";
+        let heard = Heard::all(speech.speak(plain(text))).await;
+        assert_eq!((heard.error.clone(), heard.count("|w")), (None, 10), "{manner:?}");
+        let voices: Vec<&str> = heard.voices.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(voices, ["neural/nova", "espeak/en-us"], "{manner:?}");
+        // Half a second of it was heard, and about so much of the text is not said again.
+        let from = heard.voices[1].1;
+        assert!(from.abs_diff(4_000) < 80, "{manner:?}: {from}");
+        let whole = Heard::all(speech.speak(plain(text))).await.length_ms();
+        let rest = heard.length_ms() - from / 8;
+        assert!(rest + 300 < whole + 500 && rest > whole / 2, "{manner:?}: {rest} of {whole}");
+    }
+}
+
+#[tokio::test]
+async fn without_another_provider_the_reason_is_the_answer() {
+    let service = Service::start(Manner::Status(503)).await;
+    let speech = alone(web("neural", &service)).await;
+    let heard = Heard::all(speech.speak(plain("Hello."))).await;
+    let why = "it answers 503: out_of_order".to_owned();
+    assert_eq!(heard.error, Some(SpeechError::Provider(why)));
+    // It is asked again all the same: there is nobody else.
+    service.behave(Manner::Pcm);
+    let heard = Heard::all(speech.speak(plain("Hello."))).await;
+    assert_eq!((heard.error.clone(), heard.count("|w")), (None, 1));
+    assert_eq!(speech.state().providers[0].rests, None);
+}
+
+#[tokio::test]
+async fn nobody_listening_ends_the_request() {
+    let service = Service::start(Manner::Stall).await;
+    let speech = alone(web("neural", &service)).await;
+    for _ in 0..5 {
+        let mut chunks = speech.speak(plain("Hello."));
+        assert!(chunks.recv().await.is_some());
+    }
+    let begun = Instant::now();
+    while speech.state().runs > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(2));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_named_provider_or_voice_is_asked_first_and_languages_find_their_provider() {
+    let service = Service::start(Manner::Pcm).await;
+    let speech = before_espeak(vec![web("neural", &service)]).await;
+    let said = async |text: &str| {
+        let heard = Heard::all(speech.speak(marked_up(text))).await;
+        assert_eq!(heard.error, None, "{text}");
+        heard.voices.last().unwrap().0.clone()
+    };
+    assert_eq!(said("Hello").await, "neural/nova");
+    assert_eq!(said("<voice name='en-us'>Hello</voice>").await, "espeak/en-us");
+    assert_eq!(said("<voice name='espeak'>Hello</voice>").await, "espeak/en-us");
+    assert_eq!(said("<voice name='premium'>Hello</voice>").await, "neural/nova");
+    assert_eq!(said("<s xml:lang='de'>Guten Tag</s>").await, "espeak/de");
+    assert_eq!(said("<voice gender='male'>Hello</voice>").await, "espeak/en-us");
+}
+
+fn kept_in(folder: &Path, provider: ProviderConfig) -> SpeechConfig {
+    SpeechConfig {
+        providers: vec![provider],
+        default_voice: "en".into(),
+        cache: Some(Arc::new(Cache::open(folder, 10 << 20).unwrap())),
+        temporary: None,
+    }
+}
+
+#[tokio::test]
+async fn what_was_spoken_once_is_kept_over_a_restart_and_a_spoilt_file_is_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(Manner::Pcm).await;
+    let speech = Speech::start(kept_in(folder.path(), web("neural", &service))).await.unwrap();
+    let first = Heard::all(speech.speak(plain("Hello world"))).await;
+    assert_eq!(service.asked(), 1);
+    let settled = Instant::now();
+    while std::fs::read_dir(folder.path()).unwrap().count() == 0 {
+        assert!(settled.elapsed() < Duration::from_secs(5), "nothing is kept");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(speech);
+    let speech = Speech::start(kept_in(folder.path(), web("neural", &service))).await.unwrap();
+    let again = Heard::all(speech.speak(plain("Hello world"))).await;
+    assert_eq!(service.asked(), 1, "it is read from the disk");
+    assert_eq!(again.samples, first.samples);
+    assert_eq!(again.order(), first.order());
+    // Rate and volume are ours: the same sound serves them all.
+    let faster = marked_up("<prosody rate='2'>Hello world</prosody>");
+    assert!(Heard::all(speech.speak(faster)).await.length_ms() < 1_100);
+    assert_eq!(service.asked(), 1);
+    let entry = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&entry).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x40;
+    std::fs::write(&entry, bytes).unwrap();
+    let mended = Heard::all(speech.speak(plain("Hello world"))).await;
+    assert_eq!((mended.samples, service.asked()), (first.samples, 2));
+    assert!(Heard::all(speech.speak(plain("Hello there"))).await.length_ms() > 1_000);
+    assert_eq!(service.asked(), 3);
+}
+
+#[tokio::test]
+async fn what_breaks_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(Manner::Cut).await;
+    let speech = Speech::start(kept_in(folder.path(), web("neural", &service))).await.unwrap();
+    assert!(Heard::all(speech.speak(plain("Hello world"))).await.error.is_some());
+    service.behave(Manner::Silence);
+    assert!(Heard::all(speech.speak(plain("Hello world"))).await.error.is_some());
+    service.behave(Manner::Pcm);
+    let heard = Heard::all(speech.speak(plain("Hello world"))).await;
+    assert_eq!((heard.error, service.asked()), (None, 3));
+}
+
+#[tokio::test]
+async fn a_hundred_calls_for_one_text_ask_for_it_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(Manner::Slowly).await;
+    let mut config = kept_in(folder.path(), web("neural", &service));
+    config.providers[0].first_audio = Duration::from_secs(10);
+    let speech = Speech::start(config).await.unwrap();
+    let runs: Vec<_> = (0..100)
+        .map(|_| tokio::spawn(Heard::all(speech.speak(plain("You are in the queue")))))
+        .collect();
+    for run in runs {
+        let heard = run.await.unwrap();
+        assert_eq!((heard.error, heard.samples.len() > 15_000), (None, true));
+    }
+    assert_eq!(service.asked(), 1);
+}
+
+fn command(program: &str, arguments: &[&str]) -> ProviderConfig {
+    provider(
+        "command",
+        Form::Command(CommandConfig {
+            program: program.into(),
+            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+            raw_hz: None,
+            processes: 2,
+            voices: vec![voice("en-gb", "en-GB", Gender::Male)],
+            stall: Duration::from_secs(2),
+        }),
+    )
+}
+
+#[tokio::test]
+async fn a_program_speaks_by_its_output_or_by_a_file_that_is_gone_afterwards() {
+    // The helper's own library has a program; it is not there everywhere, so sox's stands in: a tone.
+    let folder = tempfile::tempdir().unwrap();
+    let (temporary, _) = Temporary::open(folder.path(), false).unwrap();
+    let tone = "ffmpeg -v error -f lavfi -i sine=frequency=440:duration=1 -f wav";
+    for script in [format!("cat >/dev/null; {tone} -"), format!("cat >/dev/null; {tone} -y $0")] {
+        let arguments = ["-c", script.as_str(), "{wav}"];
+        let by_file = script.ends_with("$0");
+        let arguments = if by_file { &arguments[..] } else { &arguments[..2] };
+        let mut provider = command("sh", arguments);
+        provider.first_audio = Duration::from_secs(10);
+        let config = SpeechConfig {
+            providers: vec![provider],
+            default_voice: "en-gb".into(),
+            cache: None,
+            temporary: Some(temporary.clone()),
+        };
+        let speech = Speech::start(config).await.unwrap();
+        let heard = Heard::all(speech.speak(plain("Hello world"))).await;
+        assert_eq!((heard.error.clone(), heard.count("|w")), (None, 2), "{script}");
+        assert!(heard.length_ms().abs_diff(1_000) < 60, "{script}: {} ms", heard.length_ms());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_fails_says_why() {
+    for (script, expected) in [
+        ("echo no voice >&2; exit 3", "exit status: 3: no voice"),
+        ("exit 0", "it gave no sound: nothing came"),
+        ("echo '<html></html>'", "text, not sound"),
+    ] {
+        let speech = alone(command("sh", &["-c", script])).await;
+        let heard = Heard::all(speech.speak(plain("Hello world"))).await;
+        let Some(SpeechError::Provider(why)) = heard.error else { panic!("{script}") };
+        assert!(why.contains(expected), "{script}: {why}");
+    }
+    let speech = alone(command("/nonexistent/program", &[])).await;
+    let heard = Heard::all(speech.speak(plain("Hello world"))).await;
+    assert!(heard.error.unwrap().to_string().starts_with("/nonexistent/program: "));
+}
+
+#[tokio::test]
+async fn the_text_is_no_argument_that_others_on_the_machine_could_read() {
+    let script = "tr '\\0' ' ' </proc/$$/cmdline >&2; exit 1";
+    let speech = alone(command("sh", &["-c", script, "{voice}", "{language}"])).await;
+    let heard = Heard::all(speech.speak(plain("secret words"))).await;
+    let why = heard.error.unwrap().to_string();
+    assert!(why.contains("en-gb en-GB") && !why.contains("secret"), "{why}");
+}

@@ -13,11 +13,13 @@ mod plan;
 mod read;
 mod reader;
 mod tree;
+mod voices;
 
 pub use fault::{Fault, Faults, Place, Wrong};
 pub use network::{AddressType, Addresses, Dscp, Interfaces, Network, PortRange};
 pub use plan::{
-    Audio, Engine, ExternalAudio, General, Location, Log, LogFormat, LogLevel, Media, Mrcp, Order,
-    Plan, Rtp, Sip, SipLimits, SourcePlan, Start, TextToSpeech, Transport,
+    Audio, BuiltIn, Engine, ExternalAudio, General, Location, Log, LogFormat, LogLevel, Media,
+    Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits, SourcePlan, Start,
+    TextToSpeech, Transport, VoicePlan,
 };
 pub use tree::Layers;

@@ -14,7 +14,7 @@ use engine::Piece;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::services::Services;
+use crate::services::{Chunks, Services};
 use crate::wiring::Event;
 
 /// Pieces that may wait in a program's ring; a piece is mostly 20 to 100 ms.
@@ -156,7 +156,7 @@ impl Drop for Opening {
 
 /// A step's audio.
 enum Opened {
-    Speech(mpsc::Receiver<Result<speech::Chunk, speech::SpeechError>>),
+    Speech(Chunks),
     Clip(Arc<[i16]>),
     Stream(mpsc::Receiver<Result<Arc<[i16]>, sources::PromptError>>),
     Live(Arc<audio::live::Ring>),
@@ -385,6 +385,7 @@ impl Feeder {
                         Ok(speech::Chunk::Word) => self.word().await?,
                         Ok(speech::Chunk::Sentence) => self.border(Unit::Sentence).await?,
                         Ok(speech::Chunk::Paragraph) => self.border(Unit::Paragraph).await?,
+                        Ok(speech::Chunk::Voice { .. }) => {}
                         Err(error) => {
                             return Err(End::Failed(crate::services::speech_failure(&error)));
                         }

@@ -26,4 +26,5 @@ pub mod recite;
 pub mod serve;
 pub mod services;
 pub mod view;
+pub mod voices;
 pub mod wiring;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::net::stream::{self, Limits, Registry};
 use crate::net::udp::UdpPort;
 use crate::services::{Services, Speaking};
 use crate::view::ServerView;
+use crate::voices;
 use crate::wiring::{EVENTS_MAX, Event, MediaSettings, Parts, Standing, Wiring};
 
 /// The hold music that is built in, heard while a source is away.
@@ -65,7 +66,7 @@ pub struct StartError {
 }
 
 impl StartError {
-    fn new(key: &'static str, what: impl fmt::Display) -> Self {
+    pub(crate) fn new(key: &'static str, what: impl fmt::Display) -> Self {
         Self { key, what: what.to_string(), busy_port: false }
     }
 
@@ -382,6 +383,8 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
             tracing::trace!(source = %event.source, what = ?event.what, "source");
         }
     });
+    let temporary = temporary(plan, notes)?;
+    let disk = cache(plan, "media.disk_cache_bytes_max", "prompts", notes);
     let prompts = sources::Prompts::new(sources::PromptConfig {
         roots: plan.media.roots.clone(),
         allow,
@@ -389,11 +392,53 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
         http_bytes_max: plan.media.http_bytes_max,
         cache_bytes: usize::try_from(plan.media.cache_bytes_max).unwrap_or(usize::MAX),
         ffmpeg,
+        disk,
+        temporary: Some(temporary.clone()),
         ..sources::PromptConfig::default()
     })
     .map_err(|error| StartError::new("media", error))?;
-    let speech = speaking(plan, notes).await?;
-    Ok(Services { prompts, sources: live, speech })
+    let spoken = cache(plan, "text_to_speech.cache_bytes_max", "speech", notes);
+    let speech = voices::speaking(plan, temporary.clone(), spoken, notes).await?;
+    Ok(Services { prompts, sources: live, speech, temporary })
+}
+
+/// The folder for files that are needed for a moment; what a crash left in it is swept.
+fn temporary(plan: &Plan, notes: &mut Vec<String>) -> Result<store::Temporary, StartError> {
+    let folder = plan.temporary_directory();
+    let keep = plan.general.keep_temporary_files;
+    let (temporary, swept) = store::Temporary::open(&folder, keep).map_err(|error| {
+        let what = format!("{}: {error}", folder.display());
+        StartError::new("general.temporary_directory", what)
+    })?;
+    if swept > 0 {
+        tracing::info!(swept, folder = %folder.display(), "temporary files of an earlier run are deleted");
+    }
+    if keep {
+        let folder = folder.display();
+        notes.push(format!(
+            "general.keep_temporary_files: what callers hear stays in {folder}; for troubleshooting only"
+        ));
+    }
+    Ok(temporary)
+}
+
+/// The part of the disk cache called `name`. Without it all works, only slower.
+fn cache(plan: &Plan, key: &str, name: &str, notes: &mut Vec<String>) -> Option<Arc<store::Cache>> {
+    let bytes_max = match name {
+        "prompts" => plan.media.disk_cache_bytes_max,
+        _ => plan.text_to_speech.cache_bytes_max,
+    };
+    if bytes_max == 0 {
+        return None;
+    }
+    let folder = plan.state_dir.join("cache").join(name);
+    match store::Cache::open(&folder, bytes_max) {
+        Ok(cache) => Some(Arc::new(cache)),
+        Err(error) => {
+            notes.push(format!("{key}: {}: {error}; nothing is kept there", folder.display()));
+            None
+        }
+    }
 }
 
 /// What all live sources share.
@@ -457,45 +502,6 @@ fn allowed(plan: &Plan) -> Vec<sources::Allowed> {
         bits: network.prefix_bits,
     });
     allowed.collect()
-}
-
-async fn speaking(plan: &Plan, notes: &mut Vec<String>) -> Result<Speaking, StartError> {
-    if !plan.text_to_speech.enabled {
-        return Ok(Speaking::Off);
-    }
-    match speech::Speech::start(speech_config(plan)).await {
-        Ok(speech) => Ok(Speaking::On(speech)),
-        // Written by somebody, and wrong: all would be silent for a slip of the pen.
-        Err(error @ speech::SpeechError::DefaultVoice(_)) => {
-            Err(StartError::new("text_to_speech.default_voice", error))
-        }
-        Err(error) => {
-            let why = format!("text_to_speech: {error}");
-            notes.push(format!("{why}; text is not spoken"));
-            Ok(Speaking::Missing(why))
-        }
-    }
-}
-
-/// The speech provider's settings.
-pub fn speech_config(plan: &Plan) -> speech::SpeechConfig {
-    speech::SpeechConfig {
-        helper: plan.text_to_speech.helper_path.clone().or_else(helper_in_path),
-        pool_size: Some(plan.text_to_speech.helpers),
-        default_voice: plan.text_to_speech.default_voice.clone(),
-        ..speech::SpeechConfig::default()
-    }
-}
-
-/// The helper in `PATH`, where there is none beside our own program.
-fn helper_in_path() -> Option<PathBuf> {
-    let beside = speech::helper_beside();
-    if beside.is_file() {
-        return None;
-    }
-    let name = beside.file_name()?;
-    let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// The audio heard while a source is away.

@@ -70,6 +70,9 @@ fn the_example_states_the_defaults() {
     assert_eq!(stated.external_audio.sources.len(), 2);
     assert!(stated.external_audio.sources.iter().all(|source| source.gain_db == 0.0));
     stated.external_audio.sources.clear();
+    // So does the provider of speech.
+    assert_eq!(stated.text_to_speech.providers.len(), 1);
+    stated.text_to_speech.providers.clear();
     assert_eq!(stated, defaults);
 }
 

@@ -109,6 +109,22 @@ impl Fetcher {
     }
 }
 
+/// A client for servers that the operator names, which may be anywhere: no address is forbidden, and no
+/// redirect is followed.
+///
+/// # Errors
+/// When TLS cannot be set up; why.
+pub fn http_client(user_agent: &str, connect: Duration) -> Result<Client, String> {
+    Client::builder()
+        .tls_backend_preconfigured(tls()?)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .user_agent(user_agent)
+        .connect_timeout(connect)
+        .build()
+        .map_err(|why| chain(&why))
+}
+
 /// A body, piece by piece, from either kind of server.
 pub(crate) trait Body {
     /// The next bytes; `None` at the end, and an error when it broke.

@@ -47,6 +47,7 @@ pub use config::{
     check_names, find_name,
 };
 pub use devices::{Device, devices};
+pub use fetch::http_client;
 pub use file_uri::{FileUriError, path as file_uri_path};
 pub use guard::{AddressGuard, Allowed, AllowedError, Barred};
 pub use hold_music::hold_music;

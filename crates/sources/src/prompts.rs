@@ -4,6 +4,7 @@ mod cache;
 mod disk;
 mod fault;
 mod freshness;
+mod kept;
 mod web;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::sources::StartError;
 use cache::{Cache, Stamp};
 use disk::Roots;
 pub use fault::{PromptError, PromptFault};
+use kept::Kept;
 use web::{Asked, Validators, Web};
 
 /// A clip up to this long is given whole, and may be cached: one minute.
@@ -64,6 +66,10 @@ pub struct PromptConfig {
     pub cache_bytes: usize,
     /// The ffmpeg program, for formats our own decoders lack.
     pub ffmpeg: PathBuf,
+    /// Where downloads are kept over a restart; `None`: nowhere.
+    pub disk: Option<Arc<store::Cache>>,
+    /// Where downloads are written as WAV files, if files are kept for troubleshooting.
+    pub temporary: Option<store::Temporary>,
 }
 
 impl Default for PromptConfig {
@@ -78,6 +84,8 @@ impl Default for PromptConfig {
             fresh: Duration::from_secs(60),
             cache_bytes: 64 << 20,
             ffmpeg: PathBuf::from("ffmpeg"),
+            disk: None,
+            temporary: None,
         }
     }
 }
@@ -103,6 +111,8 @@ struct Inner {
     ffmpeg: Ffmpeg,
     patience: Duration,
     cache: Mutex<Cache>,
+    kept: Option<Kept>,
+    temporary: Option<store::Temporary>,
     disk_turns: Arc<Semaphore>,
     web_turns: Arc<Semaphore>,
     /// One lock a URI, so that a hundred calls for one clip open it once.
@@ -142,6 +152,8 @@ impl Prompts {
             ffmpeg: Ffmpeg::new(&config.ffmpeg),
             patience: config.patience,
             cache: Mutex::new(Cache::new(config.cache_bytes)),
+            kept: config.disk.map(Kept),
+            temporary: config.temporary.filter(store::Temporary::keeps),
             disk_turns: Arc::new(Semaphore::new(DISK_DECODES_MAX)),
             web_turns: Arc::new(Semaphore::new(WEB_DECODES_MAX)),
             flights: Mutex::default(),
@@ -203,7 +215,10 @@ impl Prompts {
             uri.parse().map_err(|why| PromptFault::Malformed(format!("not a URL: {why}")))?;
         url.set_fragment(None);
         let key = url.to_string();
-        let known = self.0.validators(&key);
+        let mut known = self.0.validators(&key);
+        if known.is_none() {
+            known = Inner::recall(&self.0, &key).await;
+        }
         if known.as_ref().is_some_and(Validators::is_fresh)
             && let Some(clip) = self.0.cached(&key, |_| true)
         {
@@ -211,7 +226,7 @@ impl Prompts {
         }
         match self.0.web.ask(&url, known).await? {
             Asked::Unchanged(validators) => {
-                let clip = self.0.renewed(&key, validators);
+                let clip = self.0.renewed(&key, &validators);
                 // It may have been pushed out while its server was asked.
                 clip.map(Prompt::Whole).ok_or(PromptFault::Died)
             }
@@ -326,15 +341,53 @@ impl Inner {
         }
     }
 
-    fn renewed(&self, key: &str, validators: Validators) -> Option<Arc<[i16]>> {
+    /// Brings what the disk has of a URI into memory.
+    async fn recall(inner: &Arc<Self>, key: &str) -> Option<Validators> {
+        let kept = inner.kept.clone()?;
+        let uri = key.to_owned();
+        let read = tokio::task::spawn_blocking(move || kept.get(&uri)).await;
+        let (validators, clip) = read.ok().flatten()?;
+        let mut cache = inner.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.put(key, Stamp::Web(validators.clone()), clip);
+        // It is of no use if memory has no room for it.
+        cache.stamp(key).map(|_| validators)
+    }
+
+    /// Writes a download to the disk.
+    fn write(&self, uri: &str, validators: &Validators, clip: &Arc<[i16]>) {
+        if self.kept.is_none() && self.temporary.is_none() {
+            return;
+        }
+        let (kept, temporary) = (self.kept.clone(), self.temporary.clone());
+        let (uri, validators) = (uri.to_owned(), validators.clone());
+        let clip = Arc::clone(clip);
+        tokio::task::spawn_blocking(move || {
+            if let Some(kept) = kept {
+                kept.put(&uri, &validators, &clip);
+            }
+            if let Some(temporary) = temporary {
+                let wav = audio::wav::to_bytes(audio::wav::Format::TELEPHONE, &clip);
+                if let Err(error) = temporary.keep("fetched", "wav", &wav) {
+                    tracing::warn!(%error, "a download is not kept for troubleshooting");
+                }
+            }
+        });
+    }
+
+    fn renewed(&self, key: &str, validators: &Validators) -> Option<Arc<[i16]>> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let clip = cache.get(key, |_| true)?;
-        cache.put(key, Stamp::Web(validators), Arc::clone(&clip));
+        cache.put(key, Stamp::Web(validators.clone()), Arc::clone(&clip));
+        drop(cache);
+        self.write(key, validators, &clip);
         Some(clip)
     }
 
     fn keep(&self, clip: Arc<[i16]>, keep: Option<(String, Stamp)>) -> Arc<[i16]> {
         if let Some((key, stamp)) = keep {
+            if let Stamp::Web(validators) = &stamp {
+                self.write(&key, validators, &clip);
+            }
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             cache.put(&key, stamp, Arc::clone(&clip));
         }

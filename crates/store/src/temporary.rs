@@ -104,7 +104,8 @@ impl Temporary {
         let mut ours = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(OURS) {
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            if is_file && entry.file_name().to_string_lossy().starts_with(OURS) {
                 ours.push(entry.path());
             }
         }

@@ -12,7 +12,7 @@ use mrcp::MediaType;
 use mrcp::content::{Content, Part};
 use mrcp::settings::{Param, Settings};
 use serde_json::{Value, json};
-use speech::VoiceInfo;
+use speech::{Choice, VoiceInfo};
 
 use super::{ConfigArgs, Exit};
 use crate::config::Plan;
@@ -98,11 +98,11 @@ impl Speak {
 
     async fn list(&self, plan: &Plan) -> Result<(), Trouble> {
         let services = services(plan).await?;
-        let voices = provider(&services)?.voices();
+        let voices: Vec<&VoiceInfo> = provider(&services)?.voices().collect();
         let text = if self.json {
-            format!("{}\n", voices.iter().map(voice_json).collect::<Value>())
+            format!("{}\n", voices.iter().map(|voice| voice_json(voice)).collect::<Value>())
         } else {
-            table(voices)
+            table(&voices)
         };
         print(text.as_bytes())
     }
@@ -146,7 +146,7 @@ impl Speak {
     }
 
     /// The voice that speaks where the text itself asks for no other.
-    fn voice(&self, services: &Services, style: &ssml::Style) -> Result<String, Trouble> {
+    fn voice(&self, services: &Services, style: &ssml::Style) -> Result<Choice, Trouble> {
         let mut style = style.clone();
         if let Some(language) = &self.language {
             style.language.clone_from(language);
@@ -160,11 +160,11 @@ impl Speak {
             .map_err(|error| Trouble::usage(format!("{error}; {list}")))?;
         match choice.note {
             Some(note) if self.voice.is_some() => Err(Trouble::usage(format!("{note}; {list}"))),
-            Some(_) | None => Ok(choice.voice),
+            Some(_) | None => Ok(choice),
         }
     }
 
-    fn tell(&self, out: &Path, voice: &str, recital: &Recital) -> Result<(), Trouble> {
+    fn tell(&self, out: &Path, choice: &Choice, recital: &Recital) -> Result<(), Trouble> {
         if out.as_os_str() == "-" {
             return Ok(());
         }
@@ -178,7 +178,8 @@ impl Speak {
             let said = json!({
                 "ok": true,
                 "file": out,
-                "voice": voice,
+                "voice": choice.voice,
+                "provider": choice.provider,
                 "duration_ms": millis,
                 "first_sound_ms": first_ms,
                 "marks": marks.collect::<Value>(),
@@ -186,7 +187,8 @@ impl Speak {
             format!("{said}\n")
         } else {
             let (seconds, rest) = (millis / 1_000, millis % 1_000);
-            format!("{}: {seconds}.{rest:03} s, voice {voice}\n", out.display())
+            let Choice { voice, provider, .. } = choice;
+            format!("{}: {seconds}.{rest:03} s, voice {voice} of {provider}\n", out.display())
         };
         print(text.as_bytes())
     }
@@ -198,6 +200,11 @@ async fn services(plan: &Plan) -> Result<Arc<Services>, Trouble> {
     plan.external_audio.enabled = false;
     plan.text_to_speech.enabled = true;
     plan.text_to_speech.helpers = 1;
+    // The server's folders are the server's.
+    plan.text_to_speech.cache_bytes_max = 0;
+    plan.media.disk_cache_bytes_max = 0;
+    plan.general.temporary_directory = Some(std::env::temp_dir());
+    plan.general.keep_temporary_files = false;
     serve::services(&plan, &mut Vec::new())
         .await
         .map(Arc::new)
@@ -254,6 +261,7 @@ const fn gender(voice: &VoiceInfo) -> Option<&'static str> {
 
 fn voice_json(voice: &VoiceInfo) -> Value {
     json!({
+        "provider": voice.provider,
         "id": voice.id,
         "name": voice.name,
         "languages": voice.languages,
@@ -263,18 +271,22 @@ fn voice_json(voice: &VoiceInfo) -> Value {
     })
 }
 
-fn table(voices: &[VoiceInfo]) -> String {
+fn table(voices: &[&VoiceInfo]) -> String {
     let width = voices.iter().map(|voice| voice.id.len()).max().unwrap_or(0);
     let mut text = String::new();
-    let mut rows = |title: &str, variant: bool| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{title}");
-        for voice in voices.iter().filter(|voice| voice.variant == variant) {
-            let gender = gender(voice).unwrap_or("-");
-            let _ = writeln!(text, "  {:width$}  {gender:7}  {}", voice.id, voice.name);
+    let mut last = None;
+    for voice in voices {
+        let title = (voice.provider.as_str(), voice.variant);
+        if last.replace(title) != Some(title) {
+            let what = match voice.variant {
+                false => "voices (--voice ID)",
+                true => "variants (--voice ID+VARIANT)",
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{}: {what}", voice.provider);
         }
-    };
-    rows("Voices (--voice ID):", false);
-    rows("Variants (--voice ID+VARIANT):", true);
+        let gender = gender(voice).unwrap_or("-");
+        let _ = writeln!(text, "  {:width$}  {gender:7}  {}", voice.id, voice.name);
+    }
     text
 }

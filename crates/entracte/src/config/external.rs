@@ -71,7 +71,7 @@ const SILENCE_MIN: Duration = Duration::from_secs(1);
 const SPAN_MAX: Duration = Duration::from_secs(86_400);
 
 /// A time with its unit: `500ms`, `10s`, `2m`, `1h`; a day at most.
-fn span(text: &str) -> Option<Duration> {
+pub(super) fn span(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (count, unit) = text.split_at_checked(digits)?;
     let count: u64 = count.parse().ok()?;
@@ -178,7 +178,7 @@ fn device_location(entry: &Section<'_>, name: String) -> Option<Location> {
     None
 }
 
-fn read_location(uri: &str) -> Option<Location> {
+pub(super) fn read_location(uri: &str) -> Option<Location> {
     let (scheme, rest) = uri.split_once(':')?;
     match scheme.to_ascii_lowercase().as_str() {
         "http" | "https" => {
@@ -209,7 +209,7 @@ fn read_location(uri: &str) -> Option<Location> {
 }
 
 /// A URI as it may be shown.
-fn without_password(uri: &str) -> String {
+pub(super) fn without_password(uri: &str) -> String {
     match (uri.find("//"), uri.rfind('@')) {
         (Some(from), Some(to)) if from < to => {
             let (start, end) = (uri.get(..from).unwrap_or(""), uri.get(to..).unwrap_or(""));

@@ -33,6 +33,14 @@ pub struct Plan {
     pub notes: Vec<Fault>,
 }
 
+impl Plan {
+    /// Where files are written that are needed for a moment.
+    pub fn temporary_directory(&self) -> PathBuf {
+        let own = || self.state_dir.join("temporary");
+        self.general.temporary_directory.clone().unwrap_or_else(own)
+    }
+}
+
 /// `general`: listening and signalling.
 #[derive(Clone, Debug, PartialEq)]
 pub struct General {
@@ -44,6 +52,10 @@ pub struct General {
     pub sip: Sip,
     /// `general.mrcp`.
     pub mrcp: Mrcp,
+    /// Where files are written that are needed for a moment; `None`: `temporary` in the state folder.
+    pub temporary_directory: Option<PathBuf>,
+    /// Whether they stay, for troubleshooting.
+    pub keep_temporary_files: bool,
 }
 
 /// What SIP runs over.
@@ -204,10 +216,91 @@ pub struct TextToSpeech {
     pub default_voice: String,
     /// The speed when nothing else is asked for, 0.5 to 2.0.
     pub default_rate: f64,
-    /// How many helper processes run, and so how many texts are spoken at one time.
+    /// The engines that come with the server, after all listed providers, in this order.
+    pub built_in: Vec<BuiltIn>,
+    /// How many helper processes run for each of them, and so how many texts are spoken at one time.
     pub helpers: usize,
-    /// The helper program; `None` looks beside our own program, then in `PATH`.
+    /// eSpeak NG's helper program; `None` looks beside our own program, then in `PATH`.
     pub helper_path: Option<PathBuf>,
+    /// The disk for rendered speech, in bytes; 0 keeps nothing.
+    pub cache_bytes_max: u64,
+    /// What is asked before the built-in engines, in this order.
+    pub providers: Vec<ProviderPlan>,
+}
+
+/// An engine that comes with the server.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum BuiltIn {
+    /// English, where its library is installed.
+    Flite,
+    /// All languages.
+    Espeak,
+}
+
+/// A provider of speech.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderPlan {
+    /// Its name.
+    pub name: String,
+    /// Other words that mean it where a voice's name is asked for.
+    pub tags: Vec<String>,
+    /// How it is asked.
+    pub form: ProviderForm,
+    /// Its voices, at least one.
+    pub voices: Vec<VoicePlan>,
+    /// The longest wait for a text's first audible sound.
+    pub first_audio: Duration,
+    /// The longest pause in the middle of a sound.
+    pub stall: Duration,
+}
+
+/// How a provider is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProviderForm {
+    /// `POST /v1/audio/speech` as OpenAI has it.
+    OpenAi {
+        /// Where.
+        uri: String,
+        /// The file whose first line is the key.
+        key_file: Option<PathBuf>,
+        /// The model.
+        model: String,
+        /// The format that is asked for.
+        format: String,
+        /// Samples per second of `pcm`.
+        pcm_hz: u32,
+    },
+    /// As Piper's HTTP server has it.
+    Piper {
+        /// Where.
+        uri: String,
+        /// The file whose first line is the key.
+        key_file: Option<PathBuf>,
+    },
+    /// A program for each text.
+    Command {
+        /// The program.
+        program: PathBuf,
+        /// Its arguments.
+        arguments: Vec<String>,
+        /// Samples per second of a sound without a header.
+        raw_hz: Option<u32>,
+        /// How many at once.
+        processes: usize,
+    },
+}
+
+/// A provider's voice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VoicePlan {
+    /// What the provider calls it.
+    pub id: String,
+    /// The languages it speaks, its own first.
+    pub languages: Vec<String>,
+    /// Its gender.
+    pub gender: Option<ssml::Gender>,
+    /// Its age in years.
+    pub age: Option<u8>,
 }
 
 /// `media`: files and addresses that a request may name.
@@ -223,6 +316,8 @@ pub struct Media {
     pub allow_networks: Vec<Network>,
     /// Memory for decoded prompts.
     pub cache_bytes_max: u64,
+    /// The disk for prompts that were fetched, in bytes; 0 keeps none over a restart.
+    pub disk_cache_bytes_max: u64,
     /// The program for formats we do not read ourselves; `None` does without.
     pub ffmpeg: Option<PathBuf>,
 }

@@ -9,10 +9,11 @@ use super::fault::{Faults, Wrong};
 use super::network::{AddressType, Addresses, Dscp, InterfaceName, Interfaces, Network, PortRange};
 use super::plan::{
     Audio, Engine, General, Log, LogFormat, LogLevel, Media, Mrcp, Plan, Rtp, Sip, SipLimits,
-    TextToSpeech, Transport,
+    Transport,
 };
 use super::reader::{Desk, Placed, Section};
 use super::tree::{Layers, Table};
+use super::voices;
 
 impl Plan {
     /// Reads `layers` and checks them against this machine.
@@ -67,7 +68,7 @@ fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
         general,
         audio,
         external_audio: external::external_audio(&root.section("external_audio")),
-        text_to_speech: text_to_speech(&root.section("text_to_speech")),
+        text_to_speech: voices::text_to_speech(&root.section("text_to_speech")),
         media: media(&root.section("media")),
         engine: engine(&root.section("engine")),
         log: log(&root.section("log")),
@@ -93,6 +94,8 @@ fn general(section: &Section<'_>, machine: &Interfaces) -> General {
         reachable: reachable.unwrap_or_default(),
         sip: sip(&section.section("sip")),
         mrcp: mrcp(&section.section("mrcp")),
+        temporary_directory: absolute(section, "temporary_directory"),
+        keep_temporary_files: section.flag("keep_temporary_files", false),
     }
 }
 
@@ -294,20 +297,6 @@ pub(super) fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn text_to_speech(section: &Section<'_>) -> TextToSpeech {
-    TextToSpeech {
-        enabled: section.flag("enabled", true),
-        default_voice: section
-            .parsed("default_voice", "the name of a voice, or a language", |text| {
-                (!text.trim().is_empty()).then(|| text.to_owned())
-            })
-            .unwrap_or_else(|| "en-us".to_owned()),
-        default_rate: section.number("default_rate", 1.0, 0.5..=2.0),
-        helpers: section.integer("helpers", 4, 1..=256),
-        helper_path: external::existing(section, "helper_path"),
-    }
-}
-
 fn media(section: &Section<'_>) -> Media {
     Media {
         roots: roots(section),
@@ -315,6 +304,11 @@ fn media(section: &Section<'_>) -> Media {
         http_timeout: seconds(section, "http_timeout_seconds", 10.0, 0.1..=600.0),
         allow_networks: networks(section),
         cache_bytes_max: section.integer("cache_bytes_max", 268_435_456, 0..=1_099_511_627_776),
+        disk_cache_bytes_max: section.integer(
+            "disk_cache_bytes_max",
+            1_073_741_824,
+            0..=1_099_511_627_776,
+        ),
         ffmpeg: match section.text("ffmpeg") {
             None => Some("ffmpeg".into()),
             Some(text) if text.value.is_empty() => None,

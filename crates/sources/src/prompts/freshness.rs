@@ -11,7 +11,7 @@ pub(super) enum Freshness {
 }
 
 /// Longest freshness that is believed: a day.
-const FRESH_MAX: Duration = Duration::from_secs(86_400);
+pub(super) const FRESH_MAX: Duration = Duration::from_secs(86_400);
 
 /// Reads the headers; `unsaid` is used when the server says nothing.
 pub(super) fn freshness(control: Option<&str>, age: Option<&str>, unsaid: Duration) -> Freshness {

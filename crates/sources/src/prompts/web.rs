@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::fault::PromptFault;
-use super::freshness::{Freshness, freshness};
+use super::freshness::{FRESH_MAX, Freshness, freshness};
 use crate::board::now;
 use crate::content::{self, Route};
 use crate::decode::Source;
@@ -31,8 +31,8 @@ pub(super) struct Web {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Validators {
     fresh_until: Instant,
-    etag: Option<HeaderValue>,
-    modified: Option<HeaderValue>,
+    pub(super) etag: Option<HeaderValue>,
+    pub(super) modified: Option<HeaderValue>,
 }
 
 /// A server's answer.
@@ -50,6 +50,20 @@ pub(super) enum Asked {
 }
 
 impl Validators {
+    /// What was said, and for how long from now it is believed: a day at most.
+    pub(super) fn new(
+        fresh: Duration,
+        etag: Option<HeaderValue>,
+        modified: Option<HeaderValue>,
+    ) -> Self {
+        Self { fresh_until: now() + fresh.min(FRESH_MAX), etag, modified }
+    }
+
+    /// How long it is still believed.
+    pub(super) fn fresh_for(&self) -> Duration {
+        self.fresh_until.saturating_duration_since(now())
+    }
+
     pub(super) fn is_fresh(&self) -> bool {
         now() < self.fresh_until
     }
@@ -61,11 +75,7 @@ impl Validators {
             Freshness::NoStore => return None,
             Freshness::For(span) => span,
         };
-        Some(Self {
-            fresh_until: now() + fresh,
-            etag: header(ETAG).cloned(),
-            modified: header(LAST_MODIFIED).cloned(),
-        })
+        Some(Self::new(fresh, header(ETAG).cloned(), header(LAST_MODIFIED).cloned()))
     }
 
     fn questions(&self, headers: &mut HeaderMap) {

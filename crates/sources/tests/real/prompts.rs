@@ -319,3 +319,113 @@ async fn a_download_is_fetched_once_asked_about_when_stale_and_opened_once_for_m
     assert!(Arc::ptr_eq(&one, &two));
     assert_eq!((asked.load(Ordering::Relaxed), unchanged.load(Ordering::Relaxed)), (3, 1));
 }
+
+/// Prompts that keep what they fetch in this folder.
+fn prompts_on_disk(folder: &Folder, keep: bool) -> Prompts {
+    let (temporary, _) = store::Temporary::open(&folder.path().join("tmp"), keep).unwrap();
+    Prompts::new(PromptConfig {
+        allow: vec!["127.0.0.1".parse().unwrap()],
+        disk: Some(Arc::new(store::Cache::open(&folder.path().join("disk"), 1 << 20).unwrap())),
+        temporary: Some(temporary),
+        ..PromptConfig::default()
+    })
+    .unwrap()
+}
+
+/// Waits until so many files are in a folder.
+fn until_files(folder: &std::path::Path, count: usize) {
+    let begun = Instant::now();
+    while std::fs::read_dir(folder).unwrap().count() != count {
+        assert!(begun.elapsed() < Duration::from_secs(5), "{}", folder.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[tokio::test]
+async fn a_download_outlives_a_restart_and_is_asked_about_as_its_server_wants() {
+    let folder = Folder::new();
+    let disk = folder.path().join("disk");
+    let wav = sine(SOURCE_HZ, 1.0, &["-f", "wav"]);
+    let (asked, unchanged) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (count, same) = (Arc::clone(&asked), Arc::clone(&unchanged));
+    let server = Server::start(move |request, stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let lower = request.to_ascii_lowercase();
+        if lower.contains("if-none-match: \"v1\"") {
+            same.fetch_add(1, Ordering::SeqCst);
+            send(stream, b"HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n");
+            return;
+        }
+        let control = if lower.starts_with("get /long") { "max-age=600" } else { "no-cache" };
+        let control = if lower.starts_with("get /secret") { "no-store" } else { control };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\nContent-Length: {}\r\nETag: \"v1\"\r\n\
+             Cache-Control: {control}\r\nConnection: close\r\n\r\n",
+            wav.len()
+        );
+        send(stream, head.as_bytes());
+        send(stream, &wav);
+    });
+    let before = prompts_on_disk(&folder, false);
+    let first = whole(&before, &server.url("/long.wav")).await;
+    assert!(whole(&before, &server.url("/secret.wav")).await == first);
+    until_files(&disk, 1);
+    assert!(whole(&before, &server.url("/asks.wav")).await == first);
+    until_files(&disk, 2);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    drop(before);
+
+    let after = prompts_on_disk(&folder, false);
+    assert!(whole(&after, &server.url("/long.wav")).await == first, "fresh: not asked about");
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    assert!(whole(&after, &server.url("/asks.wav")).await == first, "asked about, and unchanged");
+    assert_eq!((asked.load(Ordering::SeqCst), unchanged.load(Ordering::SeqCst)), (4, 1));
+    assert!(whole(&after, &server.url("/secret.wav")).await == first, "never kept");
+    assert_eq!((asked.load(Ordering::SeqCst), unchanged.load(Ordering::SeqCst)), (5, 1));
+    drop(after);
+
+    // A power cut in the middle of a write: the files are there, and not whole.
+    for entry in std::fs::read_dir(&disk).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    }
+    let mended = prompts_on_disk(&folder, false);
+    assert!(whole(&mended, &server.url("/long.wav")).await == first);
+    assert_eq!(asked.load(Ordering::SeqCst), 6);
+    assert_eq!(std::fs::read_dir(folder.path().join("tmp")).unwrap().count(), 0);
+    // It is written again, and no half file is left.
+    let begun = Instant::now();
+    loop {
+        let files = std::fs::read_dir(&disk).unwrap().map(|entry| entry.unwrap());
+        let sizes: Vec<u64> = files.filter_map(|file| Some(file.metadata().ok()?.len())).collect();
+        if sizes.len() == 2 && sizes.iter().max() > Some(&16_000) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{sizes:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[tokio::test]
+async fn downloads_are_written_as_wav_files_while_files_are_kept() {
+    let folder = Folder::new();
+    let wav = sine(SOURCE_HZ, 1.0, &["-f", "wav"]);
+    let server = Server::start(move |_, stream| {
+        send(stream, head("200 OK", "audio/wav", wav.len()).as_bytes());
+        send(stream, &wav);
+    });
+    let heard = whole(&prompts_on_disk(&folder, true), &server.url("/a.wav")).await;
+    let kept = folder.path().join("tmp");
+    until_files(&kept, 1);
+    let path = std::fs::read_dir(&kept).unwrap().next().unwrap().unwrap().path();
+    let begun = Instant::now();
+    loop {
+        let bytes = std::fs::read(&path).unwrap();
+        if audio::wav::read(&bytes).is_ok_and(|wav| wav.samples() == *heard) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

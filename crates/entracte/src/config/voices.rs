@@ -1,0 +1,211 @@
+//! `text_to_speech`: who speaks.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::external::{existing, read_location, span, without_password};
+use super::fault::Wrong;
+use super::plan::{BuiltIn, Location, ProviderForm, ProviderPlan, TextToSpeech, VoicePlan};
+use super::reader::{Placed, Section};
+
+const PROVIDER_KEYS: [&str; 19] = [
+    "name",
+    "form",
+    "tags",
+    "uri",
+    "key_file",
+    "model",
+    "format",
+    "pcm_hz",
+    "program",
+    "arguments",
+    "raw_hz",
+    "processes",
+    "first_audio",
+    "stall",
+    "voices",
+    "voices[].id",
+    "voices[].language",
+    "voices[].gender",
+    "voices[].age",
+];
+const VOICE_KEYS: [&str; 4] = ["id", "language", "gender", "age"];
+
+/// The longest name of a provider or a voice, in characters.
+const NAME_MAX: usize = 128;
+/// The most providers that may be listed, so that the built-in ones have room behind them.
+const PROVIDERS_MAX: usize = speech::PROVIDERS_MAX - 2;
+/// Rates of samples that can be converted.
+const RATES: std::ops::RangeInclusive<u32> = 8_000..=192_000;
+
+pub(super) fn text_to_speech(section: &Section<'_>) -> TextToSpeech {
+    TextToSpeech {
+        enabled: section.flag("enabled", true),
+        default_voice: section
+            .parsed("default_voice", "the name of a voice, or a language", |text| {
+                (!text.trim().is_empty()).then(|| text.to_owned())
+            })
+            .unwrap_or_else(|| "en-us".to_owned()),
+        default_rate: section.number("default_rate", 1.0, 0.5..=2.0),
+        built_in: built_in(section),
+        helpers: section.integer("helpers", 4, 1..=256),
+        helper_path: existing(section, "helper_path"),
+        cache_bytes_max: section.integer("cache_bytes_max", 268_435_456, 0..=1_099_511_627_776),
+        providers: providers(section),
+    }
+}
+
+/// In the order in which they stand, which is the order in which they are asked.
+fn built_in(section: &Section<'_>) -> Vec<BuiltIn> {
+    const ALLOWED: &str = "flite, espeak; or [] for none";
+    let Some(texts) = section.texts("built_in") else {
+        return vec![BuiltIn::Flite, BuiltIn::Espeak];
+    };
+    let mut found = Vec::new();
+    for text in texts {
+        let engine = match text.value.to_ascii_lowercase().as_str() {
+            "flite" => BuiltIn::Flite,
+            "espeak" => BuiltIn::Espeak,
+            _ => {
+                let wrong = Wrong::NotAllowed(format!("{:?}", text.value));
+                section.fault_at(text.place, text.key, wrong, Some(ALLOWED));
+                continue;
+            }
+        };
+        if !found.contains(&engine) {
+            found.push(engine);
+        }
+    }
+    found
+}
+
+fn providers(section: &Section<'_>) -> Vec<ProviderPlan> {
+    let mut names: Vec<Placed<String>> = Vec::new();
+    let mut providers = Vec::new();
+    for entry in section.sections("providers", &PROVIDER_KEYS) {
+        let name = name(&entry, &mut names);
+        let tags = entry.texts("tags").unwrap_or_default();
+        let form = form(&entry);
+        let voices = voices(&entry);
+        let allowed = "a time from 100 ms to a minute, as \"2s\" or \"500ms\"";
+        let wait = |key: &str, default: Duration| {
+            let fits = Duration::from_millis(100)..=Duration::from_secs(60);
+            let read = |text: &str| span(text).filter(|span| fits.contains(span));
+            entry.parsed(key, allowed, read).unwrap_or(default)
+        };
+        let (first_audio, stall) =
+            (wait("first_audio", Duration::from_secs(2)), wait("stall", Duration::from_secs(3)));
+        if let (Some(name), Some(form)) = (name, form) {
+            let tags = tags.into_iter().map(|tag| tag.value).collect();
+            providers.push(ProviderPlan { name, tags, form, voices, first_audio, stall });
+        }
+    }
+    if providers.len() > PROVIDERS_MAX {
+        let wrong = Wrong::NotAllowed(format!("{} providers", providers.len()));
+        section.fault("providers", wrong, Some(&format!("at most {PROVIDERS_MAX}")));
+        providers.truncate(PROVIDERS_MAX);
+    }
+    providers
+}
+
+fn name(entry: &Section<'_>, names: &mut Vec<Placed<String>>) -> Option<String> {
+    let name = entry.required("name")?;
+    let text = &name.value;
+    let fits = !text.is_empty() && text.chars().count() <= NAME_MAX;
+    let odd = |letter: char| letter.is_control() || letter.is_whitespace() || letter == '/';
+    if !fits || text.chars().any(odd) || ["flite", "espeak"].contains(&text.as_str()) {
+        let allowed = "1 to 128 characters without spaces or \"/\"; not flite or espeak";
+        entry.fault("name", Wrong::NotAllowed(format!("{text:?}")), Some(allowed));
+        return None;
+    }
+    if let Some(first) = names.iter().find(|each| each.value.eq_ignore_ascii_case(text)) {
+        let wrong = Wrong::Taken { name: first.value.clone(), first: first.place.clone() };
+        entry.fault("name", wrong, Some("names that differ"));
+    }
+    names.push(name.clone());
+    Some(name.value)
+}
+
+#[derive(Clone, Copy)]
+enum FormName {
+    OpenAi,
+    Piper,
+    Command,
+}
+
+fn form(entry: &Section<'_>) -> Option<ProviderForm> {
+    const FORMS: [(&str, FormName); 3] =
+        [("openai", FormName::OpenAi), ("piper", FormName::Piper), ("command", FormName::Command)];
+    entry.required("form")?;
+    match entry.choice("form", FormName::OpenAi, &FORMS) {
+        FormName::OpenAi => Some(ProviderForm::OpenAi {
+            uri: uri(entry)?,
+            key_file: existing(entry, "key_file"),
+            model: entry.text("model").map_or_else(|| "tts-1".to_owned(), |text| text.value),
+            format: entry
+                .choice(
+                    "format",
+                    "pcm",
+                    &["pcm", "wav", "mp3", "flac", "opus", "aac"].map(|f| (f, f)),
+                )
+                .to_owned(),
+            pcm_hz: entry.integer("pcm_hz", 24_000, RATES),
+        }),
+        FormName::Piper => {
+            Some(ProviderForm::Piper { uri: uri(entry)?, key_file: existing(entry, "key_file") })
+        }
+        FormName::Command => {
+            let arguments = entry.texts("arguments").unwrap_or_default();
+            let raw_hz = entry.integer("raw_hz", 0, 0..=*RATES.end());
+            if raw_hz > 0 && !RATES.contains(&raw_hz) {
+                let allowed = "0 for a file with a header, or 8000 to 192000";
+                entry.fault("raw_hz", Wrong::NotAllowed(raw_hz.to_string()), Some(allowed));
+            }
+            Some(ProviderForm::Command {
+                program: PathBuf::from(entry.required("program")?.value),
+                arguments: arguments.into_iter().map(|argument| argument.value).collect(),
+                raw_hz: Some(raw_hz).filter(|rate| *rate > 0),
+                processes: entry.integer("processes", 4, 1..=256),
+            })
+        }
+    }
+}
+
+fn uri(entry: &Section<'_>) -> Option<String> {
+    let uri = entry.required("uri")?.value;
+    if matches!(read_location(&uri), Some(Location::Stream(_))) && !uri.starts_with("rtp") {
+        return Some(uri);
+    }
+    let shown = without_password(&uri);
+    let allowed = "http://host/path or https://host/path";
+    entry.fault("uri", Wrong::NotAllowed(format!("{shown:?}")), Some(allowed));
+    None
+}
+
+fn voices(entry: &Section<'_>) -> Vec<VoicePlan> {
+    const GENDERS: [(&str, Option<ssml::Gender>); 3] = [
+        ("female", Some(ssml::Gender::Female)),
+        ("male", Some(ssml::Gender::Male)),
+        ("neutral", Some(ssml::Gender::Neutral)),
+    ];
+    let mut voices = Vec::new();
+    let sections = entry.sections("voices", &VOICE_KEYS);
+    if sections.is_empty() {
+        entry.fault("voices", Wrong::Missing, Some("[{ id = \"…\", language = \"en-US\" }, …]"));
+    }
+    for voice in sections {
+        let id = voice.required("id");
+        let languages = voice.texts("language");
+        if languages.as_ref().is_none_or(Vec::is_empty) {
+            voice.fault("language", Wrong::Missing, Some("a language, as \"en-US\", or several"));
+        }
+        let gender = voice.choice("gender", None, &GENDERS);
+        let age = voice.integer("age", 0, 0..=120);
+        if let (Some(id), Some(languages)) = (id, languages) {
+            let age = u8::try_from(age).ok().filter(|age| *age > 0);
+            let languages = languages.into_iter().map(|language| language.value).collect();
+            voices.push(VoicePlan { id: id.value, languages, gender, age });
+        }
+    }
+    voices
+}

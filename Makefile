@@ -13,7 +13,7 @@ help:
 	@echo "make clean   remove what was built"
 
 demo: setup-demo
-	cargo build --release --package entracte --package speech-espeak
+	cargo build --release --package entracte --package speech-espeak --package speech-flite
 	cargo run --quiet --release --package entracte -- demo $(ARGS)
 
 test: setup
@@ -26,7 +26,7 @@ setup-demo:
 	@sh xtask/setup.sh demo
 
 build: setup-demo
-	cargo build --release --package entracte --package speech-espeak
+	cargo build --release --package entracte --package speech-espeak --package speech-flite
 
 clean:
 	cargo clean

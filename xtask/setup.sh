@@ -28,6 +28,7 @@ if [ "$stage" != make ]; then
         "the library that turns text into speech"
     need espeak-ng-data "ls -d /usr/lib/*/espeak-ng-data /usr/share/espeak-ng-data /usr/lib64/espeak-ng-data | grep ." \
         "the voices of that library"
+    need flite1-dev "test -e /usr/include/flite/flite.h" "a library that speaks English with other voices"
     need libpulse-dev "pkg-config --exists libpulse" "the library that speaks with the sound server"
     program ffmpeg ffmpeg "reads audio formats that the server does not read itself"
 fi

@@ -7,33 +7,14 @@ use std::ffi::{CStr, CString, c_char, c_int, c_short};
 use std::marker::PhantomData;
 use std::{ptr, slice};
 
+use speech_helper::{Listener, Point, Speak, Synthesizer, Then, Voice};
+
 use crate::ffi;
-use crate::protocol::{Speak, Voice};
 
 /// How much sound the library makes before it hands it over.
 const BLOCK_MS: c_int = 60;
 /// More events or voices than the library ever lists at once.
 const LIST_MAX: usize = 10_000;
-
-/// A point in the sound.
-#[derive(Debug)]
-pub(crate) enum Point {
-    Mark { sample: u64, name: String },
-    Word { sample: u64, position: u32, length: u32 },
-    Sentence { sample: u64, position: u32 },
-}
-
-/// Whether to go on after a block.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Then {
-    Continue,
-    Stop,
-}
-
-/// Who takes blocks of sound: the points in a block, then its samples.
-pub(crate) trait Listener {
-    fn block(&mut self, points: Vec<Point>, samples: &[i16]) -> Then;
-}
 
 /// The library, started.
 pub(crate) struct Espeak {
@@ -75,14 +56,14 @@ impl Espeak {
         });
         Ok(Self { rate_hz, voice: String::new(), files, _not_send: PhantomData })
     }
+}
 
-    /// Samples per second of all it makes.
-    pub(crate) fn rate_hz(&self) -> u32 {
+impl Synthesizer for Espeak {
+    fn rate_hz(&self) -> u32 {
         self.rate_hz
     }
 
-    /// All voices, then all variants.
-    pub(crate) fn voices(&self) -> Vec<Voice> {
+    fn voices(&self) -> Vec<Voice> {
         let mut voices = Vec::new();
         list(ptr::null_mut(), false, |voice, _| voices.push(voice));
         let mut spec = ffi::Voice {
@@ -100,12 +81,7 @@ impl Espeak {
         voices
     }
 
-    /// Speaks one text into `listener`.
-    pub(crate) fn speak(
-        &mut self,
-        speak: &Speak,
-        listener: &mut dyn Listener,
-    ) -> Result<(), String> {
+    fn speak(&mut self, speak: &Speak, listener: &mut dyn Listener) -> Result<(), String> {
         if !speak.voice.is_empty() && speak.voice != self.voice {
             let (id, variant) = match speak.voice.split_once('+') {
                 Some((id, variant)) => (id, format!("+{variant}")),

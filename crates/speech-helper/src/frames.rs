@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 
+use crate::synthesizer::{Speak, Voice};
+
 /// The protocol's version.
 pub(crate) const VERSION: u16 = 1;
 /// The longest request frame.
@@ -13,31 +15,6 @@ pub(crate) enum Request {
     Speak(Speak),
     Cancel(u32),
     Voices,
-}
-
-/// A text and how to speak it; the factors are thousandths of the voice's own.
-#[derive(Debug)]
-pub(crate) struct Speak {
-    pub(crate) id: u32,
-    pub(crate) rate: u16,
-    pub(crate) pitch: u16,
-    pub(crate) range: u16,
-    pub(crate) volume: u16,
-    pub(crate) ssml: bool,
-    pub(crate) end_pause: bool,
-    pub(crate) voice: String,
-    pub(crate) text: String,
-}
-
-/// A voice or a variant.
-#[derive(Debug)]
-pub(crate) struct Voice {
-    pub(crate) id: String,
-    pub(crate) name: String,
-    pub(crate) languages: Vec<(u8, String)>,
-    pub(crate) gender: u8,
-    pub(crate) age: u8,
-    pub(crate) variant: bool,
 }
 
 /// What is answered.
@@ -220,4 +197,28 @@ pub(crate) fn flush(to: &mut impl Write, out: &mut Vec<u8>) -> io::Result<()> {
     to.write_all(out)?;
     out.clear();
     to.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_and_a_broken_one_refused() {
+        let read = |frame: &[u8]| {
+            let length = u32::try_from(frame.len()).unwrap().to_le_bytes();
+            read_request(&mut [&length[..], frame].concat().as_slice())
+        };
+        let speak = b"S\x07\0\0\0\x01\0\x02\0\x03\0\x04\0\x03\x02\0enHi";
+        let Some(Request::Speak(speak)) = read(speak).unwrap() else { panic!("not a speak") };
+        assert_eq!((speak.id, speak.rate, speak.volume), (7, 1, 4));
+        assert_eq!((speak.voice.as_str(), speak.text.as_str()), ("en", "Hi"));
+        assert!(speak.ssml && speak.end_pause);
+        assert!(matches!(read(b"C\x03\0\0\0").unwrap(), Some(Request::Cancel(3))));
+        for bad in [&b""[..], b"?", b"S\x07", b"C\x01", b"S\x07\0\0\0\0\0\0\0\0\0\0\0\0\x09\0"] {
+            assert!(read(bad).is_err(), "{bad:?}");
+        }
+        assert!(read_request(&mut &[0xff; 8][..]).is_err());
+        assert!(read_request(&mut &[][..]).unwrap().is_none());
+    }
 }

@@ -1,9 +1,17 @@
-//! `say-as`: what it asks for as words. In English all of it; in other languages only what needs no
-//! words (letters and digits one by one), the rest being left to the provider, which knows its language.
+//! `say-as`: what it asks for as words. W3C note "SSML 1.0 say-as attribute values".
+//!
+//! In English all of it is words. In the other languages of `tongues` numbers stay numbers, put so
+//! that the provider reads them right; in any further language only letters and digits are divided,
+//! the rest being left to the provider, which knows its language.
 
+mod english;
 mod numbers;
+mod parts;
+mod tongue;
+mod tongues;
 
-use numbers::{cardinal, digit, ordinal, written, year};
+use numbers::{digit, figured, ordinal};
+use tongue::{Grammar, Tongue, plain};
 
 /// What a `say-as` element asks for.
 pub(crate) struct SayAs {
@@ -55,52 +63,98 @@ impl SayAs {
 /// The words for `text`, or `None` where the provider knows better than we do.
 pub(crate) fn words(ask: &SayAs, text: &str) -> Option<String> {
     let text = text.trim();
-    let english = ask.language.get(..2).is_some_and(|tag| tag.eq_ignore_ascii_case("en"));
-    match (ask.kind(), ask.format.as_str()) {
-        ("digits", _) | ("number", "digits") => return Some(digits(text, english)),
+    let tongue = tongues::of(&ask.language);
+    let format = ask.format.as_str();
+    match (ask.kind(), format) {
+        ("digits", _) | ("number", "digits") => return Some(digits(text, tongue)),
         ("characters" | "spell-out" | "letters" | "verbatim" | "acronym", _) => {
-            return Some(spelled(text, english));
+            return Some(spelled(text, tongue));
         }
         ("telephone" | "phone", _) | ("number", "telephone") => {
-            return Some(telephone(text, english));
+            return Some(telephone(text, tongue));
         }
         _ => {}
     }
-    if !english {
-        return None;
-    }
-    match (ask.kind(), ask.format.as_str()) {
-        ("ordinal", _) | ("number", "ordinal") => {
-            let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == '.');
-            number.replace(',', "").parse().ok().map(ordinal)
+    let tongue = tongue?;
+    let decimal = tongues::decimal(tongue, &ask.language);
+    match (ask.kind(), format) {
+        ("ordinal", _) | ("number", "ordinal") => ranked(text, decimal, tongue),
+        ("cardinal" | "number", _) => number(text, decimal, tongue),
+        ("date", _) => date(text, format, tongue),
+        ("time", _) => {
+            let time = parts::time(text)?;
+            match &tongue.grammar {
+                Grammar::English => Some(english::time(&time, format, tongue)),
+                Grammar::Provider(forms) => forms.time(&time, tongue),
+            }
         }
-        ("cardinal" | "number", _) => written(text),
-        ("fraction", _) => fraction(text),
-        ("date", format) => date(text, format),
-        ("time", format) => time(text, format),
-        ("duration", _) => duration(text),
-        ("currency", _) => currency(text),
-        ("boolean", _) => match text {
-            "true" => Some("yes".into()),
-            "false" => Some("no".into()),
-            _ => None,
-        },
-        ("email" | "net" | "uri" | "url", _) => Some(address(text)),
+        ("duration", _) => tongue.duration(parts::duration(text, format)?),
+        ("currency", _) => tongue.money(&parts::money(text, format, decimal)?),
+        ("boolean", _) => {
+            let [yes, no] = tongue.answers;
+            match text.to_ascii_lowercase().as_str() {
+                "true" => Some(yes.to_owned()),
+                "false" => Some(no.to_owned()),
+                _ => None,
+            }
+        }
+        ("email" | "net" | "uri" | "url", _) => Some(address(text, tongue)),
+        ("fraction", _) if tongue.is_english() => english::fraction(text),
+        ("unit" | "measure", _) if tongue.is_english() => english::measure(text),
         _ => None,
     }
 }
 
+fn ranked(text: &str, decimal: char, tongue: &Tongue) -> Option<String> {
+    // A provider of a language with this sign reads it, and knows the gender.
+    if text.contains('ª') {
+        return None;
+    }
+    let number = parts::rank(text, decimal)?;
+    match &tongue.grammar {
+        Grammar::English => Some(ordinal(number)),
+        Grammar::Provider(forms) => forms.ordinal(number),
+    }
+}
+
+fn number(text: &str, decimal: char, tongue: &Tongue) -> Option<String> {
+    let roman = parts::roman(text).map(|number| number.to_string());
+    let figure = parts::figure(roman.as_deref().unwrap_or(text), decimal)?;
+    Some(match &tongue.grammar {
+        Grammar::English => figured(&figure),
+        Grammar::Provider(_) => plain(&figure, decimal, tongue.minus),
+    })
+}
+
+fn date(text: &str, format: &str, tongue: &Tongue) -> Option<String> {
+    match &tongue.grammar {
+        Grammar::English => {
+            let dating = parts::Dating { order: "mdy", months: &[tongue.months] };
+            english::date(&parts::date(text, format, &dating)?, tongue)
+        }
+        Grammar::Provider(forms) => {
+            let alone = forms.months_alone.unwrap_or(tongue.months);
+            let dating = parts::Dating { order: "dmy", months: &[tongue.months, alone] };
+            forms.date(&parts::date(text, format, &dating)?, tongue.months)
+        }
+    }
+}
+
 /// Every digit by itself.
-fn digits(text: &str, english: bool) -> String {
+fn digits(text: &str, tongue: Option<&Tongue>) -> String {
     let mut parts: Vec<String> = Vec::new();
     for letter in text.chars() {
-        match (digit(letter), letter) {
-            (Some(name), _) if english => parts.push(name.into()),
-            (None, '*') if english => parts.push("star".into()),
-            (None, '#') if english => parts.push("pound".into()),
-            (_, letter) if letter.is_alphanumeric() => parts.push(letter.into()),
+        let name = match (letter, tongue) {
+            ('#', Some(tongue)) => Some(tongue.pound),
+            ('*', Some(tongue)) => tongue.sign('*'),
+            (_, Some(tongue)) if tongue.is_english() => digit(letter),
+            (_, Some(_) | None) => None,
+        };
+        match name {
+            Some(name) => parts.push(name.into()),
+            None if letter.is_alphanumeric() => parts.push(letter.into()),
             // A separator is a short rest.
-            (_, _) => rest(&mut parts),
+            None => rest(&mut parts),
         }
     }
     parts.join(" ")
@@ -114,29 +168,50 @@ fn rest(parts: &mut [String]) {
     }
 }
 
-fn telephone(text: &str, english: bool) -> String {
+fn telephone(text: &str, tongue: Option<&Tongue>) -> String {
     let lower = text.to_lowercase();
-    let (number, extension) = match lower.find(['x', 'e', ';']) {
-        Some(at) => lower.split_at_checked(at).unwrap_or((&lower, "")),
-        None => (lower.as_str(), ""),
-    };
+    let (number, extension) = lower.split_at_checked(number_end(&lower)).unwrap_or((&lower, ""));
     let plus = if number.trim_start().starts_with('+') {
-        if english { "plus " } else { "+ " }
+        tongue.and_then(|tongue| tongue.sign('+')).unwrap_or("+")
     } else {
         ""
     };
     let own = number.trim_start_matches(|c: char| !c.is_alphanumeric() && !matches!(c, '*' | '#'));
-    let mut spoken = format!("{plus}{}", digits(own, english).trim_end_matches(','));
+    let mut spoken = format!("{plus} {}", digits(own, tongue).trim_end_matches(','));
     let extension: String = extension.chars().filter(char::is_ascii_digit).collect();
     if !extension.is_empty() {
-        spoken.push_str(if english { ", extension " } else { ", " });
-        spoken.push_str(&digits(&extension, english));
+        spoken.push_str(", ");
+        if let Some(tongue) = tongue {
+            spoken.push_str(tongue.extension);
+            spoken.push(' ');
+        }
+        spoken.push_str(&digits(&extension, tongue));
     }
-    spoken
+    spoken.trim_start().to_owned()
+}
+
+/// Where the number ends and "x12", "ext. 12" or ";ext=12" begins; letters of a name are part of it.
+fn number_end(lower: &str) -> usize {
+    let mut before = ' ';
+    for (at, letter) in lower.char_indices() {
+        let rest = lower.get(at..).unwrap_or_default();
+        let begins = letter == ';'
+            || !before.is_alphabetic() && rest.starts_with("ext")
+            || !before.is_alphabetic()
+                && rest.strip_prefix('x').is_some_and(|rest| {
+                    rest.trim_start().starts_with(|c: char| c.is_ascii_digit())
+                });
+        if begins {
+            return at;
+        }
+        before = letter;
+    }
+    lower.len()
 }
 
 /// Every character by its name.
-fn spelled(text: &str, english: bool) -> String {
+fn spelled(text: &str, tongue: Option<&Tongue>) -> String {
+    let english = tongue.is_some_and(Tongue::is_english);
     let mut spoken = String::new();
     for letter in text.chars() {
         if letter.is_whitespace() {
@@ -145,9 +220,10 @@ fn spelled(text: &str, english: bool) -> String {
         if !spoken.is_empty() {
             spoken.push(' ');
         }
-        match name(letter).or_else(|| digit(letter)) {
-            Some(name) if english => spoken.push_str(name),
-            Some(_) | None => spoken.extend(letter.to_uppercase()),
+        let name = tongue.and_then(|tongue| tongue.name(letter));
+        match name.or_else(|| if english { digit(letter) } else { None }) {
+            Some(name) => spoken.push_str(name),
+            None => spoken.extend(letter.to_uppercase()),
         }
         // A lone A before another word would be the article.
         if english && letter.eq_ignore_ascii_case(&'a') {
@@ -157,253 +233,14 @@ fn spelled(text: &str, english: bool) -> String {
     spoken
 }
 
-/// The English name of a sign.
-fn name(letter: char) -> Option<&'static str> {
-    Some(match letter {
-        '.' => "dot",
-        ',' => "comma",
-        '-' => "dash",
-        '_' => "underscore",
-        '@' => "at",
-        '/' => "slash",
-        '\\' => "backslash",
-        ':' => "colon",
-        ';' => "semicolon",
-        '!' => "exclamation mark",
-        '?' => "question mark",
-        '+' => "plus",
-        '*' => "star",
-        '#' => "hash",
-        '&' => "ampersand",
-        '%' => "percent",
-        '=' => "equals",
-        '(' => "open parenthesis",
-        ')' => "close parenthesis",
-        '\'' => "apostrophe",
-        '"' => "quote",
-        _ => return None,
-    })
-}
-
-fn fraction(text: &str) -> Option<String> {
-    let (whole, part) = match text.split_once(['+', ' ']) {
-        Some((whole, part)) => (Some(written(whole)?), part),
-        None => (None, text),
-    };
-    let (upper, lower) = part.split_once('/')?;
-    let (upper, lower): (u64, u64) = (upper.trim().parse().ok()?, lower.trim().parse().ok()?);
-    let name = match lower {
-        0 | 1 => return None,
-        2 if upper == 1 => "half".to_owned(),
-        2 => "halves".to_owned(),
-        4 if upper == 1 => "quarter".to_owned(),
-        4 => "quarters".to_owned(),
-        _ if upper == 1 => ordinal(lower),
-        _ => format!("{}s", ordinal(lower)),
-    };
-    let part = format!("{} {name}", cardinal(upper));
-    Some(whole.map_or_else(|| part.clone(), |whole| format!("{whole} and {part}")))
-}
-
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
-fn date(text: &str, format: &str) -> Option<String> {
-    let parts: Vec<&str> =
-        text.split(|c: char| !c.is_alphanumeric() && c != '?').filter(|p| !p.is_empty()).collect();
-    // VoiceXML's "20261120", with question marks for what is not known.
-    if let [whole] = parts.as_slice()
-        && whole.len() == 8
-        && whole.is_ascii()
-    {
-        let (y, md) = whole.split_at_checked(4)?;
-        let (m, d) = md.split_at_checked(2)?;
-        return spoken_date(Some(y), Some(m), Some(d));
-    }
-    let format = match (format, parts.as_slice()) {
-        ("", [first, _, _]) if first.len() == 4 => "ymd",
-        ("", [_, _, _]) => "mdy",
-        ("", [_, second]) if second.len() == 4 => "my",
-        ("", [_, _]) => "md",
-        (given, _) => given,
-    };
-    if format.chars().count() != parts.len() {
-        return None;
-    }
-    let part = |letter: char| {
-        let at = format.chars().position(|c| c == letter)?;
-        parts.get(at).copied()
-    };
-    if !format.chars().all(|c| matches!(c, 'y' | 'm' | 'd')) {
-        return None;
-    }
-    spoken_date(part('y'), part('m'), part('d'))
-}
-
-fn spoken_date(y: Option<&str>, m: Option<&str>, d: Option<&str>) -> Option<String> {
-    let known = |part: Option<&str>| part.filter(|text| !text.starts_with('?')).map(str::to_owned);
-    let mut words = Vec::new();
-    if let Some(month) = known(m) {
-        words.push(match month.parse::<usize>() {
-            Ok(number) => (*MONTHS.get(number.checked_sub(1)?)?).to_owned(),
-            Err(_) => {
-                let start = month.get(..3)?;
-                let full = MONTHS
-                    .iter()
-                    .find(|full| full.get(..3).is_some_and(|f| f.eq_ignore_ascii_case(start)));
-                (*full?).to_owned()
-            }
-        });
-    }
-    if let Some(day) = known(d) {
-        let number: u64 = day.parse().ok()?;
-        words.push(if (1..=31).contains(&number) { ordinal(number) } else { return None });
-    }
-    if let Some(text) = known(y) {
-        let number: u64 = text.parse().ok()?;
-        let number = match (text.len(), number) {
-            (2, 0..=69) => 2_000 + number,
-            (2, _) => 1_900 + number,
-            (_, 0..=9_999) => number,
-            _ => return None,
-        };
-        if words.len() == 2 {
-            words.push(format!(", {}", year(number)));
-        } else {
-            words.push(year(number));
-        }
-    }
-    if words.is_empty() { None } else { Some(words.join(" ").replace(" ,", ",")) }
-}
-
-fn time(text: &str, format: &str) -> Option<String> {
-    let lower = text.to_ascii_lowercase().replace(['.', ' '], "");
-    let (clock, half) = if let Some(rest) = lower.strip_suffix("am") {
-        (rest, " A M")
-    } else if let Some(rest) = lower.strip_suffix("pm") {
-        (rest, " P M")
-    } else if let Some(rest) = lower.strip_suffix('a') {
-        (rest, " A M")
-    } else if let Some(rest) = lower.strip_suffix('p') {
-        (rest, " P M")
-    } else {
-        // VoiceXML's "1030h" and "1030?".
-        (lower.trim_end_matches(['h', '?']), "")
-    };
-    let mut parts: Vec<u64> = Vec::new();
-    if clock.contains(':') {
-        for part in clock.split(':') {
-            parts.push(part.parse().ok()?);
-        }
-    } else if clock.len() == 4 {
-        let (hours, minutes) = clock.split_at_checked(2)?;
-        parts.extend([hours.parse::<u64>().ok()?, minutes.parse().ok()?]);
-    } else {
-        parts.push(clock.parse().ok()?);
-    }
-    let (&hours, minutes) = (parts.first()?, parts.get(1).copied().unwrap_or(0));
-    let seconds = parts.get(2).copied();
-    if hours > 24 || minutes > 59 || seconds.is_some_and(|s| s > 59) || parts.len() > 3 {
-        return None;
-    }
-    let twelve = format.contains("12") || !half.is_empty();
-    let mut spoken = match (minutes, twelve) {
-        (0, true) => cardinal(hours),
-        (0, false) if hours == 0 || hours > 12 => format!("{} hundred hours", cardinal(hours)),
-        (0, false) => format!("{} o'clock", cardinal(hours)),
-        (1..=9, _) => format!("{} oh {}", cardinal(hours), cardinal(minutes)),
-        (_, _) => format!("{} {}", cardinal(hours), cardinal(minutes)),
-    };
-    if let Some(seconds) = seconds.filter(|seconds| *seconds > 0) {
-        spoken.push_str(&format!(" and {}", counted(seconds, "second")));
-    }
-    Some(spoken + half)
-}
-
-/// "1:02:03" as hours, minutes and seconds; "2:03" as minutes and seconds.
-fn duration(text: &str) -> Option<String> {
-    const UNITS: [&str; 3] = ["hour", "minute", "second"];
-    let parts: Vec<u64> = text.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    let names = UNITS.get(3usize.checked_sub(parts.len())?..)?;
-    let spoken: Vec<String> = parts
-        .iter()
-        .zip(names)
-        .filter(|(number, _)| **number > 0)
-        .map(|(number, unit)| counted(*number, unit))
-        .collect();
-    if spoken.is_empty() { None } else { Some(spoken.join(" ")) }
-}
-
-fn counted(number: u64, unit: &str) -> String {
-    let end = if number == 1 { "" } else { "s" };
-    format!("{} {unit}{end}", cardinal(number))
-}
-
-/// Signs and codes, the name of one and of many, and of the hundredth.
-const CURRENCIES: [(&str, &str, &str, &str, &str, &str); 8] = [
-    ("$", "USD", "dollar", "dollars", "cent", "cents"),
-    ("€", "EUR", "euro", "euros", "cent", "cents"),
-    ("£", "GBP", "pound", "pounds", "penny", "pence"),
-    ("¥", "JPY", "yen", "yen", "sen", "sen"),
-    ("CA$", "CAD", "Canadian dollar", "Canadian dollars", "cent", "cents"),
-    ("A$", "AUD", "Australian dollar", "Australian dollars", "cent", "cents"),
-    ("Fr.", "CHF", "Swiss franc", "Swiss francs", "centime", "centimes"),
-    ("₹", "INR", "rupee", "rupees", "paisa", "paise"),
-];
-
-fn currency(text: &str) -> Option<String> {
-    // The longer signs hold the shorter ones.
-    for (sign, code, one, many, part, parts) in CURRENCIES.iter().rev() {
-        let amount = [*sign, *code].iter().find_map(|mark| {
-            text.strip_prefix(mark).or_else(|| text.strip_suffix(mark)).map(str::trim)
-        });
-        let Some(amount) = amount else { continue };
-        let amount: String = amount.chars().filter(|c| *c != ',').collect();
-        let (sign, amount) = match amount.strip_prefix('-') {
-            Some(rest) => ("minus ", rest),
-            None => ("", amount.as_str()),
-        };
-        let (whole, hundredths) = amount.split_once('.').unwrap_or((amount, "0"));
-        let whole: u64 = whole.parse().ok()?;
-        let hundredths: u64 = match hundredths.len() {
-            1 => hundredths.parse::<u64>().ok()? * 10,
-            2 => hundredths.parse().ok()?,
-            _ => return None,
-        };
-        let named = |number: u64, one: &str, many: &str| {
-            format!("{} {}", cardinal(number), if number == 1 { one } else { many })
-        };
-        return Some(match (whole, hundredths) {
-            (_, 0) => format!("{sign}{}", named(whole, one, many)),
-            (0, _) => format!("{sign}{}", named(hundredths, part, parts)),
-            (_, _) => {
-                format!("{sign}{} and {}", named(whole, one, many), named(hundredths, part, parts))
-            }
-        });
-    }
-    None
-}
-
 /// A mail or web address: its signs are said.
-fn address(text: &str) -> String {
+fn address(text: &str, tongue: &Tongue) -> String {
     let mut spoken = String::new();
     for letter in text.chars() {
         match letter {
             '.' | '@' | '/' | ':' | '_' | '-' | '?' | '=' | '&' | '#' | '+' => {
                 spoken.push(' ');
-                spoken.push_str(name(letter).unwrap_or_default());
+                spoken.push_str(tongue.sign(letter).unwrap_or_default());
                 spoken.push(' ');
             }
             _ => spoken.push(letter),
@@ -416,12 +253,16 @@ fn address(text: &str) -> String {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(interpret_as: &str, text: &str, expected: &str) {
+    /// "kind/language format".
+    fn asked(interpret_as: &str) -> SayAs {
         let (kind, format) = interpret_as.split_once(' ').unwrap_or((interpret_as, ""));
         let (kind, language) = kind.split_once('/').unwrap_or((kind, "en-US"));
-        let ask =
-            SayAs { interpret_as: kind.into(), format: format.into(), language: language.into() };
+        SayAs { interpret_as: kind.into(), format: format.into(), language: language.into() }
+    }
+
+    #[track_caller]
+    fn check(interpret_as: &str, text: &str, expected: &str) {
+        let ask = asked(interpret_as);
         assert!(ask.is_known());
         let spoken = words(&ask, text).unwrap_or_else(|| "-".into());
         let collapsed: Vec<&str> = spoken.split_whitespace().collect();
@@ -441,6 +282,8 @@ mod tests {
             "plus one, three one seven, five five five, zero one zero zero, extension one two",
         );
         check("telephone/fr", "01 42", "0 1, 4 2");
+        check("telephone", "1-800-FLOWERS", "one, eight zero zero, f l o w e r s");
+        check("digits", "*5#", "star five pound");
     }
 
     #[test]
@@ -450,7 +293,14 @@ mod tests {
         check("number ordinal", "3rd", "third");
         check("ordinal", "21", "twenty first");
         check("fraction", "2 3/4", "two and three quarters");
-        check("cardinal/de", "12", "-");
+        check("cardinal/ja", "12", "-");
+        check("cardinal", "MCMXC", "one thousand nine hundred and ninety");
+        check("ordinal", "XIII", "thirteenth");
+        check("ordinal", "1,000th", "one thousandth");
+        check("measure", "5 kg", "five kilograms");
+        check("unit", "1mi", "one mile");
+        check("unit", "-2.5 °C", "minus two point five degrees Celsius");
+        check("unit", "5 furlongs", "-");
         check("cardinal", "a dozen", "-");
     }
 
@@ -462,6 +312,11 @@ mod tests {
         check("date md", "Dec 24", "December twenty fourth");
         check("date my", "12/2026", "December twenty twenty six");
         check("vxml:date", "????1120", "November twentieth");
+        check("date mdy", "11202026", "November twentieth, twenty twenty six");
+        check("date", "2026-11", "November twenty twenty six");
+        check("date", "20th of November 2026", "November twentieth, twenty twenty six");
+        check("date y", "1999", "nineteen ninety nine");
+        check("date m", "2", "February");
         check("date", "99/99/9999", "-");
         check("time", "10:05", "ten oh five");
         check("time hms12", "2:30 p.m.", "two thirty P M");
@@ -469,7 +324,10 @@ mod tests {
         check("time hms24", "14:00:05", "fourteen hundred hours and five seconds");
         check("vxml:time", "0230p", "two thirty P M");
         check("time", "25:00", "-");
+        check("time", "9.05 pm", "nine oh five P M");
         check("duration", "1:02:03", "one hour two minutes three seconds");
+        check("duration hm", "1:30", "one hour thirty minutes");
+        check("duration", "PT2M", "two minutes");
     }
 
     #[test]
@@ -479,8 +337,152 @@ mod tests {
         check("currency", "USD0.01", "one cent");
         check("currency", "£-5", "minus five pounds");
         check("currency", "CA$2", "two Canadian dollars");
+        check("currency", "€12,50", "twelve euros and fifty cents");
+        check("currency", "50 SEK", "fifty Swedish kronor");
+        check("currency usd", "12", "twelve dollars");
         check("currency", "5 groats", "-");
         check("email", "a.b@c.de", "a dot b at c dot de");
         check("boolean", "true", "yes");
+    }
+
+    #[test]
+    fn other_languages_date_so_that_the_provider_reads_it_right() {
+        check("date/de dmy", "12.03.2026", "zwölfter März 2026");
+        check("date/de-AT", "1.5.1999", "erster Mai 19 hundert 99");
+        check("date/de", "31. Dez. 1900", "einunddreißigster Dezember 19 hundert");
+        check("date/de mdy", "3/12/26", "zwölfter März 2026");
+        check("date/de ymd", "20260312", "zwölfter März 2026");
+        check("date/de dm", "12.3.", "zwölfter März");
+        check("date/de my", "03/2026", "März 2026");
+        check("date/fr-FR dmy", "01/03/2026", "1er mars 2026");
+        check("date/fr", "2026-03-12", "12 mars 2026");
+        check("date/fr dmy", "1er août 2026", "1er août 2026");
+        check("date/fr dmy", "3 jui 2026", "-");
+        check("date/es dmy", "12/3/2026", "12 de marzo de 2026");
+        check("date/es", "12 de marzo de 2026", "12 de marzo de 2026");
+        check("date/es my", "3/2026", "marzo de 2026");
+        check("date/it dmy", "1/3/2026", "1º marzo 2026");
+        check("date/nl dmy", "12-3-2026", "12 maart 2026");
+        check("date/pt-BR dmy", "1/3/2026", "1º de março de 2026");
+        check("date/pl dmy", "12.03.2026", "dwunastego marca 2026");
+        check("date/pl my", "03.2026", "marzec 2026");
+        check("date/pl", "marzec 2026", "marzec 2026");
+        check("date/sv", "2026-03-12", "12:e mars 2026");
+        check("date/sv dm", "1/3", "1:a mars");
+        check("date/de dmy", "32.1.2026", "-");
+        check("date/ja ymd", "2026-03-12", "-");
+        check("vxml:date/it", "????0312", "12 marzo");
+    }
+
+    #[test]
+    fn other_languages_tell_the_time() {
+        check("time/de hms24", "14:30", "14 Uhr 30");
+        check("time/de hms24", "01:05:01", "ein Uhr 5 und eine Sekunde");
+        check("time/de hms12", "2:30 pm", "14 Uhr 30");
+        check("time/fr", "14h30", "14 heures 30");
+        check("time/fr hms24", "01:00", "une heure");
+        check("time/es", "14:30", "14 horas y 30 minutos");
+        check("time/it", "13:05", "ore 13 e 5");
+        check("time/it", "1:05", "ore una e 5");
+        check("time/nl", "14:30", "14 uur 30");
+        check("time/pt", "2:01", "duas horas e um minuto");
+        check("time/pl", "14:30", "godzina czternasta 30");
+        check("time/sv", "14:30:02", "klockan 14 och 30 och 2 sekunder");
+        check("time/de", "25:00", "-");
+        check("duration/de", "1:02:03", "eine Stunde 2 Minuten 3 Sekunden");
+        check("duration/fr", "PT1H30M", "une heure 30 minutes");
+        check("duration/pl", "2:22:05", "dwie godziny 22 minuty 5 sekund");
+        check("duration/sv", "0:30", "30 sekunder");
+    }
+
+    #[test]
+    fn other_languages_count_money() {
+        check("currency/de", "12,50 EUR", "12 Euro und 50 Cent");
+        check("currency/de", "€1.234", "1234 Euro");
+        check("currency/de", "-$1", "minus ein Dollar");
+        check("currency/fr", "USD 12.50", "12 dollars et 50 centimes");
+        check("currency/es", "1,01 €", "un euro con un céntimo");
+        check("currency/es-MX", "USD 1,200.50", "1200 dólares con 50 centavos");
+        check("currency/it", "£2", "2 sterline");
+        check("currency/nl", "€ 12,50", "12 euro en 50 cent");
+        check("currency/pt", "GBP 2", "duas libras");
+        check("currency/pl", "1 zł", "jeden złoty");
+        check("currency/pl", "12 PLN", "12 złotych");
+        check("currency/pl", "22,05 PLN", "22 złote i 5 groszy");
+        check("currency/sv", "250 kr", "250 kronor");
+        check("currency/sv CHF", "2", "2 franc");
+        check("currency/de", "CA$5", "-");
+        check("currency/de", "viel €", "-");
+    }
+
+    #[test]
+    fn other_languages_numbers_are_left_to_the_provider_as_one_number() {
+        check("cardinal/de", "1.234,5", "1234,5");
+        check("number/de", "-12.50", "minus 12,50");
+        check("cardinal/fr", "1 234 567", "1234567");
+        check("cardinal/es", "1.234.567", "1234567");
+        check("cardinal/es-MX", "1,234.5", "1234.5");
+        check("cardinal/sv", "15%", "15 %");
+        check("cardinal/pl", "XIV", "14");
+        check("cardinal/de", "ein Dutzend", "-");
+        check("ordinal/de", "3.", "dritte");
+        check("ordinal/de", "32", "32.");
+        check("ordinal/fr", "1er", "1er");
+        check("ordinal/fr", "2e", "2ème");
+        check("ordinal/es", "3.º", "3º");
+        check("ordinal/it", "3ª", "-");
+        check("ordinal/nl", "21e", "eenentwintigste");
+        check("ordinal/nl", "100e", "-");
+        check("ordinal/pt", "11", "11º");
+        check("ordinal/pl", "22.", "dwudziesty drugi");
+        check("ordinal/sv", "22", "22:a");
+        check("ordinal/sv", "12", "12:e");
+        check("fraction/de", "1/2", "-");
+    }
+
+    #[test]
+    fn other_languages_name_signs_and_keys() {
+        check("digits/de", "*5#", "Stern 5 Raute");
+        check("telephone/de", "+49 30 123 x4", "plus 4 9, 3 0, 1 2 3, Durchwahl 4");
+        check("telephone/es", "+34 91", "más 3 4, 9 1");
+        check("telephone/ja", "+34;ext=5", "+ 3 4, 5");
+        check("characters/de", "ß-a", "Eszett Bindestrich A");
+        check("characters/fr", "y@2", "i grec arobase 2");
+        check("characters/pl", "Wz", "wu zet");
+        check("characters/ja", "a.", "A .");
+        check("email/de", "a.b@c.de", "a Punkt b at c Punkt de");
+        check("url/nl", "x.nl/y", "x punt nl schuine streep y");
+        check("boolean/pl", "true", "tak");
+        check("boolean/sv", "FALSE", "nej");
+        check("boolean/de", "vielleicht", "-");
+    }
+
+    /// A list with a word too few would say the wrong sign, month or day.
+    #[test]
+    fn every_list_is_complete() {
+        for tag in ["en", "de", "es", "fr", "it", "nl", "pl", "pt", "sv"] {
+            let tongue = tongues::of(tag).expect("it is one of ours");
+            for sign in ".,-_@/\\:;!?+*#&%=()'\"".chars() {
+                assert!(tongue.sign(sign).is_some(), "{tag} {sign}");
+            }
+            assert_eq!(tongue.signs.split(", ").count(), 21, "{tag}");
+            assert_eq!(tongue.months.split(", ").count(), 12, "{tag}");
+            for number in 1..=31 {
+                check_any(&format!("ordinal/{tag}"), &number.to_string());
+                check_any(&format!("date/{tag} d"), &number.to_string());
+            }
+            for hour in 0..=24 {
+                check_any(&format!("time/{tag}"), &format!("{hour}:00"));
+            }
+            for code in ["EUR", "USD", "GBP", "CHF", "PLN", "SEK"] {
+                check_any(&format!("currency/{tag}"), &format!("{code} 2.02"));
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check_any(interpret_as: &str, text: &str) {
+        let ask = asked(interpret_as);
+        assert!(words(&ask, text).is_some(), "{interpret_as} {text}");
     }
 }

@@ -1,5 +1,7 @@
 //! Numbers as English words.
 
+use super::parts::Figure;
+
 const SMALL: [&str; 20] = [
     "zero",
     "one",
@@ -112,45 +114,31 @@ pub(super) fn digit(letter: char) -> Option<&'static str> {
     SMALL.get(usize::try_from(letter.to_digit(10)?).ok()?).copied()
 }
 
-/// A number as people write it: sign, thousands separators, decimals, a percent sign.
-pub(super) fn written(text: &str) -> Option<String> {
-    let text = text.trim();
-    let (text, percent) = match text.strip_suffix('%') {
-        Some(rest) => (rest.trim_end(), " percent"),
-        None => (text, ""),
-    };
-    let (sign, text) = match text.strip_prefix(['-', '−']) {
-        Some(rest) => ("minus ", rest.trim_start()),
-        None => ("", text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (whole, decimals) = match text.split_once('.') {
-        Some((whole, decimals)) => (whole, Some(decimals)),
-        None => (text, None),
-    };
-    let digits: String = whole.chars().filter(|c| !matches!(c, ',' | ' ' | '\'')).collect();
-    let mut words = match digits.as_str() {
-        "" if decimals.is_some() => "zero".to_owned(),
-        _ => whole_number(&digits)?,
-    };
-    if let Some(decimals) = decimals.filter(|decimals| !decimals.is_empty()) {
+/// A number with its sign, its decimals one by one, and "percent".
+pub(super) fn figured(figure: &Figure) -> String {
+    let mut words = whole_number(&figure.whole);
+    if figure.negative {
+        words.insert_str(0, "minus ");
+    }
+    if !figure.decimals.is_empty() {
         words.push_str(" point");
-        for letter in decimals.chars() {
+        for name in figure.decimals.chars().filter_map(digit) {
             words.push(' ');
-            words.push_str(digit(letter)?);
+            words.push_str(name);
         }
     }
-    Some(format!("{sign}{words}{percent}"))
+    if figure.percent {
+        words.push_str(" percent");
+    }
+    words
 }
 
-fn whole_number(digits: &str) -> Option<String> {
-    if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
-        return None;
-    }
+fn whole_number(digits: &str) -> String {
     match digits.parse::<u64>() {
-        Ok(number) if number < SPOKEN_MAX => Some(cardinal(number)),
+        Ok(number) if number < SPOKEN_MAX => cardinal(number),
         Ok(_) | Err(_) => {
             let words: Vec<&str> = digits.chars().filter_map(digit).collect();
-            Some(words.join(" "))
+            words.join(" ")
         }
     }
 }
@@ -158,6 +146,7 @@ fn whole_number(digits: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sayas::parts::figure;
 
     #[test]
     fn numbers_are_spoken_as_english_says_them() {
@@ -207,7 +196,7 @@ mod tests {
             ("12a", None),
             ("", None),
         ] {
-            assert_eq!(written(text).as_deref(), words, "{text}");
+            assert_eq!(figure(text, '.').map(|f| figured(&f)).as_deref(), words, "{text}");
         }
     }
 }

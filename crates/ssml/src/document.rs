@@ -8,7 +8,8 @@ pub struct Document {
     pub language: String,
     /// What is heard, in order.
     pub segments: Vec<Segment>,
-    /// The lexicons the document names, resolved; listed, not loaded.
+    /// The lexicons the document names, resolved; listed, not loaded. All of them hold in the whole
+    /// document, the first before the others, before those of the request; `lookup` is not followed.
     pub lexicons: Vec<String>,
     /// What was skipped or read otherwise than written.
     pub notes: Vec<Note>,

@@ -9,6 +9,7 @@
 //! - [`Document`], [`Segment`], [`Run`], [`Style`]: the result. Its `Display` and `Debug` never show
 //!   the words, so it may be logged.
 //! - [`values`]: `rate`, `volume`, `pitch` and times as text, for headers that carry the same values.
+//! - [`lexicon`]: pronunciation lexicons (PLS 1.0), and a [`Run`] said as they want it.
 //! - [`resolve`]: a relative URI against its base (RFC 3986 §5.2).
 //!
 //! Start reading at [`Document`], then `read`.
@@ -16,6 +17,7 @@
 mod decode;
 mod document;
 pub mod fuzz;
+pub mod lexicon;
 mod read;
 mod sayas;
 mod show;

@@ -11,7 +11,7 @@ use crate::document::{
 use crate::sayas::{self, SayAs};
 use crate::values::{self, Scale};
 
-mod attributes;
+pub(crate) mod attributes;
 mod gather;
 
 use attributes::Attributes;
@@ -371,7 +371,8 @@ impl<'d> Reading<'d> {
                 self.set(Kind::Hidden);
             }
             "metadata" | "meta" => self.set(Kind::Hidden),
-            "lang" | "lookup" => {}
+            "lang" => {}
+            "lookup" => self.note("lookup: every lexicon of the document holds everywhere".into()),
             _ => self.note(format!("<{}> is not SSML; its content is spoken", attributes.element)),
         }
         Ok(())
@@ -611,18 +612,18 @@ fn against(base: Option<&str>, reference: &str) -> String {
 }
 
 /// Line numbers of rising positions.
-struct Lines<'t> {
+pub(crate) struct Lines<'t> {
     rest: &'t [u8],
     position: u64,
     line: usize,
 }
 
 impl<'t> Lines<'t> {
-    fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self { rest: text.as_bytes(), position: 0, line: 1 }
     }
 
-    fn at(&mut self, position: u64) -> usize {
+    pub(crate) fn at(&mut self, position: u64) -> usize {
         let step = usize::try_from(position.saturating_sub(self.position)).unwrap_or(usize::MAX);
         let (passed, rest) = self.rest.split_at(step.min(self.rest.len()));
         self.line += passed.iter().filter(|byte| **byte == b'\n').count();

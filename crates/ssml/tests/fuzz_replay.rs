@@ -1,4 +1,6 @@
-//! The committed corpus, and mutations of it, through the fuzz body.
+//! The committed corpora, and mutations of them, through the fuzz bodies.
+
+#![expect(clippy::indexing_slicing, reason = "a test may fail where it stands")]
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +21,7 @@ impl Dice {
 }
 
 /// Pieces that make a parser think.
-const SEEDS: [&[u8]; 14] = [
+const SEEDS: [&[u8]; 17] = [
     b"<",
     b">",
     b"&",
@@ -34,11 +36,23 @@ const SEEDS: [&[u8]; 14] = [
     b"\xFF\xFE",
     b"<audio src='",
     b"time='1e9s'",
+    b"<grapheme>a</grapheme>",
+    b"<alias>a a</alias>",
+    b"prefer='true'",
 ];
 
 #[test]
 fn the_corpus_and_its_mutations_keep_the_promises() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/ssml");
+    replay("ssml", ssml::fuzz::ssml);
+}
+
+#[test]
+fn the_lexicons_and_their_mutations_keep_the_promises() {
+    replay("lexicon", ssml::fuzz::lexicon);
+}
+
+fn replay(corpus: &str, body: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(corpus);
     let mut files: Vec<_> = fs::read_dir(folder)
         .expect("the corpus is committed")
         .map(|entry| entry.expect("a readable folder").path())
@@ -49,7 +63,7 @@ fn the_corpus_and_its_mutations_keep_the_promises() {
         files.iter().map(|file| fs::read(file).expect("a readable file")).collect();
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
     for text in &texts {
-        ssml::fuzz::ssml(text);
+        body(text);
         for _ in 0..MUTATIONS {
             let mut bytes = text.clone();
             for _ in 0..=dice.roll(4) {
@@ -74,7 +88,7 @@ fn the_corpus_and_its_mutations_keep_the_promises() {
                     }
                 }
             }
-            ssml::fuzz::ssml(&bytes);
+            body(&bytes);
         }
     }
 }

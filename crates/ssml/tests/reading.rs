@@ -286,6 +286,8 @@ fn lexicons_are_listed_and_not_loaded() {
          </speak>",
     );
     assert_eq!(document.lexicons, ["http://h/a/x.pls"]);
+    // That `lookup` is not followed is told.
+    assert_eq!(document.notes.len(), 1);
     assert_eq!(shown(&document.segments), "\"y\"");
 }
 

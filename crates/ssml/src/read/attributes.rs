@@ -2,9 +2,9 @@ use quick_xml::escape::unescape_with;
 use quick_xml::events::BytesStart;
 
 /// The attributes of one element, by local name, entities resolved.
-pub(super) struct Attributes {
+pub(crate) struct Attributes {
     /// The element's name as it is written, shortened for notes.
-    pub(super) element: String,
+    pub(crate) element: String,
     list: Vec<(String, String)>,
 }
 
@@ -12,7 +12,7 @@ pub(super) struct Attributes {
 const ATTRIBUTES_MAX: usize = 64;
 
 impl Attributes {
-    pub(super) fn read(element: &BytesStart<'_>) -> Result<Self, String> {
+    pub(crate) fn read(element: &BytesStart<'_>) -> Result<Self, String> {
         let name: String = element.name().as_ref().chars().take(40).collect();
         let mut list = Vec::new();
         for attribute in element.attributes() {
@@ -34,14 +34,14 @@ impl Attributes {
     }
 
     /// The attribute with this local name; clients get the case of `clipBegin` and its kind wrong.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let (_, value) = self.list.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
         Some(value)
     }
 }
 
 /// The entities that stand for text without a DTD: XML's five, and the one that pages put in.
-pub(super) fn entity(name: &str) -> Option<&'static str> {
+pub(crate) fn entity(name: &str) -> Option<&'static str> {
     match name {
         "lt" => Some("<"),
         "gt" => Some(">"),

@@ -1,0 +1,1 @@
+<lexicon version="1.0" alphabet="ipa"><lexeme><grapheme>a</grapheme><alias>b a b</alias></lexeme><lexeme><grapheme>b</grapheme><alias>a b a lexeme</alias></lexeme><lexeme><grapheme>lexeme</grapheme><phoneme>l</phoneme></lexeme></lexicon>

@@ -1,0 +1,1 @@
+<?xml version="1.0" encoding="ISO-8859-1"?><lexicon xml:lang="de"><lexeme><grapheme>Grüße</grapheme><alias><![CDATA[Grüsse & mehr]]></alias></lexeme></lexicon>

@@ -1,0 +1,1 @@
+<l:lexicon xmlns:l="http://www.w3.org/2005/01/pronunciation-lexicon" xmlns:c="u" version="1.0" alphabet="x-sampa" xml:lang="en"><l:lexeme role="c:verb"><l:grapheme>read</l:grapheme><l:phoneme>ri:d</l:phoneme></l:lexeme><l:lexeme role="c:past"><l:grapheme>read</l:grapheme><l:phoneme alphabet="ipa">&#x279;&#x25B;d</l:phoneme></l:lexeme><odd><l:lexeme/></odd></l:lexicon>

@@ -1,0 +1,1 @@
+<speak>a<lexicon uri="x"/></speak>

@@ -1,0 +1,2 @@
+<lexicon>
+<lexeme><grapheme>a</grapheme>

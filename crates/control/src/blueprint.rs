@@ -1,7 +1,10 @@
 //! What one request will be heard as: a list of steps, printable without the words it speaks.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use mrcp::lexicon::LexiconRef;
 
 use crate::uri::PlayUri;
 
@@ -16,13 +19,22 @@ pub struct Blueprint {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Text for a speech provider.
-    Say(Box<ssml::Run>),
+    Say(Box<Say>),
     /// Nothing, for so long.
     Silence(Duration),
     /// A place whose passing is reported (`SPEECH-MARKER`).
     Mark(String),
     /// Stored or live audio.
     Play(Box<Play>),
+}
+
+/// Text for a speech provider, and the lexicons that say how its words are pronounced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Say {
+    /// The text and its style.
+    pub run: ssml::Run,
+    /// The lexicons in the order in which a word is looked up.
+    pub lexicons: Arc<[LexiconRef]>,
 }
 
 /// Stored or live audio, and what is heard when it cannot be had.
@@ -107,6 +119,14 @@ impl Blueprint {
             })
     }
 
+    /// Whether a live source is among what is heard.
+    pub fn plays_live(&self) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Play(play) => matches!(play.uri, PlayUri::Source(_)),
+            Step::Say(_) | Step::Silence(_) | Step::Mark(_) => false,
+        })
+    }
+
     /// Whether it has a mark of this name, be it in what is heard when audio cannot be had.
     pub fn has_mark(&self, name: &str) -> bool {
         has_mark(&self.steps, name)
@@ -133,7 +153,8 @@ impl Blueprint {
 fn has_mark(steps: &[Step], name: &str) -> bool {
     steps.iter().any(|step| match step {
         Step::Mark(mark) => mark == name,
-        Step::Say(run) => {
+        Step::Say(say) => {
+            let run = &say.run;
             let is_it = |piece: &ssml::RunPiece| matches!(piece, ssml::RunPiece::Mark(mark) if mark == name);
             run.pieces.iter().any(is_it)
         }
@@ -157,7 +178,13 @@ impl fmt::Display for Blueprint {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Say(run) => write!(f, "say {} words", run.words()),
+            Self::Say(say) => {
+                write!(f, "say {} words", say.run.words())?;
+                if !say.lexicons.is_empty() {
+                    write!(f, " with {} lexicons", say.lexicons.len())?;
+                }
+                Ok(())
+            }
             Self::Silence(span) => write!(f, "silence {} ms", span.as_millis()),
             Self::Mark(name) => write!(f, "mark {name}"),
             Self::Play(play) => {

@@ -3,19 +3,20 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use mrcp::settings::Settings;
+use mrcp::lexicon::Lexicon;
+use mrcp::settings::{Settings, VendorParameter};
 use mrcp::synthesizer::{
     Change as Wanted, ChangePart, End, Input, Kind, LexiconFailure, Outcome, Output,
     Start as Begin, Synthesizer, Utterance,
 };
-use mrcp::{ChannelId, NtpTime, Request, RequestId, State};
+use mrcp::{ChannelId, NtpTime, Request, RequestId, State, Status};
 use vocab::{ConnectionId, Now};
 
 use crate::blueprint::Blueprint;
 use crate::capabilities::Catalog;
-use crate::event::{Effect, Failure};
+use crate::event::{Effect, Failure, Spoken};
 use crate::player::{Change, Ids, Notice, Player, Ticket, Utterance as Audible};
-use crate::playout::{self, Defaults, Prosody};
+use crate::playout::{self, Defaults, Order, Prosody};
 use crate::position::{self, Jump, Limit, Timeline, Unit};
 
 /// Samples a second, of everything that is played.
@@ -24,6 +25,17 @@ const RATE_HZ: u64 = 8_000;
 /// Requests whose connection is remembered, for what is still to be said about them: more than a
 /// synthesizer holds at one time.
 const REQUESTS_MAX: usize = 128;
+
+/// The vendor-specific parameter by which a client asks how soon it is spoken: with `true`, each
+/// SPEAK-COMPLETE tells it. RFC 6787 §6.2.16.
+pub const ASKS_TIMING: &str = "io.entracte.timing";
+/// What it is told then: who spoke, with which voice, and the milliseconds from the order to the packet
+/// with the first sound.
+pub const TELLS_PROVIDER: &str = "io.entracte.provider";
+/// See [`TELLS_PROVIDER`].
+pub const TELLS_VOICE: &str = "io.entracte.voice";
+/// See [`TELLS_PROVIDER`].
+pub const TELLS_FIRST_AUDIO: &str = "io.entracte.first-audio-ms";
 
 /// What a channel needs of its call while it handles something.
 pub(crate) struct Stage<'a> {
@@ -114,6 +126,32 @@ impl Channel {
         self.input(Input::Marker { request: request_of(ticket), name, at }, stage);
     }
 
+    /// The first sound was sent; the client hears of it if it has asked to.
+    pub(crate) fn spoke(&mut self, ticket: Ticket, by: &Spoken, stage: &mut Stage<'_>) {
+        let request = request_of(ticket);
+        let speaking = self.speaking.as_ref();
+        let asked = speaking.filter(|speaking| speaking.utterance.request == request);
+        let asked = asked.and_then(|speaking| speaking.settings.vendor.get(ASKS_TIMING));
+        if asked.is_none_or(|asked| !asked.plain().eq_ignore_ascii_case("true")) {
+            return;
+        }
+        let parameters = vec![
+            VendorParameter::new(TELLS_PROVIDER, &by.provider),
+            VendorParameter::new(TELLS_VOICE, &by.voice),
+            VendorParameter::new(TELLS_FIRST_AUDIO, &by.after.as_millis().to_string()),
+        ];
+        self.input(Input::Told { request, parameters }, stage);
+    }
+
+    pub(crate) fn lexicons(
+        &mut self,
+        ticket: Ticket,
+        fetched: Result<Vec<Lexicon>, LexiconFailure>,
+        stage: &mut Stage<'_>,
+    ) {
+        self.input(Input::LexiconsFetched { request: request_of(ticket), fetched }, stage);
+    }
+
     pub(crate) fn changed(&mut self, control: u32, restarted: bool, stage: &mut Stage<'_>) {
         self.input(changed(control, restarted, stage.at), stage);
     }
@@ -147,7 +185,36 @@ impl Channel {
         while let Some(input) = inputs.pop_front() {
             let mut outputs = Vec::new();
             self.machine.handle(stage.now, input, &mut outputs);
+            self.tell_ignored_rate(&mut outputs, stage);
             inputs.extend(outputs.into_iter().filter_map(|output| self.carry_out(output, stage)));
+        }
+    }
+
+    /// A live source has one speed: where a SPEAK asks for another, its answer says 201 and names the
+    /// header field that was ignored. RFC 6787 §5.4.
+    fn tell_ignored_rate(&self, outputs: &mut [Output], stage: &Stage<'_>) {
+        let answered: Vec<RequestId> = outputs.iter().filter_map(accepted).collect();
+        for id in answered {
+            let begun = outputs.iter().find_map(|output| match output {
+                Output::Play { utterance, .. } if utterance.request == id => Some(&**utterance),
+                _ => None,
+            });
+            let waiting = || self.machine.waiting().find(|waiting| waiting.request == id);
+            let Some(utterance) = begun.or_else(waiting) else { continue };
+            let Some(rate) = utterance.settings.prosody.rate else { continue };
+            let order = order_of(utterance, &utterance.settings);
+            let cut = playout::cut(&order, Prosody::Request, stage.defaults, stage.catalog);
+            if !cut.is_ok_and(|blueprint| blueprint.plays_live()) {
+                continue;
+            }
+            for output in &mut *outputs {
+                if let Output::Send(mrcp::Message::Response(response)) = output
+                    && response.id == id
+                {
+                    response.status = Status::SUCCESS_SOME_IGNORED;
+                    response.headers.push("Prosody-Rate", &rate.to_string());
+                }
+            }
         }
     }
 
@@ -185,13 +252,13 @@ impl Channel {
                     Err(outcome) => Some(Input::Changed { control, outcome, at: stage.at }),
                 };
             }
-            Output::FetchLexicons { request, uris, .. } => {
-                let failure = LexiconFailure {
-                    uri: uris.into_iter().next().unwrap_or_default(),
-                    cause: "not-supported".to_owned(),
-                    why: "lexicons are taken from the request's body only".to_owned(),
-                };
-                return Some(Input::LexiconsFetched { request, fetched: Err(failure) });
+            Output::FetchLexicons { request, uris, fetch } => {
+                stage.out.push(Effect::FetchLexicons {
+                    session: stage.player.session(),
+                    ticket: self.ticket(request),
+                    uris,
+                    timeout: fetch.timeout,
+                });
             }
         }
         None
@@ -229,8 +296,9 @@ impl Channel {
         }
         let (content, settings) = (&utterance.content, &utterance.settings);
         let prosody = Prosody::Request;
-        let mut blueprint = playout::cut(content, settings, prosody, stage.defaults, stage.catalog)
-            .map_err(end_of)?;
+        let order = order_of(&utterance, settings);
+        let mut blueprint =
+            playout::cut(&order, prosody, stage.defaults, stage.catalog).map_err(end_of)?;
         let mut baked_db = playout::volume_db(content, settings, prosody, stage.defaults);
         // What is live has its level from the engine, so that every listener shares its samples.
         let gain_db = if blueprint.is_live() { blueprint.take_level_db() } else { 0.0 };
@@ -292,9 +360,9 @@ impl Channel {
             limit: wanted.length.as_ref().map(limit_of),
         };
         if restates(wanted) {
-            let blueprint =
-                playout::cut(content, &settings, prosody, stage.defaults, stage.catalog)
-                    .map_err(|failure| Outcome::Failed(failure.to_string()))?;
+            let order = order_of(&speaking.utterance, &settings);
+            let blueprint = playout::cut(&order, prosody, stage.defaults, stage.catalog)
+                .map_err(|failure| Outcome::Failed(failure.to_string()))?;
             speaking.baked_db = volume_db;
             speaking.blueprint = Arc::new(blueprint);
             change.restate = Some(Arc::clone(&speaking.blueprint));
@@ -347,6 +415,11 @@ impl Speaking {
     }
 }
 
+/// An utterance under these settings, which a CONTROL may have changed.
+fn order_of<'o>(utterance: &'o Utterance, settings: &'o Settings) -> Order<'o> {
+    Order { content: &utterance.content, settings, lexicons: &utterance.lexicons }
+}
+
 /// Whether the words must be spoken anew: anything but the volume.
 fn restates(wanted: &Wanted) -> bool {
     let prosody = &wanted.prosody;
@@ -377,6 +450,19 @@ fn overlay(settings: &mut Settings, wanted: &Wanted) {
     lay(&mut prosody.volume, &said.volume);
 }
 
+/// The request that this output says yes to.
+fn accepted(output: &Output) -> Option<RequestId> {
+    match output {
+        Output::Send(mrcp::Message::Response(response))
+            if matches!(response.status, Status::SUCCESS | Status::SUCCESS_SOME_IGNORED)
+                && response.state != State::Complete =>
+        {
+            Some(response.id)
+        }
+        _ => None,
+    }
+}
+
 fn request_of(ticket: Ticket) -> RequestId {
     RequestId::from_number(u32::try_from(ticket & 0xffff_ffff).unwrap_or_default())
 }
@@ -391,6 +477,7 @@ fn end_of(failure: Failure) -> End {
         Failure::Uri { uri, why, cause } => End::UriFailure { uri, cause, why },
         Failure::Parse(why) => End::ParseFailure(why),
         Failure::Language(language) => End::LanguageUnsupported(language),
+        Failure::Lexicon { uri, why } => End::LexiconLoadFailure { uri, why },
         Failure::Speech(why) | Failure::Error(why) => End::Error(why),
     }
 }

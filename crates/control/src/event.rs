@@ -1,10 +1,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use mrcp::lexicon::Lexicon;
+use mrcp::synthesizer::LexiconFailure;
 use vocab::{ConnectionId, SessionId};
 
 use crate::blueprint::Blueprint;
+use crate::player::Ticket;
 use crate::position::{Border, Limit, Start};
 
 /// When something happens, on both clocks.
@@ -78,6 +82,22 @@ pub enum Event {
     },
     /// A feeder speaks.
     Feed(Feed),
+    /// The first sound of an utterance that begins with speech was sent.
+    Spoke {
+        /// In which program.
+        program: ProgramId,
+        /// Who spoke.
+        by: Spoken,
+    },
+    /// What became of [`Effect::FetchLexicons`].
+    Lexicons {
+        /// For which session.
+        session: SessionId,
+        /// Which request wanted them.
+        ticket: Ticket,
+        /// All of them, or why not.
+        fetched: Result<Vec<Lexicon>, LexiconFailure>,
+    },
     /// The engine passed a mark.
     Passed {
         /// In which program.
@@ -112,6 +132,17 @@ pub enum Event {
     HangUp,
     /// Time has passed; see [`crate::Server::deadline`].
     Timeout,
+}
+
+/// Who spoke, and how long it took from the order to the packet with the first sound.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Spoken {
+    /// The provider's name.
+    pub provider: Arc<str>,
+    /// The voice's id.
+    pub voice: Arc<str>,
+    /// How long it took.
+    pub after: Duration,
 }
 
 /// Why a call cannot have media.
@@ -209,6 +240,13 @@ pub enum Failure {
     Parse(String),
     /// No voice speaks the language.
     Language(String),
+    /// A pronunciation lexicon could not be had or read.
+    Lexicon {
+        /// Its URI.
+        uri: String,
+        /// What went wrong, for people.
+        why: String,
+    },
     /// Speech is switched off, or no provider can be had.
     Speech(String),
     /// Anything else on our side.
@@ -218,7 +256,7 @@ pub enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Uri { uri, why, .. } => write!(f, "{uri}: {why}"),
+            Self::Uri { uri, why, .. } | Self::Lexicon { uri, why } => write!(f, "{uri}: {why}"),
             Self::Parse(why) | Self::Speech(why) | Self::Error(why) => f.write_str(why),
             Self::Language(language) => write!(f, "no voice speaks \"{language}\""),
         }
@@ -255,6 +293,17 @@ pub enum Effect {
     Probe {
         /// Which call.
         call: sip::agent::Call,
+    },
+    /// Fetch pronunciation lexicons; [`Event::Lexicons`] follows.
+    FetchLexicons {
+        /// For which session.
+        session: SessionId,
+        /// Which request wants them.
+        ticket: Ticket,
+        /// Where they are.
+        uris: Vec<String>,
+        /// How long that may take, where the request says so.
+        timeout: Option<Duration>,
     },
     /// Bytes for an MRCPv2 connection.
     Send {

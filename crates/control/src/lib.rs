@@ -34,5 +34,6 @@ mod testbed;
 mod tests;
 pub mod uri;
 
-pub use event::{Busy, Effect, Event, Failure, Feed, Media, Moment, ProgramId};
+pub use channel::{ASKS_TIMING, TELLS_FIRST_AUDIO, TELLS_PROVIDER, TELLS_VOICE};
+pub use event::{Busy, Effect, Event, Failure, Feed, Media, Moment, ProgramId, Spoken};
 pub use server::{Config, Counts, Liveness, Server};

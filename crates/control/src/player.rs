@@ -311,6 +311,17 @@ impl Player {
         Some(Notice::Mark { ticket: playing.turn.utterance.ticket, name, at })
     }
 
+    /// Which call's player it is.
+    pub const fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Whose program that is, if it is the one being played.
+    pub fn ticket(&self, program: ProgramId) -> Option<Ticket> {
+        let playing = self.playing.as_ref().filter(|playing| playing.program == program)?;
+        Some(playing.turn.utterance.ticket)
+    }
+
     /// The engine played the program to its end.
     pub fn finished(
         &mut self,

@@ -1,12 +1,14 @@
 //! Cuts the body of a SPEAK into the steps that are heard. RFC 6787 §8.5, SSML 1.1.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mrcp::content::{Content, Part};
+use mrcp::lexicon::LexiconRef;
 use mrcp::settings::{Pitch, Settings};
 use ssml::values::{self, Scale};
 
-use crate::blueprint::{Blueprint, Play, Step};
+use crate::blueprint::{Blueprint, Play, Say, Step};
 use crate::capabilities::{Catalog, Speech};
 use crate::event::Failure;
 use crate::uri::PlayUri;
@@ -21,6 +23,17 @@ pub struct Defaults {
     pub style: ssml::Style,
 }
 
+/// What is to be heard, and under which settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'o> {
+    /// What.
+    pub content: &'o Content,
+    /// The request's settings over the session's.
+    pub settings: &'o Settings,
+    /// The session's lexicons that are active, in their order.
+    pub lexicons: &'o [LexiconRef],
+}
+
 /// Which prosody settings are weighed against markup.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Prosody {
@@ -30,19 +43,19 @@ pub enum Prosody {
     Control,
 }
 
-/// The steps that `content` means.
+/// The steps that an order means.
 ///
 /// # Errors
 /// What would end the request: markup that cannot be read, a URI that names nothing, text while
 /// speech is off.
 pub fn cut(
-    content: &Content,
-    settings: &Settings,
+    order: &Order<'_>,
     prosody: Prosody,
     defaults: &Defaults,
     catalog: &Catalog,
 ) -> Result<Blueprint, Failure> {
-    let cutter = Cutter { content, settings, catalog };
+    let Order { content, settings, lexicons } = *order;
+    let cutter = Cutter { content, settings, lexicons: lexicons.into(), catalog };
     let voiced = voiced(&defaults.style, settings);
     let full = prosodic(&voiced, settings);
     let mut steps = Vec::new();
@@ -140,6 +153,7 @@ fn prosodic(voiced: &ssml::Style, settings: &Settings) -> ssml::Style {
 struct Cutter<'a> {
     content: &'a Content,
     settings: &'a Settings,
+    lexicons: Arc<[LexiconRef]>,
     catalog: &'a Catalog,
 }
 
@@ -147,7 +161,7 @@ impl Cutter<'_> {
     fn text(&self, part: &Part, style: &ssml::Style, out: &mut Vec<Step>) -> Result<(), Failure> {
         let text = ssml::text(&part.bytes, part.media_type.parameter("charset"))
             .map_err(|error| Failure::Parse(error.to_string()))?;
-        self.segments(ssml::plain(&text, style).segments, None, out)
+        self.segments(ssml::plain(&text, style).segments, None, &self.lexicons, out)
     }
 
     fn markup(&self, part: &Part, style: &ssml::Style, out: &mut Vec<Step>) -> Result<(), Failure> {
@@ -159,7 +173,19 @@ impl Cutter<'_> {
         };
         let document = ssml::parse(&part.bytes, &defaults)
             .map_err(|error| Failure::Parse(error.to_string()))?;
-        self.segments(document.segments, base.map(String::as_str), out)
+        // A document's own lexicons come before those of the session. RFC 6787 §8.4.17.
+        let own = document.lexicons.into_iter().map(|uri| self.lexicon(uri));
+        let lexicons: Arc<[LexiconRef]> = own.chain(self.lexicons.iter().cloned()).collect();
+        self.segments(document.segments, base.map(String::as_str), &lexicons, out)
+    }
+
+    /// A lexicon that a document names: one that the session keeps, or one to be fetched.
+    fn lexicon(&self, uri: String) -> LexiconRef {
+        let kept = self
+            .lexicons
+            .iter()
+            .find(|kept| matches!(kept, LexiconRef::Kept(lexicon) if lexicon.uri == uri));
+        kept.cloned().unwrap_or(LexiconRef::Uri(uri))
     }
 
     fn uri_list(
@@ -190,14 +216,18 @@ impl Cutter<'_> {
         &self,
         segments: Vec<ssml::Segment>,
         base: Option<&str>,
+        lexicons: &Arc<[LexiconRef]>,
         out: &mut Vec<Step>,
     ) -> Result<(), Failure> {
         for segment in segments {
             match segment {
-                ssml::Segment::Speech(run) => out.push(Step::Say(Box::new(run))),
+                ssml::Segment::Speech(run) => {
+                    let lexicons = Arc::clone(lexicons);
+                    out.push(Step::Say(Box::new(Say { run, lexicons })));
+                }
                 ssml::Segment::Silence(span) => out.push(Step::Silence(span)),
                 ssml::Segment::Mark(name) => out.push(Step::Mark(name)),
-                ssml::Segment::Audio(audio) => self.audio(*audio, base, out)?,
+                ssml::Segment::Audio(audio) => self.audio(*audio, base, lexicons, out)?,
             }
         }
         Ok(())
@@ -207,10 +237,11 @@ impl Cutter<'_> {
         &self,
         audio: ssml::Audio,
         base: Option<&str>,
+        lexicons: &Arc<[LexiconRef]>,
         out: &mut Vec<Step>,
     ) -> Result<(), Failure> {
         let mut fallback = Vec::new();
-        self.segments(audio.fallback, base, &mut fallback)?;
+        self.segments(audio.fallback, base, lexicons, &mut fallback)?;
         let uri = match self.uri(&audio.src, base) {
             Ok(uri) => uri,
             // Fallback content is there for exactly this. SSML 1.1 §3.3.1.

@@ -156,6 +156,18 @@ impl Server {
                     self.with(moment, id, out, |session, context| session.feed(feed, context));
                 }
             }
+            Event::Spoke { program, by } => {
+                if let Some(id) = self.playing(program) {
+                    self.with(moment, id, out, |session, context| {
+                        session.spoke(program, &by, context);
+                    });
+                }
+            }
+            Event::Lexicons { session, ticket, fetched } => {
+                self.with(moment, session, out, |session, context| {
+                    session.lexicons(ticket, fetched, context);
+                });
+            }
             Event::Passed { program, tag, at } => {
                 if let Some(id) = self.playing(program) {
                     let moment = Moment { at, ..moment };

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mrcp::lexicon::Lexicon;
+use mrcp::synthesizer::LexiconFailure;
 use mrcp::{ChannelId, NtpTime};
 use sip::agent::{Call, Command};
 use sip::headers::Headers;
@@ -13,7 +15,7 @@ use vocab::{ConnectionId, Now, SessionId, Tokens};
 use crate::capabilities::Catalog;
 use crate::channel::{self, Channel, Stage};
 use crate::door::Door;
-use crate::event::{Effect, Feed, Media, ProgramId};
+use crate::event::{Effect, Feed, Media, ProgramId, Spoken};
 use crate::negotiation::{self, Proposal, Refusal};
 use crate::player::{Ids, Notice, Player, Ticket, Utterance};
 use crate::playout::Defaults;
@@ -461,6 +463,33 @@ impl Session {
         if let Some(notice) = self.player.passed(program, tag, at) {
             self.notice(notice, context);
         }
+    }
+
+    pub(crate) fn spoke(&mut self, program: ProgramId, by: &Spoken, context: &mut Context<'_>) {
+        let Some(ticket) = self.player.ticket(program).filter(|ticket| *ticket != DOOR_TICKET)
+        else {
+            return;
+        };
+        let number = channel::channel_of(ticket);
+        self.on_channel(
+            |channel| channel.number() == number,
+            context,
+            |channel, stage| channel.spoke(ticket, by, stage),
+        );
+    }
+
+    pub(crate) fn lexicons(
+        &mut self,
+        ticket: Ticket,
+        fetched: Result<Vec<Lexicon>, LexiconFailure>,
+        context: &mut Context<'_>,
+    ) {
+        let number = channel::channel_of(ticket);
+        self.on_channel(
+            |channel| channel.number() == number,
+            context,
+            |channel, stage| channel.lexicons(ticket, fetched, stage),
+        );
     }
 
     pub(crate) fn finished(&mut self, program: ProgramId, context: &mut Context<'_>) {

@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use mrcp::lexicon::Lexicon;
+use mrcp::synthesizer::LexiconFailure;
 use mrcp::{Framed, Framer, Limits, Message, NtpTime};
 use sip::agent::{
     Address, Agent, AgentConfig, Call, Command, Event as SipEvent, Flow, Input, Invite, Output,
@@ -23,7 +25,8 @@ use sip::uri::AnyUri;
 use vocab::{ConnectionId, Now, SessionId};
 
 use crate::capabilities::{Catalog, RESOURCES, Speech};
-use crate::event::{Busy, Effect, Event, Failure, Feed, Media, Moment, ProgramId};
+use crate::event::{Busy, Effect, Event, Failure, Feed, Media, Moment, ProgramId, Spoken};
+use crate::player::Ticket;
 use crate::playout::Defaults;
 use crate::position::{Border, Skip, Unit};
 use crate::{Config, Liveness, Server};
@@ -46,6 +49,7 @@ pub(crate) struct Stand {
     /// Whether the caller's machine is off: nothing of what is sent to it arrives.
     dead: bool,
     said: Vec<String>,
+    fetching: Option<(SessionId, Ticket)>,
     /// SIP on its way: who gets it, and what.
     wire: Vec<(Who, Vec<u8>)>,
 }
@@ -131,6 +135,7 @@ impl Stand {
             trouble: None,
             dead: false,
             said: Vec::new(),
+            fetching: None,
             wire: Vec::new(),
         }
     }
@@ -179,6 +184,31 @@ impl Stand {
                     self.programs.keys().last().map_or(ProgramId::from_number(0), |id| *id);
                 let (tag, at) = (rest.parse().unwrap(), self.moment().at);
                 self.tell(Event::Passed { program, tag, at });
+            }
+            "spoke" => {
+                let program =
+                    self.programs.keys().last().map_or(ProgramId::from_number(0), |id| *id);
+                let (provider, after) = rest.split_once(' ').unwrap();
+                let after = Duration::from_millis(after.parse().unwrap());
+                let by = Spoken { provider: provider.into(), voice: "en-us".into(), after };
+                self.tell(Event::Spoke { program, by });
+            }
+            "lexicons" => {
+                let (session, ticket) = self.fetching.take().unwrap();
+                let lexicon = |uri: &str| Lexicon {
+                    uri: uri.to_owned(),
+                    media_type: mrcp::MediaType::parse("application/pls+xml").unwrap(),
+                    bytes: b"<lexicon/>".as_slice().into(),
+                };
+                let fetched = match rest.strip_prefix("fail ") {
+                    Some(uri) => Err(LexiconFailure {
+                        uri: uri.to_owned(),
+                        cause: "404".to_owned(),
+                        why: "404 Not Found".to_owned(),
+                    }),
+                    None => Ok(rest.split(' ').map(lexicon).collect()),
+                };
+                self.tell(Event::Lexicons { session, ticket, fetched });
             }
             "border" => self.border(rest),
             "gone" => {
@@ -440,6 +470,8 @@ impl Stand {
             ("Active-Request-Id-List", "of "),
             ("Speak-Restart", "restart "),
             ("Jump-Size", "Jump-Size "),
+            ("Prosody-Rate", "rate "),
+            ("Vendor-Specific-Parameters", ""),
         ] {
             if let Some(value) = headers.get(name) {
                 write!(told, " {short}{value}").unwrap();
@@ -531,6 +563,10 @@ impl Stand {
                 let mut out = Vec::new();
                 self.agent.request_within(self.now, within, &mut out).unwrap();
                 self.we_said(out);
+            }
+            Effect::FetchLexicons { session, ticket, uris, .. } => {
+                self.say(format!("fetch {}", uris.join(" ")));
+                self.fetching = Some((session, ticket));
             }
             Effect::Send { connection, bytes } => self.answered(connection, &bytes),
             Effect::Close { connection } => self.say(format!("close {connection}")),

@@ -38,6 +38,9 @@ const ENCLOSED_SAMPLES_MAX: usize = 10 * 60 * 8_000;
 /// Steps that fallbacks may put in place of others in one utterance.
 const FALLBACK_STEPS_MAX: usize = 1_000;
 
+/// The tag before the first sound of a program that begins with speech; marks have others.
+pub const FIRST_SOUND: u32 = 0;
+
 /// What one program plays, and how much of it.
 #[derive(Debug)]
 pub struct Order {
@@ -87,7 +90,8 @@ pub async fn run(
         step: start.step,
         clip: false,
         word: 0,
-        next_tag: 1,
+        next_tag: FIRST_SOUND + 1,
+        voice: None,
     };
     let mut line = Line::new(&blueprint, start.step, services);
     let failure = match feeder.play(&mut line).await {
@@ -197,9 +201,9 @@ fn open(step: &Step, services: &Arc<Services>) -> Option<Opening> {
     let services = Arc::clone(services);
     let task = match step {
         Step::Silence(_) | Step::Mark(_) => return None,
-        Step::Say(run) => {
-            let run = run.as_ref().clone();
-            tokio::spawn(async move { services.say(run).map(Opened::Speech) })
+        Step::Say(say) => {
+            let say = say.as_ref().clone();
+            tokio::spawn(async move { services.say(say).await.map(Opened::Speech) })
         }
         Step::Play(play) => {
             let (uri, timeout) = (play.uri.clone(), play.fetch_timeout);
@@ -262,6 +266,8 @@ struct Feeder {
     clip: bool,
     word: u32,
     next_tag: u32,
+    /// Who speaks, until its first sound.
+    voice: Option<(Arc<str>, Arc<str>)>,
 }
 
 impl Feeder {
@@ -380,12 +386,17 @@ impl Feeder {
             Opened::Speech(mut chunks) => {
                 while let Some(chunk) = chunks.recv().await {
                     match chunk {
-                        Ok(speech::Chunk::Samples(block)) => self.clip(&block, None).await?,
+                        Ok(speech::Chunk::Samples(block)) => {
+                            self.first_sound().await?;
+                            self.clip(&block, None).await?;
+                        }
                         Ok(speech::Chunk::Mark(name)) => self.mark(name).await?,
                         Ok(speech::Chunk::Word) => self.word().await?,
                         Ok(speech::Chunk::Sentence) => self.border(Unit::Sentence).await?,
                         Ok(speech::Chunk::Paragraph) => self.border(Unit::Paragraph).await?,
-                        Ok(speech::Chunk::Voice { .. }) => {}
+                        Ok(speech::Chunk::Voice { provider, voice }) => {
+                            self.voice = Some((provider, voice));
+                        }
                         Err(error) => {
                             return Err(End::Failed(crate::services::speech_failure(&error)));
                         }
@@ -501,6 +512,17 @@ impl Feeder {
         // The name goes first, so that whoever hears of the tag knows it.
         tell(&self.events, Feed::Mark { program: self.program, tag, name }).await?;
         Ok(self.push(Piece::Tag(tag)).await?)
+    }
+
+    /// Where the program begins with speech, the engine tells when its first sound is sent.
+    async fn first_sound(&mut self) -> Result<(), Stop> {
+        let Some((provider, voice)) = self.voice.take() else { return Ok(()) };
+        if self.pushed > 0 || self.skip != Skip::Samples(0) {
+            return Ok(());
+        }
+        let event = Event::Speaks { program: self.program, provider, voice };
+        self.events.send(event).await.map_err(|_| Gone)?;
+        Ok(self.push(Piece::Tag(FIRST_SOUND)).await?)
     }
 
     async fn word(&mut self) -> Result<(), Stop> {
@@ -636,7 +658,7 @@ impl Cut {
 /// Speed and level of stored audio.
 struct Shape {
     stretch: Option<audio::stretch::Stretcher>,
-    gain: audio::Gain,
+    limiter: audio::Limiter,
 }
 
 impl Shape {
@@ -645,7 +667,7 @@ impl Shape {
         let louder = play.level_db.abs() > 0.01;
         (faster || louder).then(|| Self {
             stretch: faster.then(|| audio::stretch::Stretcher::new(play.speed)),
-            gain: audio::Gain::from_db(play.level_db),
+            limiter: audio::Limiter::new(audio::Gain::from_db(play.level_db)),
         })
     }
 
@@ -655,7 +677,7 @@ impl Shape {
             Some(stretch) => stretch.process(samples, &mut out),
             None => out.extend_from_slice(samples),
         }
-        self.gain.apply(&mut out);
+        self.limiter.apply(&mut out);
         out.into()
     }
 
@@ -664,7 +686,7 @@ impl Shape {
         if let Some(stretch) = &mut self.stretch {
             stretch.finish(&mut out);
         }
-        self.gain.apply(&mut out);
+        self.limiter.apply(&mut out);
         out.into()
     }
 }

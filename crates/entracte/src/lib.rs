@@ -21,6 +21,8 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod feeder;
+pub mod first_audio;
+pub mod lexicons;
 pub mod net;
 pub mod recite;
 pub mod serve;

@@ -51,7 +51,8 @@ pub async fn recite(
     prosody: Prosody,
 ) -> Result<Recital, Failure> {
     let catalog = services.catalog();
-    let blueprint = control::playout::cut(content, settings, prosody, defaults, &catalog)?;
+    let ordered = control::playout::Order { content, settings, lexicons: &[] };
+    let blueprint = control::playout::cut(&ordered, prosody, defaults, &catalog)?;
     let program = ProgramId::from_number(1);
     let order = feeder::Order {
         program,
@@ -98,6 +99,7 @@ async fn listen(mut program: Program, mut told: mpsc::Receiver<Event>) -> Result
                 let length = recital.samples.len().saturating_add(length).min(SAMPLES_MAX + 1);
                 recital.samples.resize(length, 0);
             }
+            Ok(Piece::Tag(feeder::FIRST_SOUND)) => {}
             Ok(Piece::Tag(tag)) => {
                 let name = names.remove(&tag).unwrap_or_default();
                 recital.marks.push((name, recital.samples.len()));

@@ -22,7 +22,7 @@ use crate::config::{self, Location, Plan};
 use crate::net::Protocol;
 use crate::net::stream::{self, Limits, Registry};
 use crate::net::udp::UdpPort;
-use crate::services::{Services, Speaking};
+use crate::services::{Kept, Services, Speaking};
 use crate::view::ServerView;
 use crate::voices;
 use crate::wiring::{EVENTS_MAX, Event, MediaSettings, Parts, Standing, Wiring};
@@ -392,14 +392,23 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
         http_bytes_max: plan.media.http_bytes_max,
         cache_bytes: usize::try_from(plan.media.cache_bytes_max).unwrap_or(usize::MAX),
         ffmpeg,
-        disk,
+        disk: disk.clone(),
         temporary: Some(temporary.clone()),
         ..sources::PromptConfig::default()
     })
     .map_err(|error| StartError::new("media", error))?;
     let spoken = cache(plan, "text_to_speech.cache_bytes_max", "speech", notes);
-    let speech = voices::speaking(plan, temporary.clone(), spoken, notes).await?;
-    Ok(Services { prompts, sources: live, speech, temporary })
+    let speech = voices::speaking(plan, temporary.clone(), spoken.clone(), notes).await?;
+    Ok(Services {
+        prompts,
+        sources: live,
+        speech,
+        lexicons: crate::lexicons::Lexicons::default(),
+        first_audio: crate::first_audio::FirstAudio::default(),
+        limited: std::sync::atomic::AtomicU64::new(0),
+        kept: Kept { speech: spoken, prompts: disk },
+        temporary,
+    })
 }
 
 /// The folder for files that are needed for a moment; what a crash left in it is swept.

@@ -1,10 +1,15 @@
 //! Where audio comes from: live sources, stored prompts, speech. Shared by every feeder.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use control::Failure;
+use control::blueprint::Say;
 use control::capabilities::{Catalog, Speech as SpeechOnOffer};
 use tokio::sync::mpsc;
+
+use crate::first_audio::FirstAudio;
+use crate::lexicons::Lexicons;
 
 /// What is spoken, as it comes.
 pub type Chunks = mpsc::Receiver<Result<speech::Chunk, speech::SpeechError>>;
@@ -18,8 +23,25 @@ pub struct Services {
     pub sources: sources::Sources,
     /// The speech provider, or why there is none.
     pub speech: Speaking,
+    /// The lexicons that were read.
+    pub lexicons: Lexicons,
+    /// How soon each provider was heard.
+    pub first_audio: FirstAudio,
+    /// Stretches of 5 ms of prompts that were turned down so as not to clip.
+    pub limited: AtomicU64,
+    /// What was spoken and fetched, on the disk; `None` where nothing is kept.
+    pub kept: Kept,
     /// Where what is spoken is written, if files are kept for troubleshooting.
     pub temporary: store::Temporary,
+}
+
+/// The caches on the disk.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Rendered speech.
+    pub speech: Option<Arc<store::Cache>>,
+    /// Prompts that were fetched.
+    pub prompts: Option<Arc<store::Cache>>,
 }
 
 /// The speech provider.
@@ -58,11 +80,22 @@ impl Services {
         })
     }
 
-    /// Begins to speak a run.
+    /// Speech and prompts that were turned down so as not to clip, in milliseconds.
+    pub fn limited_ms(&self) -> u64 {
+        let speech = match &self.speech {
+            Speaking::On(speech) => speech.state().limited,
+            Speaking::Off | Speaking::Missing(_) => 0,
+        };
+        (self.limited.load(Ordering::Relaxed) + speech) * 5
+    }
+
+    /// Begins to speak.
     ///
     /// # Errors
-    /// [`Failure::Speech`] when there is no provider.
-    pub fn say(&self, run: ssml::Run) -> Result<Chunks, Failure> {
+    /// [`Failure::Speech`] when there is no provider, [`Failure::Lexicon`] when a lexicon cannot be had.
+    pub async fn say(&self, say: Say) -> Result<Chunks, Failure> {
+        let Say { run, lexicons } = say;
+        let run = self.lexicons.apply(&self.prompts, run, &lexicons, None).await?;
         match &self.speech {
             Speaking::On(speech) if self.temporary.keeps() => {
                 Ok(written(speech.speak(run), self.temporary.clone()))

@@ -1,11 +1,13 @@
 //! The server as `web` tells it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sources::{Phase, SourceState};
 use tokio::sync::{mpsc, oneshot};
 use web::{Capabilities, Device, Heard, Skipped, Source, Standing, View};
 
+use crate::first_audio::{BORDERS_MS, Seen};
 use crate::services::{Services, Speaking};
 use crate::wiring::Event;
 
@@ -43,6 +45,29 @@ impl View for ServerView {
             codecs: self.offered.laws.iter().map(|law| law.name().to_owned()).collect(),
             sources: self.services.sources.names().iter().map(ToString::to_string).collect(),
             text_to_speech: matches!(self.services.speech, Speaking::On(_)),
+        }
+    }
+
+    fn speech(&self) -> web::Speech {
+        let (state, waits) = match &self.services.speech {
+            Speaking::On(speech) => (speech.state(), self.services.first_audio.all()),
+            Speaking::Off | Speaking::Missing(_) => Default::default(),
+        };
+        let cache =
+            |cache: &Option<Arc<store::Cache>>| cache.as_ref().map(|cache| kept(cache.state()));
+        web::Speech {
+            texts: state.runs,
+            limited_ms: self.services.limited_ms(),
+            cache: cache(&self.services.kept.speech),
+            prompt_cache: cache(&self.services.kept.prompts),
+            providers: state
+                .providers
+                .into_iter()
+                .map(|state| {
+                    let seen = waits.get(&state.name).copied().unwrap_or_default();
+                    provider(state, &seen)
+                })
+                .collect(),
         }
     }
 
@@ -88,12 +113,38 @@ fn source(state: SourceState) -> Source {
         codec: state.codec,
         reconnects: state.reconnects,
         underruns: state.underruns,
+        limited_ms: u64::try_from(state.limited.as_millis()).unwrap_or(u64::MAX),
         skipped: state
             .skipped
             .into_iter()
             .map(|skipped| Skipped { file: skipped.file, why: skipped.why })
             .collect(),
     }
+}
+
+fn provider(state: speech::ProviderState, seen: &Seen) -> web::Provider {
+    let (rests, failed) =
+        state.rests.map_or((0.0, None), |(rests, why)| (rests.as_secs_f64(), Some(why)));
+    let seconds = |millis: u64| Duration::from_millis(millis).as_secs_f64();
+    web::Provider {
+        name: state.name,
+        form: state.form,
+        failed,
+        rests_seconds: rests,
+        spoken: state.spoken,
+        failures: state.failures,
+        restarts: state.restarts,
+        first_audio: web::Waits {
+            count: seen.count,
+            sum_seconds: seen.sum.as_secs_f64(),
+            within: BORDERS_MS.into_iter().map(seconds).zip(seen.within).collect(),
+        },
+    }
+}
+
+const fn kept(state: store::CacheState) -> web::Cache {
+    let store::CacheState { entries, bytes, hits, misses, corrupt } = state;
+    web::Cache { entries, bytes, hits, misses, corrupt }
 }
 
 /// A device as it is told everywhere.

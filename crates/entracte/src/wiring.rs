@@ -8,22 +8,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audio::Gain;
+use control::player::Ticket;
 use control::{Busy, Effect, Failure, Feed, Media, Moment, ProgramId, Server};
 use engine::{
     CommandError, Engines, Mono, Piece, Ports, Program, Receive, Report, StreamConfig, StreamKey,
 };
 use mrcp::NtpTime;
+use mrcp::lexicon::Lexicon;
+use mrcp::synthesizer::LexiconFailure;
 use sip::agent::{Agent, Flow, Input, Output, Transport};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use vocab::{ConnectionId, SessionId};
 
 use crate::clock::{Clock, wall};
-use crate::feeder;
 use crate::net::stream::{self, Registry, Writer};
 use crate::net::udp::UdpPort;
 use crate::net::{NetEvent, Origin, Protocol};
 use crate::services::Services;
+use crate::{feeder, lexicons};
 
 /// Events that may wait for the loop; past it whoever brings them waits for its turn, and TCP pushes
 /// back. It is short: this is the time by which a flood of one peer holds up all others.
@@ -41,6 +44,24 @@ pub enum Event {
     Engine(Report),
     /// A feeder speaks.
     Feed(Feed),
+    /// A program begins with speech, by this provider's voice.
+    Speaks {
+        /// Which program.
+        program: ProgramId,
+        /// The provider's name.
+        provider: Arc<str>,
+        /// The voice's id.
+        voice: Arc<str>,
+    },
+    /// What became of the lexicons that a request wanted.
+    Lexicons {
+        /// Of which session.
+        session: SessionId,
+        /// Which request.
+        ticket: Ticket,
+        /// The lexicons, or why there are none.
+        fetched: Result<Vec<Lexicon>, LexiconFailure>,
+    },
     /// A feeder ended without a word: it was aborted, or it panicked.
     FeederGone(ProgramId),
     /// Somebody wants to know how things stand.
@@ -185,6 +206,10 @@ enum Hold {
 struct Loaded {
     /// Until the engine has it.
     program: Option<Program>,
+    /// When it was ordered.
+    ordered: Mono,
+    /// Who speaks in it first.
+    voice: Option<(Arc<str>, Arc<str>)>,
     feeder: Option<AbortHandle>,
 }
 
@@ -272,6 +297,14 @@ impl Wiring {
             Event::Engine(report) => self.report(report),
             Event::Feed(feed) => self.decide(control::Event::Feed(feed)),
             Event::FeederGone(program) => self.feeder_gone(program),
+            Event::Speaks { program, provider, voice } => {
+                if let Some(loaded) = self.programs.get_mut(&program) {
+                    loaded.voice = Some((provider, voice));
+                }
+            }
+            Event::Lexicons { session, ticket, fetched } => {
+                self.decide(control::Event::Lexicons { session, ticket, fetched });
+            }
             Event::Ask(reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.standing());
@@ -434,6 +467,9 @@ impl Wiring {
             Effect::Sip(command) => self.agent(Input::Command(command)),
             Effect::Probe { call } => self.probe(call),
             Effect::Send { connection, bytes } => self.write(connection, bytes),
+            Effect::FetchLexicons { session, ticket, uris, timeout } => {
+                self.fetch_lexicons((session, ticket), uris, timeout);
+            }
             Effect::Close { connection } => self.closed(connection),
             Effect::Reserve { session, .. } => self.reserve(session),
             Effect::Open { session, media } => self.open(session, &media),
@@ -556,6 +592,7 @@ impl Wiring {
     fn prepare(&mut self, order: feeder::Order) {
         let id = order.program;
         let number = engine::ProgramId::from_number(id.number());
+        let ordered = engine::clock::now();
         let whole = order.limit.is_none() && order.start == control::position::Start::default();
         if let Some(name) = order.blueprint.only_live().filter(|_| whole)
             && let Ok(ring) = self.parts.services.live(name)
@@ -564,14 +601,42 @@ impl Wiring {
             // The ring is as large as what goes in.
             let _ = pieces.push(Piece::Live { ring, samples: None });
             let _ = pieces.push(Piece::End);
-            self.programs.insert(id, Loaded { program: Some(program), feeder: None });
+            self.programs
+                .insert(id, Loaded { program: Some(program), ordered, voice: None, feeder: None });
             return self.decide(control::Event::Feed(Feed::Ready { program: id }));
         }
         let (pieces, program) = Program::new(number, Gain::UNITY, feeder::PIECES_MAX);
         let (services, events) = (Arc::clone(&self.parts.services), self.parts.events.clone());
         let task = tokio::spawn(feeder::run(order, pieces, services, events));
         let feeder = Some(task.abort_handle());
-        self.programs.insert(id, Loaded { program: Some(program), feeder });
+        self.programs.insert(id, Loaded { program: Some(program), ordered, voice: None, feeder });
+    }
+
+    /// The packet with a program's first speech was sent.
+    fn spoke(&mut self, program: ProgramId, sent_at: Mono) {
+        let Some(loaded) = self.programs.get_mut(&program) else { return };
+        let Some((provider, voice)) = loaded.voice.take() else { return };
+        let after = sent_at.since(loaded.ordered);
+        let (first_ms, by) = (after.as_millis(), &*provider);
+        tracing::info!(%program, provider = by, voice = &*voice, first_ms, "speaks");
+        self.parts.services.first_audio.observe(by, after);
+        let by = control::Spoken { provider, voice, after };
+        self.decide(control::Event::Spoke { program, by });
+    }
+
+    /// Fetches lexicons for a request; the answer comes as an event.
+    fn fetch_lexicons(
+        &self,
+        (session, ticket): (SessionId, Ticket),
+        uris: Vec<String>,
+        timeout: Option<Duration>,
+    ) {
+        let (services, events) = (Arc::clone(&self.parts.services), self.parts.events.clone());
+        tokio::spawn(async move {
+            let fetched = lexicons::fetch(&services.prompts, uris, timeout).await;
+            // The loop is gone at the server's end only.
+            let _ = events.send(Event::Lexicons { session, ticket, fetched }).await;
+        });
     }
 
     fn start(&mut self, session: SessionId, id: ProgramId, gain_db: f32) {
@@ -659,6 +724,9 @@ impl Wiring {
 
     fn report(&mut self, report: Report) {
         match report {
+            Report::Tag { program, tag: feeder::FIRST_SOUND, sent_at, .. } => {
+                self.spoke(program_of(program), sent_at);
+            }
             Report::Tag { program, tag, sent_at, .. } => {
                 let program = program_of(program);
                 self.decide(control::Event::Passed { program, tag, at: ntp(sent_at) });

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::media_type::MediaType;
 
+/// The media type of a pronunciation lexicon. RFC 4267.
+pub const PLS: &str = "application/pls+xml";
 /// Lexicons that one channel may keep.
 pub const LEXICONS_MAX: usize = 32;
 /// Bytes that all lexicons of one channel may have together.

@@ -24,7 +24,9 @@ use crate::length::{Jump, SpeakLength};
 use crate::lexicon::{Lexicon, LexiconRef, Shelf};
 use crate::message::{Event, EventName, Message, Method, Request, State as RequestState};
 use crate::ntp::NtpTime;
-use crate::settings::{Fetch, FetchParam, Param, Prosody, Settings, Vendor, Voice};
+use crate::settings::{
+    Fetch, FetchParam, Param, Prosody, Settings, Vendor, VendorParameter, Voice,
+};
 use crate::status::Status;
 
 mod answer;
@@ -119,6 +121,13 @@ pub enum Input {
         request: RequestId,
         /// All of them, or why not.
         fetched: Result<Vec<Lexicon>, LexiconFailure>,
+    },
+    /// What the server tells of this utterance in parameters of its own, with SPEAK-COMPLETE.
+    Told {
+        /// Of which utterance.
+        request: RequestId,
+        /// The parameters.
+        parameters: Vec<VendorParameter>,
     },
     /// Servers set cookies while this utterance's documents were fetched: `Set-Cookie` values.
     Cookies {
@@ -296,6 +305,7 @@ struct Speak {
     kill_on_barge_in: bool,
     marker: Option<String>,
     cookies: Vec<String>,
+    told: Vec<VendorParameter>,
 }
 
 /// A SPEAK request in the queue.
@@ -346,6 +356,11 @@ impl Synthesizer {
             Input::Finished { request, end, at } => self.finished(request, &end, at, out),
             Input::Changed { control, outcome, at } => self.changed(control, &outcome, at, out),
             Input::LexiconsFetched { request, fetched } => self.fetched(request, fetched, out),
+            Input::Told { request, parameters } => {
+                if let Some(speak) = self.head_mut().filter(|speak| speak.id == request) {
+                    speak.told = parameters;
+                }
+            }
             Input::Cookies { request, cookies } => self.cookies(request, cookies),
             Input::BargeIn { at } => self.barge_in_here(at, out),
             Input::Deadline { at } => self.expire(now, at, out),

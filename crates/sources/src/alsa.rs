@@ -77,7 +77,8 @@ impl AlsaDevice {
             running.end();
             return None;
         };
-        let mut leveller = Leveller::live(self.gain, self.loudness_lufs);
+        let mut leveller =
+            Leveller::live(self.gain, self.loudness_lufs).counting(self.board.limited());
         let mut silent = Duration::ZERO;
         let mut first = true;
         let trouble = loop {

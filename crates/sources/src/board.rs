@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ pub(crate) struct Board {
     name: Arc<str>,
     uri: String,
     events: mpsc::Sender<SourceEvent>,
+    /// Stretches of 5 ms that were turned down so as not to clip.
+    limited: Arc<AtomicU64>,
     facts: Mutex<Facts>,
 }
 
@@ -62,7 +65,7 @@ impl Board {
             connections: 0,
             skipped: Vec::new(),
         };
-        Self { name, uri, events, facts: Mutex::new(facts) }
+        Self { name, uri, events, limited: Arc::default(), facts: Mutex::new(facts) }
     }
 
     /// The hand of a new driver; what an older one still writes is left alone from now on.
@@ -127,6 +130,7 @@ impl Board {
             codec: facts.codec.clone(),
             reconnects: facts.connections.saturating_sub(1),
             underruns: report.underruns,
+            limited: Duration::from_millis(5 * self.limited.load(Ordering::Relaxed)),
             listeners: 0,
             silent: report.silent,
             skipped: facts.skipped.clone(),
@@ -153,6 +157,11 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
+    /// The counter of 5 ms that were turned down so as not to clip.
+    pub(crate) fn limited(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.board.limited)
+    }
+
     /// `None` once the driver was stopped: what it still has to say is about nothing any more.
     fn facts(&self) -> Option<MutexGuard<'_, Facts>> {
         Some(self.board.lock()).filter(|facts| facts.turn == self.turn)

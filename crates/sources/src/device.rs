@@ -142,7 +142,8 @@ impl Device {
         let Ok(mut converter) = Converter::new(capture.info().rate_hz) else {
             return Fault::Trouble(Trouble::NoDevice("its sample rate is unusable".to_owned()));
         };
-        let mut leveller = Leveller::live(self.gain, self.loudness_lufs);
+        let mut leveller =
+            Leveller::live(self.gain, self.loudness_lufs).counting(self.board.limited());
         let (mut mono, mut samples) = (Vec::new(), Vec::new());
         let mut last = now();
         loop {

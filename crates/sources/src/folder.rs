@@ -199,7 +199,7 @@ impl Folder {
         let source = decode::Source::File(file);
         let mut decoding =
             decode::open_source(source, route, &self.ffmpeg, Use::Live).map_err(away)?;
-        let mut leveller = self.leveller(path);
+        let mut leveller = self.leveller(path).counting(self.board.limited());
         let mut samples = Vec::new();
         let mut any = false;
         loop {

@@ -1,6 +1,8 @@
 //! Brings a source to the loudness that is wanted: its own gain, and what EBU R 128 says is missing.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use audio::{Gain, Limiter, RATE_HZ};
 use ebur128::{EbuR128, Mode};
@@ -25,6 +27,8 @@ pub(crate) struct Leveller {
     wanted_lufs: Option<f64>,
     mend_db: f64,
     watch: Option<Watch>,
+    /// Told how many stretches of 5 ms were turned down so as not to clip.
+    limited: Option<Arc<AtomicU64>>,
 }
 
 /// Watches the loudness of something that has no end.
@@ -55,7 +59,12 @@ impl Leveller {
             (Some(_) | None, _) => 0.0,
         };
         let limiter = Limiter::new(own.then(gain(mend_db)));
-        Self { limiter, own, wanted_lufs, mend_db, watch: None }
+        Self { limiter, own, wanted_lufs, mend_db, watch: None, limited: None }
+    }
+
+    /// The same, telling this counter of each 5 ms that are turned down so as not to clip.
+    pub(crate) fn counting(self, limited: Arc<AtomicU64>) -> Self {
+        Self { limited: Some(limited), ..self }
     }
 
     pub(crate) fn apply(&mut self, samples: &mut [i16]) {
@@ -66,7 +75,12 @@ impl Leveller {
             self.mend_db += off.clamp(-STEP_DB, STEP_DB);
             self.limiter.set_gain(self.own.then(gain(self.mend_db)));
         }
+        let before = self.limiter.limited_segments();
         self.limiter.apply(samples);
+        let more = self.limiter.limited_segments() - before;
+        if let Some(limited) = self.limited.as_ref().filter(|_| more > 0) {
+            limited.fetch_add(more, Ordering::Relaxed);
+        }
     }
 }
 

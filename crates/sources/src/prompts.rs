@@ -8,6 +8,7 @@ mod kept;
 mod web;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -172,6 +173,47 @@ impl Prompts {
         opened
             .unwrap_or(Err(PromptFault::Timeout(patience)))
             .map_err(|why| PromptError { uri: uri.to_owned(), why })
+    }
+
+    /// The bytes of a document, such as a pronunciation lexicon, from where prompts may come from too.
+    /// It is neither decoded nor kept.
+    ///
+    /// # Errors
+    /// It cannot be had, not in time, or is longer than `bytes_max`.
+    pub async fn document(
+        &self,
+        uri: &str,
+        fetch_timeout: Option<Duration>,
+        bytes_max: u64,
+    ) -> Result<Vec<u8>, PromptError> {
+        let patience = fetch_timeout.unwrap_or(self.0.patience);
+        let read = timeout(patience, self.read_document(uri.trim(), bytes_max)).await;
+        read.unwrap_or(Err(PromptFault::Timeout(patience)))
+            .map_err(|why| PromptError { uri: uri.to_owned(), why })
+    }
+
+    async fn read_document(&self, uri: &str, bytes_max: u64) -> Result<Vec<u8>, PromptFault> {
+        let scheme = uri.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        match scheme.as_str() {
+            "file" => {
+                let path = crate::file_uri::path(uri).map_err(PromptFault::File)?;
+                let inner = Arc::clone(&self.0);
+                let read = tokio::task::spawn_blocking(move || {
+                    let file = inner.roots.open(&path)?.file;
+                    let mut bytes = Vec::new();
+                    let read = file.take(bytes_max + 1).read_to_end(&mut bytes);
+                    read.map_err(|why| PromptFault::Unreadable(why.to_string()))?;
+                    Ok::<_, PromptFault>(bytes)
+                });
+                let bytes = read.await.map_err(|_| PromptFault::Died)??;
+                if bytes.len() as u64 > bytes_max {
+                    return Err(PromptFault::TooLarge(bytes_max));
+                }
+                Ok(bytes)
+            }
+            "http" | "https" => self.0.web.document(uri, bytes_max).await,
+            _ => Err(PromptFault::Scheme(scheme)),
+        }
     }
 
     async fn open_patiently(&self, uri: &str) -> Result<Prompt, PromptFault> {

@@ -145,6 +145,8 @@ pub struct SourceState {
     pub reconnects: u64,
     /// Times the buffer ran dry although the connection stood.
     pub underruns: u64,
+    /// How much of it was turned down so as not to clip, in all: its gain is too high.
+    pub limited: Duration,
     /// Calls that hear it now.
     pub listeners: usize,
     /// It plays, and what it plays has been silence for too long: the fallback is heard.

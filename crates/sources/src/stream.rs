@@ -263,7 +263,7 @@ impl Stream {
         open: impl FnOnce() -> Result<Decoding, DecodeError> + Send + 'static,
     ) -> Result<mpsc::Receiver<Word>, Trouble> {
         let (words, heard) = mpsc::channel(8);
-        let level = (self.gain, self.loudness_lufs);
+        let level = Leveller::live(self.gain, self.loudness_lufs).counting(self.board.limited());
         let work = move || {
             let last = match decode(&inlet, level, open, &words) {
                 Ok(()) => Word::Done,
@@ -401,12 +401,11 @@ async fn playlist(body: &mut AnyBody) -> Result<Playlist, Trouble> {
 /// The decoder's thread: until the bytes end, or nobody wants the audio.
 fn decode(
     inlet: &Inlet,
-    (gain, lufs): (Gain, Option<f64>),
+    mut leveller: Leveller,
     open: impl FnOnce() -> Result<Decoding, DecodeError>,
     words: &mpsc::Sender<Word>,
 ) -> Result<(), DecodeError> {
     let mut decoding = open()?;
-    let mut leveller = Leveller::live(gain, lufs);
     let mut samples = Vec::new();
     let mut codec = String::new();
     // A word that nobody takes is followed by a push that nobody takes.

@@ -307,7 +307,8 @@ impl<'a> Line<'a> {
             ssrc,
             format,
             converter,
-            leveller: Leveller::live(studio.gain, studio.loudness_lufs),
+            leveller: Leveller::live(studio.gain, studio.loudness_lufs)
+                .counting(studio.board.limited()),
             inlet,
             next: None,
             ahead: BTreeMap::new(),

@@ -82,6 +82,7 @@ pub(crate) struct Provider {
     health: Mutex<Health>,
     spoken: AtomicU64,
     failures: AtomicU64,
+    limited: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -131,6 +132,7 @@ impl Provider {
             health: Mutex::default(),
             spoken: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            limited: AtomicU64::new(0),
         };
         Ok((provider, voices))
     }
@@ -225,6 +227,15 @@ impl Provider {
 
     pub(crate) fn is_resting(&self) -> bool {
         self.rests().is_some()
+    }
+
+    /// So many stretches of 5 ms were turned down so as not to clip.
+    pub(crate) fn count_limited(&self, limited: u64) {
+        self.limited.fetch_add(limited, Ordering::Relaxed);
+    }
+
+    pub(crate) fn limited(&self) -> u64 {
+        self.limited.load(Ordering::Relaxed)
     }
 
     /// A text went on after its helper had died.

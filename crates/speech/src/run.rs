@@ -60,8 +60,7 @@ pub(crate) async fn speak(candidates: Candidates, run: &Run, outlet: Outlet) {
         if let Some(note) = &choice.note {
             tracing::info!(note, voice = choice.voice, %provider, "another voice speaks");
         }
-        let speaking = Speaking::new(&candidate, &run.style, &plan, &outlet, &mut told);
-        let outcome = match speaking {
+        let outcome = match Speaking::new(&candidate, &run.style, &plan, &outlet, &mut told) {
             Ok(speaking) => speaking.all(from).await,
             Err(error) => Err(Stop::Fails(error, None)),
         };
@@ -109,6 +108,12 @@ struct Told {
     word: Option<usize>,
     sentence: Option<usize>,
     mark: Option<usize>,
+}
+
+impl Drop for Speaking<'_> {
+    fn drop(&mut self) {
+        self.provider.count_limited(self.shaper.limited());
+    }
 }
 
 impl<'r> Speaking<'r> {

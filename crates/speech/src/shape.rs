@@ -73,6 +73,11 @@ impl Shaper {
         })
     }
 
+    /// Stretches of 5 ms that were turned down so as not to clip.
+    pub(crate) const fn limited(&self) -> u64 {
+        self.limiter.limited_segments()
+    }
+
     /// A unit begins, or begins again after a helper's death: points not reached are forgotten.
     pub(crate) fn begin(&mut self) {
         self.base = self.taken;

@@ -137,6 +137,8 @@ pub struct SpeechState {
     pub providers: Vec<ProviderState>,
     /// Runs in hand now.
     pub runs: usize,
+    /// Stretches of 5 ms that were turned down so as not to clip.
+    pub limited: u64,
 }
 
 /// How a provider is.
@@ -282,6 +284,7 @@ impl Speech {
     pub fn state(&self) -> SpeechState {
         SpeechState {
             providers: self.providers.iter().map(|provider| provider.state()).collect(),
+            limited: self.providers.iter().map(|provider| provider.limited()).sum(),
             runs: RUNS_MAX.saturating_sub(self.places.available_permits()),
         }
     }

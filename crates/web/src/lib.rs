@@ -11,4 +11,7 @@ mod routes;
 mod view;
 
 pub use routes::{CONNECTIONS_MAX, router, serve};
-pub use view::{Capabilities, Device, Heard, Skipped, Source, SourceState, Standing, View};
+pub use view::{
+    Cache, Capabilities, Device, Heard, Provider, Skipped, Source, SourceState, Speech, Standing,
+    View, Waits,
+};

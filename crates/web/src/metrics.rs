@@ -1,21 +1,76 @@
 //! The metrics, made anew for each reading from what is known at that moment: nothing is counted twice
 //! and nothing stays behind of a source that is gone.
 
+use std::fmt::Write as _;
+
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use crate::view::{Heard, Source, SourceState, Standing};
+use crate::view::{Heard, Provider, Source, SourceState, Speech, Standing, Waits};
 
 /// All metrics as Prometheus reads them.
-pub(crate) fn exposition(sources: &[Source], late: u64, standing: Standing) -> String {
+pub(crate) fn exposition(
+    sources: &[Source],
+    late: u64,
+    speech: &Speech,
+    standing: Standing,
+) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     with_local_recorder(&recorder, || {
         describe();
         sources.iter().for_each(of_source);
         counter!("entracte_sources_late_total").absolute(late);
+        of_speech(speech);
         of_standing(standing);
     });
-    recorder.handle().render()
+    let mut text = recorder.handle().render();
+    first_audio(&speech.providers, &mut text);
+    text
+}
+
+/// The histogram, which the recorder could only make of the single waits, and those are gone.
+/// Prometheus exposition format 0.0.4.
+fn first_audio(providers: &[Provider], text: &mut String) {
+    const NAME: &str = "entracte_tts_first_audio_seconds";
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "# HELP {NAME} From the order to speak to the packet with the first sound\n\
+         # TYPE {NAME} histogram"
+    );
+    for Provider { name, first_audio, .. } in providers {
+        let name = name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        for (seconds, count) in &first_audio.within {
+            let _ = writeln!(text, "{NAME}_bucket{{provider=\"{name}\",le=\"{seconds}\"}} {count}");
+        }
+        let Waits { count, sum_seconds, .. } = first_audio;
+        let _ = writeln!(text, "{NAME}_bucket{{provider=\"{name}\",le=\"+Inf\"}} {count}");
+        let _ = writeln!(text, "{NAME}_sum{{provider=\"{name}\"}} {sum_seconds}");
+        let _ = writeln!(text, "{NAME}_count{{provider=\"{name}\"}} {count}");
+    }
+}
+
+fn of_speech(speech: &Speech) {
+    for provider in &speech.providers {
+        let label = || [("provider", provider.name.clone())];
+        let up = f64::from(u8::from(provider.failed.is_none()));
+        gauge!("entracte_tts_provider_up", &label()).set(up);
+        counter!("entracte_tts_spoken_total", &label()).absolute(provider.spoken);
+        counter!("entracte_tts_failures_total", &label()).absolute(provider.failures);
+        counter!("entracte_tts_restarts_total", &label()).absolute(provider.restarts);
+    }
+    gauge!("entracte_tts_texts").set(count(speech.texts));
+    counter!("entracte_limited_milliseconds_total").absolute(speech.limited_ms);
+    for (name, cache) in [("speech", speech.cache), ("prompts", speech.prompt_cache)] {
+        let Some(cache) = cache else { continue };
+        let label = || [("cache", name)];
+        gauge!("entracte_cache_entries", &label()).set(count(cache.entries));
+        let megabytes = u32::try_from(cache.bytes >> 10).unwrap_or(u32::MAX);
+        gauge!("entracte_cache_bytes", &label()).set(f64::from(megabytes) * 1_024.0);
+        counter!("entracte_cache_hits_total", &label()).absolute(cache.hits);
+        counter!("entracte_cache_misses_total", &label()).absolute(cache.misses);
+        counter!("entracte_cache_corrupt_total", &label()).absolute(cache.corrupt);
+    }
 }
 
 fn describe() {
@@ -42,6 +97,33 @@ fn describe() {
         "entracte_sources_late_total",
         "Times the sources' clock was so late that listeners missed some of them"
     );
+    describe_counter!(
+        "entracte_source_limited_milliseconds_total",
+        "Sound of the source that was turned down so as not to clip"
+    );
+    describe_gauge!(
+        "entracte_tts_provider_up",
+        "0 while others are asked before the provider because it failed"
+    );
+    describe_counter!("entracte_tts_spoken_total", "Texts that the provider spoke");
+    describe_counter!(
+        "entracte_tts_failures_total",
+        "Texts that the provider did not speak, so that the next was asked"
+    );
+    describe_counter!("entracte_tts_restarts_total", "Helper processes started in place of others");
+    describe_gauge!("entracte_tts_texts", "Texts being spoken");
+    describe_counter!(
+        "entracte_limited_milliseconds_total",
+        "Speech and prompts that were turned down so as not to clip"
+    );
+    describe_gauge!("entracte_cache_entries", "Entries of a cache on the disk");
+    describe_gauge!("entracte_cache_bytes", Unit::Bytes, "Bytes of a cache on the disk");
+    describe_counter!("entracte_cache_hits_total", "Times that a cache had what was asked for");
+    describe_counter!("entracte_cache_misses_total", "Times that a cache did not have it");
+    describe_counter!(
+        "entracte_cache_corrupt_total",
+        "Entries of a cache that were dropped because they were damaged"
+    );
     describe_gauge!("entracte_sessions", "Calls");
     describe_gauge!("entracte_channels", "MRCPv2 channels");
     describe_gauge!("entracte_streams", "Media streams");
@@ -63,6 +145,7 @@ fn of_source(source: &Source) {
     gauge!("entracte_source_buffered_seconds", &label()).set(f64::from(buffered) / 1_000.0);
     counter!("entracte_source_reconnects_total", &label()).absolute(source.reconnects);
     counter!("entracte_source_underruns_total", &label()).absolute(source.underruns);
+    counter!("entracte_source_limited_milliseconds_total", &label()).absolute(source.limited_ms);
 }
 
 fn of_standing(standing: Standing) {

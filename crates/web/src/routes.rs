@@ -29,6 +29,7 @@ pub fn router<V: View>(view: Arc<V>) -> Router {
         .route("/api/v1/sources/{name}", get(source::<V>))
         .route("/api/v1/devices", get(devices::<V>))
         .route("/api/v1/capabilities", get(capabilities::<V>))
+        .route("/api/v1/speech", get(async |State(view): State<Arc<V>>| Json(view.speech())))
         .route("/api/v1/standing", get(standing::<V>))
         .route("/metrics", get(exposition::<V>))
         .route("/healthz", get(async || "ok\n"))
@@ -168,6 +169,6 @@ async fn ready<V: View>(State(view): State<Arc<V>>) -> Response {
 
 async fn exposition<V: View>(State(view): State<Arc<V>>) -> Response {
     let standing = standing_of(&*view).await.unwrap_or_default();
-    let text = metrics::exposition(&view.sources(), view.sources_late(), standing);
+    let text = metrics::exposition(&view.sources(), view.sources_late(), &view.speech(), standing);
     ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response()
 }

@@ -20,6 +20,9 @@ pub trait View: Send + Sync + 'static {
     /// What calls may ask for.
     fn capabilities(&self) -> Capabilities;
 
+    /// How texts are spoken.
+    fn speech(&self) -> Speech;
+
     /// What it holds; `None` when it is ending.
     fn standing(&self) -> impl Future<Output = Option<Standing>> + Send;
 }
@@ -81,6 +84,8 @@ pub struct Source {
     pub reconnects: u64,
     /// Times the buffer ran dry although the connection stood.
     pub underruns: u64,
+    /// Sound that was turned down so as not to clip, in milliseconds: its gain is too high.
+    pub limited_ms: u64,
     /// Files of a folder that were passed over.
     pub skipped: Vec<Skipped>,
 }
@@ -126,6 +131,68 @@ pub struct Capabilities {
     pub sources: Vec<String>,
     /// Whether texts are spoken.
     pub text_to_speech: bool,
+}
+
+/// How texts are spoken.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Speech {
+    /// Who speaks, the preferred ones first; none when speech is off.
+    pub providers: Vec<Provider>,
+    /// Texts being spoken.
+    pub texts: usize,
+    /// Speech and prompts that were turned down so as not to clip, in milliseconds.
+    pub limited_ms: u64,
+    /// What was rendered, on the disk.
+    pub cache: Option<Cache>,
+    /// What was fetched, on the disk.
+    pub prompt_cache: Option<Cache>,
+}
+
+/// One provider of speech.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Provider {
+    /// Its name.
+    pub name: String,
+    /// What is behind it: `helper`, `openai`, `piper` or `command`.
+    pub form: String,
+    /// Why others are asked before it, while they are.
+    pub failed: Option<String>,
+    /// How much longer they are, in seconds.
+    pub rests_seconds: f64,
+    /// Texts that it spoke.
+    pub spoken: u64,
+    /// Texts that it did not speak, so that the next was asked.
+    pub failures: u64,
+    /// Helper processes started in place of others.
+    pub restarts: u64,
+    /// How long calls waited for it, to the packet with the first sound.
+    pub first_audio: Waits,
+}
+
+/// How long something took, each time.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Waits {
+    /// Times.
+    pub count: u64,
+    /// All of them together, in seconds.
+    pub sum_seconds: f64,
+    /// Pairs: seconds, and how often it took no longer.
+    pub within: Vec<(f64, u64)>,
+}
+
+/// A cache on the disk.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Cache {
+    /// Entries.
+    pub entries: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Times that something was found.
+    pub hits: u64,
+    /// Times that nothing was.
+    pub misses: u64,
+    /// Entries that were dropped because they were not what had been put in.
+    pub corrupt: u64,
 }
 
 /// What a server holds: zero everywhere once every call is over and the timers have run out.

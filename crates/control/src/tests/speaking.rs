@@ -206,7 +206,7 @@ fn section_8_4_1_a_live_source_has_nowhere_to_jump_to() {
         SPEECH,
         SPEAK,
         ("speechsynth CONTROL 2 Jump-Size: +10 Second", "2 409 COMPLETE of 1 Jump-Size +10 Second"),
-        ("speechsynth CONTROL 3 Prosody-Rate: fast", "3 403 COMPLETE of 1"),
+        ("speechsynth CONTROL 3 Prosody-Rate: fast", "3 403 COMPLETE of 1 rate fast"),
         ("speechsynth CONTROL 4 Speak-Length: 3 Word", "4 409 COMPLETE of 1"),
         (
             "speechsynth CONTROL 5 Speak-Length: 3 Second",
@@ -350,13 +350,62 @@ fn section_4_2_answers_go_by_the_connection_that_asked() {
 }
 
 #[test]
-fn lexicons_from_elsewhere_are_not_fetched() {
+fn section_8_14_lexicons_from_elsewhere_are_fetched_before_the_answer() {
+    check(&[
+        SPEECH,
+        ("speechsynth DEFINE-LEXICON 1 = http://h/a.pls", "fetch http://h/a.pls"),
+        ("lexicons http://h/a.pls", "1 200 COMPLETE"),
+        ("speechsynth DEFINE-LEXICON 2 = http://h/b.pls", "fetch http://h/b.pls"),
+        (
+            "lexicons fail http://h/b.pls",
+            "2 407 COMPLETE 006 lexicon-load-failure \"404 Not Found\" http://h/b.pls 404",
+        ),
+    ]);
+}
+
+#[test]
+fn section_5_4_a_rate_that_a_live_source_cannot_have_is_told() {
     check(&[
         SPEECH,
         (
-            "speechsynth DEFINE-LEXICON 1 = http://h/a.pls",
-            "1 407 COMPLETE 006 lexicon-load-failure \"lexicons are taken from the request's body only\" http://h/a.pls not-supported",
+            "speechsynth SPEAK 1 Prosody-Rate: 1.5 = source:Radio",
+            "1 201 IN-PROGRESS rate 1.5 | prepare play source:Radio | start",
         ),
+        ("speechsynth SPEAK 2 Prosody-Rate: fast = source:Radio", "2 201 PENDING rate fast"),
+        ("speechsynth SPEAK 3 Prosody-Rate: fast = file:///a.wav", "3 200 PENDING"),
+        ("speechsynth SPEAK 4 = source:Radio", "4 200 PENDING"),
+        ("speechsynth CONTROL 5 Prosody-Rate: fast", "5 403 COMPLETE of 1 rate fast"),
+        ("speechsynth STOP 6", "halt | 6 200 COMPLETE of 1,2,3,4"),
+        ("speechsynth SET-PARAMS 7 Prosody-Rate: 2", "7 200 COMPLETE"),
+        (
+            "speechsynth SPEAK 8 = source:Radio",
+            "8 201 IN-PROGRESS rate 2 | prepare play source:Radio | start",
+        ),
+    ]);
+}
+
+#[test]
+fn section_6_2_16_who_asks_is_told_how_soon_it_was_spoken() {
+    let asks = "speechsynth SET-PARAMS 1 Vendor-Specific-Parameters: io.entracte.timing=true";
+    check(&[
+        SPEECH,
+        (asks, "1 200 COMPLETE"),
+        ("speechsynth SPEAK 2 = Hello", "2 200 IN-PROGRESS | prepare say 1 words | start"),
+        ("spoke neural 38", ""),
+        (
+            "end",
+            "SPEAK-COMPLETE 2 000 normal \
+             io.entracte.provider=neural;io.entracte.voice=en-us;io.entracte.first-audio-ms=38",
+        ),
+        ("speechsynth SPEAK 3 = Hello", "3 200 IN-PROGRESS | prepare say 1 words | start"),
+        ("end", "SPEAK-COMPLETE 3 000 normal"),
+        (
+            "speechsynth SET-PARAMS 4 Vendor-Specific-Parameters: io.entracte.timing=false",
+            "4 200 COMPLETE",
+        ),
+        ("speechsynth SPEAK 5 = Hello", "5 200 IN-PROGRESS | prepare say 1 words | start"),
+        ("spoke neural 38", ""),
+        ("end", "SPEAK-COMPLETE 5 000 normal"),
     ]);
 }
 

@@ -20,6 +20,15 @@ pub struct VendorParameter {
 pub struct Vendor(Vec<VendorParameter>);
 
 impl VendorParameter {
+    /// A parameter with this text as its value; quoted where it is more than letters, digits and signs
+    /// that mean nothing here.
+    pub fn new(name: &str, text: &str) -> Self {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.+/:".contains(c);
+        let bare = !text.is_empty() && text.chars().all(plain);
+        let value = if bare { text.to_owned() } else { quoted::quote(text) };
+        Self { name: name.to_owned(), value }
+    }
+
     /// The value without its quotes.
     pub fn plain(&self) -> String {
         quoted::unquote(&self.value)

@@ -264,6 +264,7 @@ impl Speak {
             kill_on_barge_in: utterance.settings.kill_on_barge_in,
             marker: None,
             cookies: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -275,6 +276,10 @@ impl Speak {
     fn complete(&self, mut headers: Headers, at: NtpTime) -> Output {
         for cookie in &self.cookies {
             headers.push("Set-Cookie", cookie);
+        }
+        if !self.told.is_empty() {
+            let told = self.told.iter().map(|each| format!("{}={}", each.name, each.value));
+            headers.push("Vendor-Specific-Parameters", &told.collect::<Vec<_>>().join(";"));
         }
         self.event(EventName::SpeakComplete, RequestState::Complete, at, headers)
     }

@@ -73,6 +73,13 @@ impl Bench {
             "did" => Input::Changed { control: id, outcome: outcome(rest), at },
             "fetched" => Input::LexiconsFetched { request: id, fetched: fetched(rest) },
             "cookie" => Input::Cookies { request: id, cookies: vec![rest.into()] },
+            "tell" => {
+                let parameter = |pair: &str| {
+                    let (name, value) = pair.split_once('=').unwrap();
+                    VendorParameter { name: name.into(), value: value.into() }
+                };
+                Input::Told { request: id, parameters: rest.split(';').map(parameter).collect() }
+            }
             "voice-heard" => Input::BargeIn { at },
             "after" => {
                 self.now_ms += u64::from(number);

@@ -129,6 +129,29 @@ impl Web {
     }
 }
 
+impl Web {
+    /// The bytes of a document, whatever its type.
+    pub(super) async fn document(&self, uri: &str, bytes_max: u64) -> Result<Vec<u8>, PromptFault> {
+        let url = uri.parse().map_err(|why| PromptFault::Malformed(format!("not a URL: {why}")))?;
+        let mut response = self.fetcher.get(&url, &HeaderMap::new()).await?;
+        if response.status() != StatusCode::OK {
+            return Err(PromptFault::Status(response.status().as_u16()));
+        }
+        let mut bytes = Vec::new();
+        while let Some(piece) = timeout(self.idle, response.piece())
+            .await
+            .map_err(|_| PromptFault::Timeout(self.idle))?
+            .map_err(|why| PromptFault::Unreachable(format!("the download broke: {why}")))?
+        {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() as u64 > bytes_max {
+                return Err(PromptFault::TooLarge(bytes_max));
+            }
+        }
+        Ok(bytes)
+    }
+}
+
 /// Until the body ends, breaks, or nobody wants it.
 async fn pour(
     mut response: Response,

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use web::{Capabilities, Device, Heard, Skipped, Source, SourceState, Standing, View};
+use web::{
+    Cache, Capabilities, Device, Heard, Provider, Skipped, Source, SourceState, Speech, Standing,
+    View, Waits,
+};
 
 struct Made {
     ending: bool,
@@ -30,6 +33,7 @@ fn source(name: &str, state: SourceState) -> Source {
         codec: Some("mp3 44100 Hz stereo".to_owned()),
         reconnects: 4,
         underruns: 1,
+        limited_ms: 35,
         skipped: vec![Skipped { file: "a.mp3".to_owned(), why: "empty".to_owned() }],
     }
 }
@@ -53,6 +57,31 @@ impl View for Made {
             codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()],
             sources: vec!["Radio".to_owned()],
             text_to_speech: true,
+        }
+    }
+
+    fn speech(&self) -> Speech {
+        let provider = |name: &str, failed: Option<&str>| Provider {
+            name: name.to_owned(),
+            form: "openai".to_owned(),
+            failed: failed.map(str::to_owned),
+            rests_seconds: if failed.is_some() { 4.5 } else { 0.0 },
+            spoken: 12,
+            failures: 2,
+            restarts: 0,
+            first_audio: Waits {
+                count: 3,
+                sum_seconds: 0.5,
+                within: vec![(0.02, 0), (0.1, 2), (1.0, 3)],
+            },
+        };
+        let cache = Cache { entries: 5, bytes: 4_096, hits: 7, misses: 8, corrupt: 1 };
+        Speech {
+            providers: vec![provider("neural", Some("it answers 500")), provider("a\"b", None)],
+            texts: 1,
+            limited_ms: 10,
+            cache: Some(cache),
+            prompt_cache: None,
         }
     }
 
@@ -182,6 +211,19 @@ async fn a_server_that_ends_is_healthy_and_not_ready() {
 }
 
 #[tokio::test]
+async fn how_texts_are_spoken_is_told() {
+    let (status, _, body) = ask(Made { ending: false }, "GET", "/api/v1/speech").await;
+    let told: Value = serde_json::from_str(&body).unwrap();
+    let first = &told["providers"][0];
+    assert_eq!(
+        (status, &first["name"], &first["failed"]),
+        (200, &json!("neural"), &json!("it answers 500"))
+    );
+    assert_eq!(first["first_audio"]["within"][1], json!([0.1, 2]));
+    assert_eq!((&told["cache"]["hits"], &told["prompt_cache"]), (&json!(7), &Value::Null));
+}
+
+#[tokio::test]
 async fn metrics_are_prometheus_text_with_help_and_escaped_labels() {
     let (status, kind, body) = ask(Made { ending: false }, "GET", "/metrics").await;
     assert_eq!((status, kind.as_str()), (200, "text/plain; version=0.0.4; charset=utf-8"));
@@ -196,12 +238,25 @@ async fn metrics_are_prometheus_text_with_help_and_escaped_labels() {
         "entracte_source_reconnects_total{source=\"Radio\"} 4",
         "entracte_sources_late_total 7",
         "entracte_sessions 2",
+        "entracte_source_limited_milliseconds_total{source=\"Radio\"} 35",
+        "entracte_tts_provider_up{provider=\"neural\"} 0",
+        "entracte_tts_spoken_total{provider=\"neural\"} 12",
+        "# TYPE entracte_tts_first_audio_seconds histogram",
+        "entracte_tts_first_audio_seconds_bucket{provider=\"neural\",le=\"0.1\"} 2",
+        "entracte_tts_first_audio_seconds_bucket{provider=\"a\\\"b\",le=\"+Inf\"} 3",
+        "entracte_tts_first_audio_seconds_sum{provider=\"neural\"} 0.5",
+        "entracte_tts_first_audio_seconds_count{provider=\"neural\"} 3",
+        "entracte_cache_bytes{cache=\"speech\"} 4096",
+        "entracte_cache_hits_total{cache=\"speech\"} 7",
     ] {
         assert!(body.lines().any(|each| each == line), "no {line:?} in\n{body}");
     }
     // Every series has its help and its type.
     for line in body.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let name = line.split(['{', ' ']).next().unwrap();
+        let parts = ["_bucket", "_sum", "_count"].map(|part| name.strip_suffix(part));
+        let whole = parts.into_iter().flatten().find(|name| name.ends_with("first_audio_seconds"));
+        let name = whole.unwrap_or(name);
         assert!(body.contains(&format!("# HELP {name} ")), "{name} has no help");
         assert!(body.contains(&format!("# TYPE {name} ")), "{name} has no type");
     }

@@ -136,7 +136,8 @@ fn a_helper_that_dies_with_a_text_in_hand_is_not_heard_of() {
     let whole = call.ear.audio().len();
     let signal = |signal: &str| {
         let Speaking::On(speech) = &subject.running().services().speech else { panic!("silent") };
-        for helper in speech.state().helpers {
+        let providers = speech.state().providers;
+        for helper in providers.into_iter().flat_map(|provider| provider.helpers) {
             let pid = helper.pid.expect("it runs").to_string();
             assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
         }

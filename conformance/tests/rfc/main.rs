@@ -45,6 +45,7 @@ mod rfc6787 {
 mod played {
     mod bed;
     mod files;
+    mod providers;
     mod speech;
     mod web;
 }

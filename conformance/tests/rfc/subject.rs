@@ -14,6 +14,8 @@ pub(crate) struct Subject {
     pub(crate) udp: SocketAddr,
     pub(crate) tcp: SocketAddr,
     own: Option<(Runtime, Option<Running>)>,
+    /// Where it keeps its state; gone when it is.
+    _state: Option<conformance::Folder>,
 }
 
 impl Subject {
@@ -24,7 +26,7 @@ impl Subject {
                 let (host, rest) = place.split_once(':').expect("ENTRACTE_SUBJECT has a port");
                 let port = rest.split(':').next().unwrap_or_default();
                 let address = format!("{host}:{port}").parse().expect("an IPv4 address");
-                Self { udp: address, tcp: address, own: None }
+                Self { udp: address, tcp: address, own: None, _state: None }
             }
             Err(_) => Self::with(&[]),
         }
@@ -52,7 +54,10 @@ impl Subject {
             // A busy machine may be late, but it shall not refuse.
             "engine.refuse_above_percent=100",
         ];
-        let settings = ground.iter().chain(settings).copied().map(str::to_owned).collect();
+        let state = conformance::Folder::create();
+        let kept = format!("state_dir={}", state.path().display());
+        let ground = ground.into_iter().chain([kept.as_str()]);
+        let settings = ground.chain(settings.iter().copied()).map(str::to_owned).collect();
         let plan = Plan::load(&Layers { settings, ..Layers::default() });
         let plan = plan.unwrap_or_else(|faults| panic!("{faults}"));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,7 +69,7 @@ impl Subject {
             runtime.block_on(serve::start(&plan)).unwrap_or_else(|error| panic!("{error}"));
         let of = |wanted| running.sip.iter().find(|(transport, _)| *transport == wanted).unwrap().1;
         let (udp, tcp) = (of(Transport::Udp), of(Transport::Tcp));
-        Self { udp, tcp, own: Some((runtime, Some(running))) }
+        Self { udp, tcp, own: Some((runtime, Some(running))), _state: Some(state) }
     }
 
     /// How things stand in a server of ours.

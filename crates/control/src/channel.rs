@@ -195,9 +195,9 @@ impl Channel {
     fn tell_ignored_rate(&self, outputs: &mut [Output], stage: &Stage<'_>) {
         let answered: Vec<RequestId> = outputs.iter().filter_map(accepted).collect();
         for id in answered {
-            let begun = outputs.iter().find_map(|output| match output {
-                Output::Play { utterance, .. } if utterance.request == id => Some(&**utterance),
-                _ => None,
+            let begun = outputs.iter().find_map(|output| {
+                let Output::Play { utterance, .. } = output else { return None };
+                (utterance.request == id).then_some(&**utterance)
             });
             let waiting = || self.machine.waiting().find(|waiting| waiting.request == id);
             let Some(utterance) = begun.or_else(waiting) else { continue };
@@ -452,15 +452,9 @@ fn overlay(settings: &mut Settings, wanted: &Wanted) {
 
 /// The request that this output says yes to.
 fn accepted(output: &Output) -> Option<RequestId> {
-    match output {
-        Output::Send(mrcp::Message::Response(response))
-            if matches!(response.status, Status::SUCCESS | Status::SUCCESS_SOME_IGNORED)
-                && response.state != State::Complete =>
-        {
-            Some(response.id)
-        }
-        _ => None,
-    }
+    let Output::Send(mrcp::Message::Response(response)) = output else { return None };
+    let yes = matches!(response.status, Status::SUCCESS | Status::SUCCESS_SOME_IGNORED);
+    (yes && response.state != State::Complete).then_some(response.id)
 }
 
 fn request_of(ticket: Ticket) -> RequestId {

@@ -24,11 +24,12 @@ use sip::sdp::{Kind, Sdp};
 use sip::uri::AnyUri;
 use vocab::{ConnectionId, Now, SessionId};
 
+use crate::blueprint::Blueprint;
 use crate::capabilities::{Catalog, RESOURCES, Speech};
 use crate::event::{Busy, Effect, Event, Failure, Feed, Media, Moment, ProgramId, Spoken};
 use crate::player::Ticket;
 use crate::playout::Defaults;
-use crate::position::{Border, Skip, Unit};
+use crate::position::{Border, Limit, Skip, Start, Unit};
 use crate::{Config, Liveness, Server};
 
 /// The call that a step is about when it names none.
@@ -185,31 +186,8 @@ impl Stand {
                 let (tag, at) = (rest.parse().unwrap(), self.moment().at);
                 self.tell(Event::Passed { program, tag, at });
             }
-            "spoke" => {
-                let program =
-                    self.programs.keys().last().map_or(ProgramId::from_number(0), |id| *id);
-                let (provider, after) = rest.split_once(' ').unwrap();
-                let after = Duration::from_millis(after.parse().unwrap());
-                let by = Spoken { provider: provider.into(), voice: "en-us".into(), after };
-                self.tell(Event::Spoke { program, by });
-            }
-            "lexicons" => {
-                let (session, ticket) = self.fetching.take().unwrap();
-                let lexicon = |uri: &str| Lexicon {
-                    uri: uri.to_owned(),
-                    media_type: mrcp::MediaType::parse("application/pls+xml").unwrap(),
-                    bytes: b"<lexicon/>".as_slice().into(),
-                };
-                let fetched = match rest.strip_prefix("fail ") {
-                    Some(uri) => Err(LexiconFailure {
-                        uri: uri.to_owned(),
-                        cause: "404".to_owned(),
-                        why: "404 Not Found".to_owned(),
-                    }),
-                    None => Ok(rest.split(' ').map(lexicon).collect()),
-                };
-                self.tell(Event::Lexicons { session, ticket, fetched });
-            }
+            "spoke" => self.spoke(rest),
+            "lexicons" => self.lexicons(rest),
             "border" => self.border(rest),
             "gone" => {
                 let session = *self.media.keys().next().unwrap();
@@ -222,6 +200,32 @@ impl Stand {
         }
         self.settle();
         std::mem::take(&mut self.said).join(" | ")
+    }
+
+    fn spoke(&mut self, rest: &str) {
+        let program = self.programs.keys().last().map_or(ProgramId::from_number(0), |id| *id);
+        let (provider, after) = rest.split_once(' ').unwrap();
+        let after = Duration::from_millis(after.parse().unwrap());
+        let by = Spoken { provider: provider.into(), voice: "en-us".into(), after };
+        self.tell(Event::Spoke { program, by });
+    }
+
+    fn lexicons(&mut self, rest: &str) {
+        let (session, ticket) = self.fetching.take().unwrap();
+        let lexicon = |uri: &str| Lexicon {
+            uri: uri.to_owned(),
+            media_type: mrcp::MediaType::parse("application/pls+xml").unwrap(),
+            bytes: b"<lexicon/>".as_slice().into(),
+        };
+        let fetched = match rest.strip_prefix("fail ") {
+            Some(uri) => Err(LexiconFailure {
+                uri: uri.to_owned(),
+                cause: "404".to_owned(),
+                why: "404 Not Found".to_owned(),
+            }),
+            None => Ok(rest.split(' ').map(lexicon).collect()),
+        };
+        self.tell(Event::Lexicons { session, ticket, fetched });
     }
 
     /// Every call ends and every timer runs out: nothing may be left anywhere.
@@ -596,18 +600,7 @@ impl Stand {
             }
             Effect::Release { session } => self.release(session),
             Effect::Prepare { session, program, blueprint, start, limit, .. } => {
-                let skip = match start.skip {
-                    Skip::Samples(0) => String::new(),
-                    Skip::Samples(samples) => format!(" + {samples}"),
-                    Skip::Units(unit, count) => format!(" + {count} {unit:?}"),
-                    Skip::Mark(mark) => format!(" + mark {mark}"),
-                };
-                let from = match (start.step, skip.as_str()) {
-                    (0, "") => String::new(),
-                    (step, skip) => format!(" from {step}{skip}"),
-                };
-                let limit = limit.map_or_else(String::new, |limit| format!(" for {limit:?}"));
-                self.say(format!("prepare {blueprint}{from}{limit}"));
+                self.say(prepared(&blueprint, &start, limit.as_ref()));
                 self.programs.insert(program, Program { session, started: false });
                 if self.feeders == Feeders::Quick {
                     self.tell(Event::Feed(Feed::Ready { program }));
@@ -800,4 +793,20 @@ fn description(version: &mut u64, lines: &str) -> String {
 /// Whether this is found out when the stream is opened, and not when its ports are taken.
 fn at_open(busy: &Busy) -> bool {
     matches!(busy, Busy::Load | Busy::Unreachable(_))
+}
+
+/// A program as it is ordered.
+fn prepared(blueprint: &Blueprint, start: &Start, limit: Option<&Limit>) -> String {
+    let skip = match &start.skip {
+        Skip::Samples(0) => String::new(),
+        Skip::Samples(samples) => format!(" + {samples}"),
+        Skip::Units(unit, count) => format!(" + {count} {unit:?}"),
+        Skip::Mark(mark) => format!(" + mark {mark}"),
+    };
+    let from = match (start.step, skip.as_str()) {
+        (0, "") => String::new(),
+        (step, skip) => format!(" from {step}{skip}"),
+    };
+    let limit = limit.map_or_else(String::new, |limit| format!(" for {limit:?}"));
+    format!("prepare {blueprint}{from}{limit}")
 }

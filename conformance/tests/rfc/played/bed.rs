@@ -86,6 +86,12 @@ fn serve(mut stream: TcpStream, pages: &[(&'static str, Page)]) {
         }
     }
     let text = String::from_utf8_lossy(&head).into_owned();
+    let length = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<u64>().ok())?
+    });
+    // What is posted is taken whole, or its sender would see a reset.
+    let _ = std::io::copy(&mut (&stream).take(length.unwrap_or(0)), &mut std::io::sink());
     let path = text.split(' ').nth(1).unwrap_or_default();
     let page = pages.iter().find(|(name, _)| *name == path).map(|(_, page)| page.clone());
     // Whoever asked may be gone before the end.
@@ -124,10 +130,12 @@ pub(crate) fn helper() -> PathBuf {
     conformance::entracte().with_file_name("speech-espeak")
 }
 
-/// A server of ours that speaks.
+/// A server of ours that speaks, by eSpeak NG if nothing else is set.
 pub(crate) fn speaking(settings: &[&str]) -> Subject {
     let helper = format!("text_to_speech.helper_path={}", helper().display());
-    let mut all = vec![helper.as_str(), "text_to_speech.helpers=1"];
+    let ground = ["text_to_speech.helpers=1", "text_to_speech.built_in=espeak"];
+    let mut all = vec![helper.as_str()];
+    all.extend(ground);
     all.extend_from_slice(settings);
     Subject::speaking(&all)
 }

@@ -166,7 +166,10 @@ fn a_helper_that_dies_with_a_text_in_hand_is_not_heard_of() {
 #[test]
 fn without_a_helper_text_fails_with_its_reason_and_is_not_advertised() {
     let disabled = Subject::with(&[]);
-    let missing = Subject::speaking(&["text_to_speech.helper_path=/nonexistent/helper"]);
+    let missing = Subject::speaking(&[
+        "text_to_speech.helper_path=/nonexistent/helper",
+        "text_to_speech.built_in=espeak",
+    ]);
     for (subject, reason) in
         [(disabled, "text_to_speech.enabled"), (missing, "/nonexistent/helper")]
     {

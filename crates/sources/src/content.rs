@@ -69,11 +69,14 @@ pub(crate) fn by_extension(path: &str) -> Route {
     }
 }
 
+/// The most addresses of a playlist that are taken.
+pub(crate) const ENTRIES_MAX: usize = 1_000;
+
 /// What a playlist asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Playlist {
-    /// The first address in it.
-    Address(String),
+    /// Its addresses in order, as they stand in it: an M3U's may be relative to its own.
+    Addresses(Vec<String>),
     /// HTTP Live Streaming: RFC 8216.
     Hls,
     /// Nothing.
@@ -86,18 +89,26 @@ pub(crate) fn playlist(bytes: &[u8]) -> Playlist {
     if text.lines().any(|line| line.trim_start().starts_with("#EXT-X-")) {
         return Playlist::Hls;
     }
-    let first = text.trim_start_matches('\u{feff}').lines().map(str::trim).find_map(|line| {
-        let is_pls_entry = |key: &str| {
-            key.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("file"))
-                && key.get(4..).is_some_and(|n| n.chars().all(|c| c.is_ascii_digit()))
-        };
-        match line.split_once('=') {
+    let text = text.trim_start_matches('\u{feff}');
+    let extended = text.trim_start().starts_with("#EXTM3U");
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let addresses: Vec<String> = lines
+        .filter_map(|line| match line.split_once('=') {
             Some((key, value)) if is_pls_entry(key) => Some(value.trim()),
             _ if line.starts_with("http://") || line.starts_with("https://") => Some(line),
+            _ if extended && !line.starts_with('#') => Some(line),
             _ => None,
-        }
-    });
-    first.map_or(Playlist::Empty, |address| Playlist::Address(address.to_owned()))
+        })
+        .take(ENTRIES_MAX)
+        .map(str::to_owned)
+        .collect();
+    if addresses.is_empty() { Playlist::Empty } else { Playlist::Addresses(addresses) }
+}
+
+/// `File1` and so on.
+fn is_pls_entry(key: &str) -> bool {
+    key.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("file"))
+        && key.get(4..).is_some_and(|number| number.chars().all(|c| c.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -123,16 +134,28 @@ mod tests {
     }
 
     #[test]
-    fn playlists_give_their_first_address() {
-        let address = |text: &str| Playlist::Address(text.to_owned());
+    fn playlists_give_their_addresses() {
+        let list = |texts: &[&str]| {
+            Playlist::Addresses(texts.iter().map(|text| (*text).to_owned()).collect())
+        };
         for (text, expected) in [
-            ("#EXTM3U\n#EXTINF:1,x\nhttp://a/b\nhttp://c/d\n", address("http://a/b")),
-            ("[playlist]\r\nNumberOfEntries=1\r\nFile1=http://a/b\r\n", address("http://a/b")),
+            (
+                "#EXTM3U\n#EXTINF:1,x\nhttp://a/b\nhttp://c/d\n\nb/e.mp3\n",
+                list(&["http://a/b", "http://c/d", "b/e.mp3"]),
+            ),
+            (
+                "[playlist]\r\nNumberOfEntries=2\r\nFile1=http://a/b\r\nTitle1=x\r\nFile2=c",
+                list(&["http://a/b", "c"]),
+            ),
+            ("http://a/b\nnothing", list(&["http://a/b"])),
             ("#EXTM3U\n#EXT-X-VERSION:3\nseg.ts\n", Playlist::Hls),
+            ("#EXTM3U\n#EXTINF:1,x\n", Playlist::Empty),
             ("nothing", Playlist::Empty),
             ("", Playlist::Empty),
         ] {
             assert_eq!(playlist(text.as_bytes()), expected, "{text:?}");
         }
+        let many = "http://a/\n".repeat(2 * ENTRIES_MAX);
+        assert_eq!(playlist(many.as_bytes()), list(&["http://a/"; ENTRIES_MAX]));
     }
 }

@@ -45,6 +45,17 @@ pub(crate) struct Stream {
     pub(crate) board: Reporter,
 }
 
+/// Whose turn it is in a playlist.
+#[derive(Debug)]
+struct Turn {
+    /// The entry, counted on beyond the end.
+    at: usize,
+    /// Entries of the playlist; one where there is none.
+    of: usize,
+    /// Entries that failed in a row.
+    failed: usize,
+}
+
 /// An answer that holds audio.
 struct Opened {
     body: AnyBody,
@@ -103,32 +114,48 @@ impl Stream {
     pub(crate) async fn run(self) {
         let mut backoff = Backoff::new(self.settings.backoff_first, self.settings.backoff_most);
         let mut round = None;
+        let mut turn = Turn { at: 0, of: 1, failed: 0 };
         loop {
             let begun = Instant::now();
-            match self.connect_and_listen(&mut round).await {
-                // A download that was heard to its end is begun again.
-                Ok(()) => backoff.succeeded(),
+            match self.connect_and_listen(&mut round, &mut turn).await {
+                // A download that was heard to its end is begun again, or the next of its playlist.
+                Ok(()) => {
+                    turn.failed = 0;
+                    backoff.succeeded();
+                }
                 Err(trouble) => {
                     round = None;
                     if begun.elapsed() > PROVEN {
+                        turn.failed = 0;
                         backoff.succeeded();
                     }
                     self.board.away(&trouble);
+                    turn.failed += 1;
                 }
             }
-            sleep(backoff.failed()).await;
+            turn.at = turn.at.wrapping_add(1);
+            // A playlist names others for the case that one is away: they are tried before the wait.
+            if turn.failed > 0 && !turn.failed.is_multiple_of(turn.of) {
+                sleep(LOOK).await;
+            } else {
+                sleep(backoff.failed()).await;
+            }
         }
     }
 
     /// `round` is where the last round of a download went: the next is heard right after it.
-    async fn connect_and_listen(&self, round: &mut Option<Inlet>) -> Result<(), Trouble> {
-        match self.find().await? {
+    async fn connect_and_listen(
+        &self,
+        round: &mut Option<Inlet>,
+        turn: &mut Turn,
+    ) -> Result<(), Trouble> {
+        match self.find(turn).await? {
             Found::Audio(opened) => self.listen(opened, round).await,
             Found::Hls(url) => self.listen_hls(url).await,
         }
     }
 
-    async fn find(&self) -> Result<Found, Trouble> {
+    async fn find(&self, turn: &mut Turn) -> Result<Found, Trouble> {
         let mut url = self.url.clone();
         for _ in 0..PLAYLISTS_MAX {
             let mut opened = self.open(&url).await?;
@@ -139,8 +166,11 @@ impl Stream {
             match list.map_err(|_| Trouble::Stalled(self.settings.connect))?? {
                 Playlist::Hls => return Ok(Found::Hls(url)),
                 Playlist::Empty => return Err(Trouble::NotAudio("an empty playlist".to_owned())),
-                Playlist::Address(address) => {
-                    url = address.parse().map_err(|_| Trouble::Redirects)?;
+                Playlist::Addresses(addresses) => {
+                    turn.of = turn.of.max(addresses.len());
+                    let address = addresses.get(turn.at % addresses.len());
+                    let next = address.and_then(|address| url.join(address).ok());
+                    url = next.ok_or(Trouble::Redirects)?;
                 }
             }
         }

@@ -388,7 +388,7 @@ async fn place(caller: &Caller, number: usize, ears: &Ears, uri: &str) -> Result
         receiver.expect(number, session.audio()?).map_err(|error| error.to_string())?;
     }
     let answered = session.answer.answered.duration_since(session.answer.invited);
-    match session.speak("text/uri-list", &format!("{uri}\r\n")).await {
+    match session.speak("text/uri-list", &format!("{uri}\r\n"), None).await {
         Ok((sent, in_progress)) => {
             let speaking = in_progress.duration_since(sent);
             Ok(Placed { number, session, answered, speaking })

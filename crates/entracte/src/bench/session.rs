@@ -84,8 +84,12 @@ impl Session {
         &mut self,
         content_type: &str,
         body: &str,
+        voice: Option<&str>,
     ) -> Result<(Instant, Instant), String> {
-        let headers = mrcp::Headers::new().with("Content-Type", content_type);
+        let mut headers = mrcp::Headers::new().with("Content-Type", content_type);
+        if let Some(voice) = voice {
+            headers.push("Voice-Name", voice);
+        }
         let sent = instant();
         let id = self.channel.send(Method::Speak, headers, body.as_bytes().to_vec()).await;
         let answered = self.answer_to(id.map_err(|error| error.to_string())?).await?;

@@ -88,7 +88,7 @@ struct Sip {
     hold_ms: u32,
 }
 
-/// Speaks texts, one after the other, and tells the time from SPEAK to the first audible sample.
+/// Has texts spoken, one after the other or many at once, and tells the time from SPEAK to the first audible sample.
 #[derive(Args, Debug)]
 struct Texts {
     #[command(flatten)]
@@ -96,6 +96,12 @@ struct Texts {
     /// How many.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     times: u16,
+    /// Sessions that have a text spoken at the same moment.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    at_once: u16,
+    /// Whose voice: a voice's name, or a provider's ("flite", "espeak"); without it the server's choice.
+    #[arg(long, value_name = "NAME")]
+    voice: Option<String>,
 }
 
 impl Bench {
@@ -260,15 +266,17 @@ impl Sip {
 
 impl Texts {
     fn run(&self) -> Exit {
-        let wanted = Wanted { sessions: 8, engines: 1, speech: Speech::On };
+        let at_once = usize::from(self.at_once);
+        let wanted = Wanted { sessions: at_once.max(8), engines: 1, speech: Speech::On };
         let subject = match self.common.subject(wanted) {
             Ok(subject) => subject,
             Err(exit) => return exit,
         };
         let times = usize::from(self.times);
-        let tell = |number| line(&format!("text {} of {times}", number + 1));
+        let tell = |number| line(&format!("round {} of {times}", number + 1));
+        let order = speech::Order { times, at_once, voice: self.voice.clone() };
         let Some(runtime) = super::runtime() else { return Exit::Failed };
-        let found = match runtime.block_on(speech::run(times, &subject, tell)) {
+        let found = match runtime.block_on(speech::run(&order, &subject, tell)) {
             Ok(found) => found,
             Err(error) => return failed(&error),
         };

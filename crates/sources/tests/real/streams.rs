@@ -331,3 +331,54 @@ async fn a_download_is_looped_in_real_time() {
     let asked = connections.load(Ordering::Relaxed);
     assert!((3..=7).contains(&asked), "asked {asked} times");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_playlist_is_played_through_and_what_is_missing_in_it_is_passed_over() {
+    let (first, second) = (mp3(SOURCE_HZ, 1.5), mp3(700.0, 1.5));
+    let server = Server::start(move |request, stream| {
+        let file = |stream: &mut TcpStream, body: &[u8]| {
+            head(stream, "audio/mpeg", &format!("Content-Length: {}\r\n", body.len()));
+            send(stream, body);
+        };
+        match request.split(' ').nth(1) {
+            Some("/music/list.m3u") => {
+                head(stream, "audio/x-mpegurl", "");
+                send(stream, b"#EXTM3U\n#EXTINF:1,One\none.mp3\n\ngone.mp3\n/two.mp3\n");
+            }
+            Some("/music/one.mp3") => file(stream, &first),
+            Some("/two.mp3") => file(stream, &second),
+            _ => drop(send(stream, b"HTTP/1.0 404 x\r\n\r\n")),
+        }
+    });
+    let mut stage = Stage::start(&server.url("/music/list.m3u"));
+    for hz in [SOURCE_HZ, 700.0, SOURCE_HZ, 700.0] {
+        stage.ear.until(hz, SOON);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_the_addresses_of_a_radio_the_next_is_heard_when_one_is_down() {
+    let audio = mp3(SOURCE_HZ, 30.0);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let first = Arc::clone(&asked);
+    let server = Server::start(move |request, stream| match request.split(' ').nth(1) {
+        Some("/radio.pls") => {
+            head(stream, "audio/x-scpls", "");
+            send(stream, b"[playlist]\nNumberOfEntries=2\nFile1=/main\nFile2=/spare\n");
+        }
+        Some("/main") if first.fetch_add(1, Ordering::Relaxed) == 0 => {
+            head(stream, "audio/mpeg", "");
+            broadcast(stream, &audio[..16_000], MP3_RATE, 8_000);
+        }
+        Some("/spare") => {
+            head(stream, "audio/mpeg", "");
+            broadcast(stream, &audio, MP3_RATE, 16_000);
+        }
+        _ => drop(send(stream, b"HTTP/1.0 404 x\r\n\r\n")),
+    });
+    let mut stage = Stage::start(&server.url("/radio.pls"));
+    stage.ear.until(SOURCE_HZ, SOON);
+    stage.until(SOON, |state| state.reconnects == 1 && state.heard == Heard::Source);
+    stage.ear.until(SOURCE_HZ, SOON);
+    assert_eq!(asked.load(Ordering::Relaxed), 1, "the spare one was heard");
+}

@@ -100,13 +100,9 @@ pub(crate) async fn read_out(
         giving.fetched(fetch()).await;
         return;
     };
-    if let Some(samples) = kept.get(key).await {
-        giving.whole(&samples).await;
-        return;
-    }
     let flight = kept.flight(key);
     let alone = flight.lock().await;
-    // Whoever was before us may have fetched it.
+    // Whoever was before us may have fetched it just now.
     if let Some(samples) = kept.get(key).await {
         drop(alone);
         giving.whole(&samples).await;

@@ -2,15 +2,15 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
 use sources::{Happening, Heard, Phase, Trouble};
 
 use crate::bed::{
-    CLICK_DBFS, FALLBACK_HZ, Folder, SOURCE_HZ, Server, Stage, broadcast, mp3, processes_below,
-    roughest, send, settings, share, sine,
+    CLICK_DBFS, FALLBACK_HZ, Folder, SOURCE_HZ, Server, Stage, broadcast, first_ms, mp3,
+    processes_below, roughest, send, settings, share, sine, tries,
 };
 
 const SOON: Duration = Duration::from_secs(4);
@@ -381,4 +381,51 @@ async fn of_the_addresses_of_a_radio_the_next_is_heard_when_one_is_down() {
     stage.until(SOON, |state| state.reconnects == 1 && state.heard == Heard::Source);
     stage.ear.until(SOURCE_HZ, SOON);
     assert_eq!(asked.load(Ordering::Relaxed), 1, "the spare one was heard");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_is_cut_and_comes_back_is_bridged_without_a_click() {
+    let audio = mp3(SOURCE_HZ, 30.0);
+    let up = Arc::new(AtomicBool::new(true));
+    let there = Arc::clone(&up);
+    let server = Server::start(move |_, stream| {
+        if !there.load(Ordering::Relaxed) {
+            send(stream, b"HTTP/1.0 503 x\r\n\r\n");
+            return;
+        }
+        head(stream, "audio/mpeg", "");
+        // Each tenth of a second in real time after a second at once, until it is cut.
+        let mut pieces = audio.chunks(MP3_RATE / 10);
+        for piece in pieces.by_ref().take(10) {
+            send(stream, piece);
+        }
+        for piece in pieces {
+            sleep(Duration::from_millis(100));
+            if !there.load(Ordering::Relaxed) || !send(stream, piece) {
+                return;
+            }
+        }
+    });
+    let mut stage = Stage::start(&server.url("/radio"));
+    stage.ear.until(SOURCE_HZ, SOON);
+    let (mut gone, mut back) = (Vec::new(), Vec::new());
+    for reconnects in 1..=tries() {
+        let before = stage.ear.everything().len();
+        up.store(false, Ordering::Relaxed);
+        stage.ear.until(FALLBACK_HZ, SOON);
+        gone.push(first_ms(&stage.ear.everything()[before..], |s| share(s, FALLBACK_HZ) > 0.6));
+        let there = stage.ear.everything().len();
+        up.store(true, Ordering::Relaxed);
+        stage.ear.until(SOURCE_HZ, SOON);
+        back.push(first_ms(&stage.ear.everything()[there..], |s| share(s, FALLBACK_HZ) < 0.3));
+        stage.ear.listen(Duration::from_millis(300));
+        let rough = roughest(&stage.ear.everything()[before..]);
+        assert!(rough < CLICK_DBFS, "{rough} dBFS");
+        assert_eq!(stage.state().reconnects, reconnects as u64);
+    }
+    let worst = |times: &[usize]| times.iter().copied().max().unwrap();
+    println!("worst of {}: gone {} ms, back {} ms", gone.len(), worst(&gone), worst(&back));
+    // What was held ahead is heard to its end; only then is there anything to bridge.
+    assert!(worst(&gone) <= 1_500, "{gone:?} ms");
+    assert!(worst(&back) <= 2_000, "{back:?} ms");
 }

@@ -44,6 +44,7 @@ mod rfc6787 {
 }
 mod played {
     mod bed;
+    mod changes;
     mod files;
     mod providers;
     mod speech;

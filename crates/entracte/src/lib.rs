@@ -22,6 +22,7 @@ pub mod config;
 pub mod demo;
 pub mod feeder;
 pub mod first_audio;
+pub mod journal;
 pub mod lexicons;
 pub mod net;
 pub mod recite;

@@ -19,6 +19,7 @@ use vocab::Tokens;
 
 use crate::clock::Clock;
 use crate::config::{self, Location, Plan};
+use crate::journal::Journal;
 use crate::net::Protocol;
 use crate::net::stream::{self, Limits, Registry};
 use crate::net::udp::UdpPort;
@@ -378,9 +379,11 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
     let (happenings, mut happened) = mpsc::channel(256);
     let live = sources::Sources::start(configs, settings, &happenings)
         .map_err(|error| StartError::new("external_audio", error))?;
+    let journal = Arc::<Journal>::default();
+    let noting = Arc::clone(&journal);
     tokio::spawn(async move {
         while let Some(event) = happened.recv().await {
-            tracing::trace!(source = %event.source, what = ?event.what, "source");
+            noting.note(&event);
         }
     });
     let temporary = temporary(plan, notes)?;
@@ -402,6 +405,7 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
     Ok(Services {
         prompts,
         sources: live,
+        journal,
         speech,
         lexicons: crate::lexicons::Lexicons::default(),
         first_audio: crate::first_audio::FirstAudio::default(),

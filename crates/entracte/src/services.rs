@@ -9,6 +9,7 @@ use control::capabilities::{Catalog, Speech as SpeechOnOffer};
 use tokio::sync::mpsc;
 
 use crate::first_audio::FirstAudio;
+use crate::journal::Journal;
 use crate::lexicons::Lexicons;
 
 /// What is spoken, as it comes.
@@ -21,6 +22,8 @@ pub struct Services {
     pub prompts: sources::Prompts,
     /// The live sources.
     pub sources: sources::Sources,
+    /// What happened to the sources lately.
+    pub journal: Arc<Journal>,
     /// The speech provider, or why there is none.
     pub speech: Speaking,
     /// The lexicons that were read.

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use web::{Capabilities, Device, Heard, Skipped, Source, Standing, View};
 
 use crate::first_audio::{BORDERS_MS, Seen};
+use crate::journal::Entry;
 use crate::services::{Services, Speaking};
 use crate::wiring::Event;
 
@@ -31,6 +32,17 @@ impl View for ServerView {
 
     fn sources_late(&self) -> u64 {
         self.services.sources.late()
+    }
+
+    fn happenings(&self) -> Vec<web::Happening> {
+        let entries = self.services.journal.entries().into_iter();
+        let told = |entry: Entry| web::Happening {
+            at_unix_seconds: entry.at.as_secs_f64(),
+            source: entry.source,
+            what: entry.what.to_owned(),
+            why: entry.why,
+        };
+        entries.map(told).collect()
     }
 
     fn devices(&self) -> Result<Vec<Device>, String> {

@@ -12,6 +12,6 @@ mod view;
 
 pub use routes::{CONNECTIONS_MAX, router, serve};
 pub use view::{
-    Cache, Capabilities, Device, Heard, Provider, Skipped, Source, SourceState, Speech, Standing,
-    View, Waits,
+    Alarm, Cache, Capabilities, Device, Happening, Heard, Provider, Skipped, Source, SourceState,
+    Speech, Standing, View, Waits,
 };

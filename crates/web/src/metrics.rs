@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use crate::view::{Heard, Provider, Source, SourceState, Speech, Standing, Waits};
+use crate::view::{Heard, Provider, Source, SourceState, Speech, Standing, Waits, alarms};
 
 /// All metrics as Prometheus reads them.
 pub(crate) fn exposition(
@@ -21,6 +21,7 @@ pub(crate) fn exposition(
         sources.iter().for_each(of_source);
         counter!("entracte_sources_late_total").absolute(late);
         of_speech(speech);
+        gauge!("entracte_alarms").set(count(alarms(sources, speech).len()));
         of_standing(standing);
     });
     let mut text = recorder.handle().render();
@@ -124,6 +125,7 @@ fn describe() {
         "entracte_cache_corrupt_total",
         "Entries of a cache that were dropped because they were damaged"
     );
+    describe_gauge!("entracte_alarms", "What somebody should look after: /api/v1/alarms tells it");
     describe_gauge!("entracte_sessions", "Calls");
     describe_gauge!("entracte_channels", "MRCPv2 channels");
     describe_gauge!("entracte_streams", "Media streams");

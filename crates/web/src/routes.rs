@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::metrics;
-use crate::view::View;
+use crate::view::{View, alarms};
 
 /// The media type of metrics. Prometheus exposition format 0.0.4.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -27,6 +27,14 @@ pub fn router<V: View>(view: Arc<V>) -> Router {
     Router::new()
         .route("/api/v1/sources", get(sources::<V>))
         .route("/api/v1/sources/{name}", get(source::<V>))
+        .route(
+            "/api/v1/alarms",
+            get(async |State(view): State<Arc<V>>| Json(alarms(&view.sources(), &view.speech()))),
+        )
+        .route(
+            "/api/v1/happenings",
+            get(async |State(view): State<Arc<V>>| Json(view.happenings())),
+        )
         .route("/api/v1/devices", get(devices::<V>))
         .route("/api/v1/capabilities", get(capabilities::<V>))
         .route("/api/v1/speech", get(async |State(view): State<Arc<V>>| Json(view.speech())))

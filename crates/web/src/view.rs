@@ -10,6 +10,9 @@ pub trait View: Send + Sync + 'static {
     /// Times that the sources' clock came so late that listeners missed some of them.
     fn sources_late(&self) -> u64;
 
+    /// What happened to the sources lately, the oldest first.
+    fn happenings(&self) -> Vec<Happening>;
+
     /// The devices of the host that audio can be captured from. It waits for the sound server: it is
     /// called where that harms nobody.
     ///
@@ -97,6 +100,53 @@ pub struct Skipped {
     pub file: String,
     /// What was wrong with it.
     pub why: String,
+}
+
+/// Something that happened to a source.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Happening {
+    /// When, in seconds since 1970.
+    pub at_unix_seconds: f64,
+    /// To which source.
+    pub source: String,
+    /// What: `heard`, `fallback`, `playing`, `away`, `silent`, `sounds`, `skipped`.
+    pub what: String,
+    /// Why, or what exactly; may be empty.
+    pub why: String,
+}
+
+/// Something that somebody should look after, for as long as it lasts.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Alarm {
+    /// What it is about: `source` or `speech`.
+    pub about: String,
+    /// Which of them.
+    pub name: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// What is wrong now. A source that is away but whose fallback nobody hears, since it rests, is no alarm.
+pub(crate) fn alarms(sources: &[Source], speech: &Speech) -> Vec<Alarm> {
+    let alarm = |about: &str, name: &str, why: &str| Alarm {
+        about: about.to_owned(),
+        name: name.to_owned(),
+        why: why.to_owned(),
+    };
+    let of_source = |source: &Source| match source.state {
+        SourceState::Away => {
+            Some(alarm("source", &source.name, source.why.as_deref().unwrap_or("it is away")))
+        }
+        SourceState::Playing if source.silent => {
+            Some(alarm("source", &source.name, "it plays silence"))
+        }
+        SourceState::Connecting | SourceState::Playing | SourceState::Resting => None,
+    };
+    let of_provider = |provider: &Provider| {
+        provider.failed.as_ref().map(|why| alarm("speech", &provider.name, why))
+    };
+    let speech = speech.providers.iter().filter_map(of_provider);
+    sources.iter().filter_map(of_source).chain(speech).collect()
 }
 
 /// Something that audio can be captured from.

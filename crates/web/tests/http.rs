@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use web::{
-    Cache, Capabilities, Device, Heard, Provider, Skipped, Source, SourceState, Speech, Standing,
-    View, Waits,
+    Cache, Capabilities, Device, Happening, Heard, Provider, Skipped, Source, SourceState, Speech,
+    Standing, View, Waits,
 };
 
 struct Made {
@@ -45,6 +45,15 @@ impl View for Made {
 
     fn sources_late(&self) -> u64 {
         7
+    }
+
+    fn happenings(&self) -> Vec<Happening> {
+        vec![Happening {
+            at_unix_seconds: 1_700_000_000.5,
+            source: "Radio".to_owned(),
+            what: "away".to_owned(),
+            why: "the server answers 404".to_owned(),
+        }]
     }
 
     fn devices(&self) -> Result<Vec<Device>, String> {
@@ -211,6 +220,23 @@ async fn a_server_that_ends_is_healthy_and_not_ready() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_and_what_happened_is_told() {
+    let (status, _, body) = ask(Made { ending: false }, "GET", "/api/v1/alarms").await;
+    let told: Value = serde_json::from_str(&body).unwrap();
+    let expected = json!([
+        { "about": "source", "name": "a \"b\"\\/ü", "why": "the server answers 404" },
+        { "about": "speech", "name": "neural", "why": "it answers 500" },
+    ]);
+    assert_eq!((status, told), (200, expected));
+    let (_, _, body) = ask(Made { ending: false }, "GET", "/api/v1/happenings").await;
+    let told: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&told[0]["what"], &told[0]["at_unix_seconds"]),
+        (&json!("away"), &json!(1_700_000_000.5))
+    );
+}
+
+#[tokio::test]
 async fn how_texts_are_spoken_is_told() {
     let (status, _, body) = ask(Made { ending: false }, "GET", "/api/v1/speech").await;
     let told: Value = serde_json::from_str(&body).unwrap();
@@ -238,6 +264,7 @@ async fn metrics_are_prometheus_text_with_help_and_escaped_labels() {
         "entracte_source_reconnects_total{source=\"Radio\"} 4",
         "entracte_sources_late_total 7",
         "entracte_sessions 2",
+        "entracte_alarms 2",
         "entracte_source_limited_milliseconds_total{source=\"Radio\"} 35",
         "entracte_tts_provider_up{provider=\"neural\"} 0",
         "entracte_tts_spoken_total{provider=\"neural\"} 12",

@@ -269,7 +269,13 @@ fn is_unplugged_and_plugged_again(kind: Kind) {
                 .unwrap_or(0);
             let bytes = audio::wav::to_bytes(audio::wav::Format::TELEPHONE, heard);
             std::fs::write("/tmp/click.wav", bytes).unwrap();
-            println!("CLICK try {reconnects}: {rough} at {} ms; gone {:?}, plugged at {} ms, back {:?}", at / 8, gone.last(), (there - before) / 8, back.last());
+            println!(
+                "CLICK try {reconnects}: {rough} at {} ms; gone {:?}, plugged at {} ms, back {:?}",
+                at / 8,
+                gone.last(),
+                (there - before) / 8,
+                back.last()
+            );
         }
         let state = stage.state();
         assert_eq!((state.heard, state.reconnects), (Heard::Source, reconnects as u64));

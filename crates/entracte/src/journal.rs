@@ -1,0 +1,81 @@
+//! What happened to the sources lately, for whoever comes when it is over.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sources::{Happening, Heard, SourceEvent};
+
+use crate::clock::wall;
+
+/// Happenings that are kept; the oldest go.
+pub const HAPPENINGS_MAX: usize = 500;
+
+/// One thing that happened.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Entry {
+    /// When, as time since 1970.
+    pub at: Duration,
+    /// To which source.
+    pub source: String,
+    /// What: `heard`, `fallback`, `playing`, `away`, `silent`, `sounds`, `skipped`.
+    pub what: &'static str,
+    /// Why, or what exactly.
+    pub why: String,
+}
+
+/// The last [`HAPPENINGS_MAX`] of them. Titles are not kept: a radio has one every few minutes.
+#[derive(Debug, Default)]
+pub struct Journal(Mutex<VecDeque<Entry>>);
+
+impl Journal {
+    /// Notes what happened.
+    pub fn note(&self, event: &SourceEvent) {
+        let (what, why) = match &event.what {
+            Happening::Heard(Heard::Source) => ("heard", String::new()),
+            Happening::Heard(Heard::Fallback) => ("fallback", String::new()),
+            Happening::Playing(codec) => ("playing", codec.clone()),
+            Happening::Away(trouble) => ("away", trouble.to_string()),
+            Happening::Silent(true) => ("silent", String::new()),
+            Happening::Silent(false) => ("sounds", String::new()),
+            Happening::Skipped(skipped) => {
+                ("skipped", format!("{}: {}", skipped.file, skipped.why))
+            }
+            Happening::Title(_) => return,
+        };
+        let entry = Entry { at: wall(), source: event.source.to_string(), what, why };
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == HAPPENINGS_MAX {
+            kept.pop_front();
+        }
+        kept.push_back(entry);
+    }
+
+    /// All that is kept, the oldest first.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_happenings_are_kept_and_titles_are_not() {
+        let journal = Journal::default();
+        let event = |what| SourceEvent { source: "Radio".into(), what };
+        journal.note(&event(Happening::Title("A song".into())));
+        for _ in 0..HAPPENINGS_MAX {
+            journal.note(&event(Happening::Heard(Heard::Fallback)));
+        }
+        journal.note(&event(Happening::Playing("mp3".into())));
+        let entries = journal.entries();
+        assert_eq!(entries.len(), HAPPENINGS_MAX);
+        let last = entries.last().unwrap();
+        assert_eq!(
+            (last.what, last.why.as_str(), last.source.as_str()),
+            ("playing", "mp3", "Radio")
+        );
+    }
+}

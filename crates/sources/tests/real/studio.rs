@@ -2,6 +2,8 @@
 
 use std::net::UdpSocket;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sources::{Heard, Phase, Trouble};
@@ -132,8 +134,9 @@ async fn what_a_payload_type_does_not_say_must_be_in_the_uri() {
     stage.until(SOON, named);
 }
 
-/// Sends a sine from one sender after another, without a pause between them.
-fn send_in_turn(to: u16, senders: &[u32], packets_each: u16) {
+/// Sends a sine from one sender after another, without a pause between them; once the first is heard,
+/// with what nobody waits for in between.
+fn send_in_turn(to: u16, senders: &[u32], packets_each: u16, heard: &AtomicBool) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(("127.0.0.1", to)).unwrap();
     let begun = Instant::now();
@@ -149,7 +152,9 @@ fn send_in_turn(to: u16, senders: &[u32], packets_each: u16) {
             // What nobody waits for arrives oftener than the receiver looks at its clock.
             for _ in 0..3 {
                 std::thread::sleep(Duration::from_millis(5));
-                let _ = socket.send(&packet(n, 99));
+                if heard.load(Ordering::Relaxed) {
+                    let _ = socket.send(&packet(n, 99));
+                }
             }
             sent += 1;
             let due = begun + Duration::from_millis(20) * sent;
@@ -162,9 +167,12 @@ fn send_in_turn(to: u16, senders: &[u32], packets_each: u16) {
 async fn a_sender_that_begins_anew_without_a_pause_is_heard_and_other_payloads_do_no_harm() {
     let number = port();
     let mut stage = Stage::start(&format!("rtp://127.0.0.1:{number}"));
-    let sender = std::thread::spawn(move || send_in_turn(number, &[7, 8], 150));
+    let heard = Arc::new(AtomicBool::new(false));
+    let first = Arc::clone(&heard);
+    let sender = std::thread::spawn(move || send_in_turn(number, &[7, 8], 150, &first));
     stage.ear.until(SOURCE_HZ, SOON);
     assert_eq!(stage.until(SOON, |state| state.phase == Phase::Playing).reconnects, 0);
+    heard.store(true, Ordering::Relaxed);
     stage.until(SOON, |state| state.reconnects >= 1);
     stage.ear.until(SOURCE_HZ, SOON);
     sender.join().unwrap();

@@ -7,9 +7,9 @@ use mrcp::lexicon::Lexicon;
 use mrcp::settings::{Settings, VendorParameter};
 use mrcp::synthesizer::{
     Change as Wanted, ChangePart, End, Input, Kind, LexiconFailure, Outcome, Output,
-    Start as Begin, Synthesizer, Utterance,
+    Start as Begin, Synthesizer, Utterance, inline_lexicons, refuse_lexicon,
 };
-use mrcp::{ChannelId, NtpTime, Request, RequestId, State, Status};
+use mrcp::{ChannelId, Method, NtpTime, Request, RequestId, State, Status};
 use vocab::{ConnectionId, Now};
 
 use crate::blueprint::Blueprint;
@@ -109,7 +109,23 @@ impl Channel {
             self.forget_one();
         }
         self.asked_by.insert(request.id, by);
+        if let Some(refusal) = self.unreadable(&request) {
+            return self.send(&mrcp::Message::Response(refusal), stage);
+        }
         self.input(Input::Request { request, at: stage.at }, stage);
+    }
+
+    /// The refusal of a lexicon that cannot be read: it is said when it comes, not when it is used.
+    fn unreadable(&self, request: &Request) -> Option<mrcp::Response> {
+        let loads = request.method == Method::DefineLexicon
+            && self.machine.active().is_none()
+            && request.headers.get("Load-Lexicon").is_none_or(|load| load == "true");
+        let inline = if loads { inline_lexicons(request) } else { Vec::new() };
+        inline.iter().find_map(|lexicon| {
+            let charset = lexicon.media_type.parameter("charset");
+            let error = ssml::lexicon::Lexicon::parse(&lexicon.bytes, charset).err()?;
+            Some(refuse_lexicon(request, &lexicon.uri, &error.to_string()))
+        })
     }
 
     pub(crate) fn expire(&mut self, stage: &mut Stage<'_>) {

@@ -38,6 +38,7 @@ mod review;
 mod speak;
 
 pub use cause::{Cause, End};
+pub use lexicons::{inline_lexicons, refuse_lexicon};
 
 /// SPEAK requests that may wait behind the one being spoken; past it SPEAK is answered 407.
 pub const QUEUE_MAX: usize = 32;

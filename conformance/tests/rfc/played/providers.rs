@@ -164,6 +164,10 @@ fn section_8_14_a_lexicon_says_how_words_are_pronounced() {
     assert_eq!(call.ask("DEFINE-LEXICON", &inline, LEXICON.as_bytes()).what(), "200 COMPLETE");
     let (_, longer) = length(&mut call, &text, "Ask W3C.");
     assert!(longer.len() > plain.len() * 3 / 2);
+    let broken = ["Content-Type: application/pls+xml", "Content-ID: <broken@example.org>"];
+    let refused = call.ask("DEFINE-LEXICON", &broken, b"<lexicon><lexeme>");
+    assert_eq!(refused.what(), "407 COMPLETE", "{}", refused.head);
+    assert_eq!(refused.get("Completion-Cause"), "006 lexicon-load-failure");
     // What cannot be had or read is said.
     for (path, cause) in [("nowhere.pls", "404"), ("broken.pls", "parse-failure")] {
         let uri = format!("http://{address}/{path}");

@@ -16,6 +16,18 @@ use crate::lexicon::Lexicon;
 use crate::message::{Request, Response, State};
 use crate::status::Status;
 
+/// The answer to a DEFINE-LEXICON whose lexicon cannot be read. RFC 6787 §8.14.
+pub fn refuse_lexicon(request: &Request, uri: &str, why: &str) -> Response {
+    let mut response = failed(request, why);
+    push_failed_uri(&mut response.headers, uri, "parse-failure");
+    response
+}
+
+/// The lexicons that stand in a request's body, with the URIs they are called by in the session.
+pub fn inline_lexicons(request: &Request) -> Vec<Lexicon> {
+    read_body(request).map(|(inline, _)| inline).unwrap_or_default()
+}
+
 impl Synthesizer {
     pub(super) fn define_lexicon(&mut self, now: Now, request: &Request, out: &mut Vec<Output>) {
         if self.active().is_some() {

@@ -10,6 +10,7 @@ mod command_line;
 mod complaints;
 mod dissector;
 mod hostile;
+mod killed;
 mod sipp;
 mod softphone;
 mod vanishing;

@@ -408,3 +408,50 @@ fn an_unreadable_file_is_one_fault() {
     assert_eq!(faults.faults().len(), 1);
     assert!(faults.to_string().starts_with("/nowhere/x.toml:1:1: cannot be read: "), "{faults}");
 }
+
+/// One provider of speech, its table's lines after the first.
+fn provider(lines: &str) -> String {
+    format!("[[text_to_speech.providers]]\n{lines}")
+}
+
+#[test]
+fn a_provider_of_speech_says_what_it_lacks() {
+    let voices = "voices = [{ id = 'a', language = 'en' }]";
+    let web = "form = 'openai'\nuri = 'http://h/v1/audio/speech'";
+    check(&provider(&format!("name = 'x'\n{web}\n{voices}")), "");
+    check(
+        &provider(&format!("name = 'my voice'\n{web}\n{voices}")),
+        "2:8: text_to_speech.providers[0].name: \"my voice\" is not allowed; allowed: 1 to 128 \
+         characters without spaces or \"/\"; not flite or espeak",
+    );
+    check(
+        &provider(&format!("name = 'x'\nform = 'azure'\nuri = 'http://h/'\n{voices}")),
+        "3:8: text_to_speech.providers[0].form: \"azure\" is not allowed; allowed: openai, piper, command",
+    );
+    check(
+        &provider(&format!("name = 'x'\nform = 'piper'\nuri = 'ftp://h/'\n{voices}")),
+        "4:7: text_to_speech.providers[0].uri: \"ftp://h/\" is not allowed; allowed: \
+         http://host/path or https://host/path",
+    );
+    check(
+        &provider(&format!("name = 'x'\nform = 'command'\n{voices}")),
+        "1:1: text_to_speech.providers[0].program: is missing",
+    );
+    check(
+        &provider(&format!("name = 'x'\n{web}\nfirst_audio = '2'\n{voices}")),
+        "5:15: text_to_speech.providers[0].first_audio: \"2\" is not allowed; allowed: a time from \
+         100 ms to a minute, as \"2s\" or \"500ms\"",
+    );
+    check(
+        &provider(&format!("name = 'x'\n{web}\nvoices = [{{ id = 'a', gender = 'old' }}]")),
+        "5:11: text_to_speech.providers[0].voices[0].language: is missing; allowed: a language, as \
+         \"en-US\", or several\n\
+         5:32: text_to_speech.providers[0].voices[0].gender: \"old\" is not allowed; allowed: \
+         female, male, neutral",
+    );
+    check(
+        "text_to_speech.built_in = ['flite', 'festival']",
+        "1:37: text_to_speech.built_in[1]: \"festival\" is not allowed; allowed: flite, espeak; or [] \
+         for none",
+    );
+}

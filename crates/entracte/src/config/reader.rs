@@ -238,9 +238,14 @@ impl<'a> Section<'a> {
     /// A text that must be there.
     pub(super) fn required(&self, key: &str) -> Option<Placed<String>> {
         if self.table.is_some_and(|table| !table.contains_key(key)) {
-            self.fault_at(self.place.clone(), join(&self.path, key), Wrong::Missing, None);
+            self.missing(key, None);
         }
         self.text(key)
+    }
+
+    /// Says that a key must be there and is not.
+    pub(super) fn missing(&self, key: &str, allowed: Option<&str>) {
+        self.fault_at(self.place.clone(), join(&self.path, key), Wrong::Missing, allowed);
     }
 
     /// A text that `parse` understands.

@@ -191,13 +191,13 @@ fn voices(entry: &Section<'_>) -> Vec<VoicePlan> {
     let mut voices = Vec::new();
     let sections = entry.sections("voices", &VOICE_KEYS);
     if sections.is_empty() {
-        entry.fault("voices", Wrong::Missing, Some("[{ id = \"…\", language = \"en-US\" }, …]"));
+        entry.missing("voices", Some("[{ id = \"…\", language = \"en-US\" }, …]"));
     }
     for voice in sections {
         let id = voice.required("id");
         let languages = voice.texts("language");
         if languages.as_ref().is_none_or(Vec::is_empty) {
-            voice.fault("language", Wrong::Missing, Some("a language, as \"en-US\", or several"));
+            voice.missing("language", Some("a language, as \"en-US\", or several"));
         }
         let gender = voice.choice("gender", None, &GENDERS);
         let age = voice.integer("age", 0, 0..=120);

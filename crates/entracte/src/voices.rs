@@ -97,8 +97,14 @@ fn built_in(plan: &Plan, engine: BuiltIn) -> ProviderConfig {
             ("espeak", program, true)
         }
     };
-    let helper =
-        HelperConfig { program, processes: Some(tts.helpers), phonemes, stall: HELPER_STALL };
+    let helper = HelperConfig {
+        program,
+        processes: Some(tts.helpers),
+        phonemes,
+        // eSpeak NG is faster than a disk.
+        keep: engine == BuiltIn::Flite,
+        stall: HELPER_STALL,
+    };
     ProviderConfig {
         name: name.to_owned(),
         tags: Vec::new(),

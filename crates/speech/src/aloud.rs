@@ -57,7 +57,7 @@ impl Kept {
         Self { cache, flights: Mutex::new(BTreeMap::new()) }
     }
 
-    fn flight(&self, key: Key) -> Arc<tokio::sync::Mutex<()>> {
+    pub(crate) fn flight(&self, key: Key) -> Arc<tokio::sync::Mutex<()>> {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = flights.get(&key).and_then(Weak::upgrade) {
             return flight;
@@ -70,15 +70,13 @@ impl Kept {
         flight
     }
 
-    async fn get(&self, key: Key) -> Option<Vec<i16>> {
+    pub(crate) async fn get(&self, key: Key) -> Option<Vec<u8>> {
         let cache = Arc::clone(&self.cache);
         let read = tokio::task::spawn_blocking(move || cache.get(key)).await;
-        let bytes = read.ok().flatten()?;
-        Some(bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect())
+        read.ok().flatten()
     }
 
-    async fn put(&self, key: Key, samples: &[i16]) {
-        let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    pub(crate) async fn put(&self, key: Key, bytes: Vec<u8>) {
         let cache = Arc::clone(&self.cache);
         let put = tokio::task::spawn_blocking(move || cache.put(key, &bytes)).await;
         if let Ok(Err(error)) = put {
@@ -103,17 +101,26 @@ pub(crate) async fn read_out(
     let flight = kept.flight(key);
     let alone = flight.lock().await;
     // Whoever was before us may have fetched it just now.
-    if let Some(samples) = kept.get(key).await {
+    if let Some(bytes) = kept.get(key).await {
         drop(alone);
-        giving.whole(&samples).await;
+        giving.whole(&samples_of(&bytes)).await;
         return;
     }
     let fetched = giving.fetched(fetch()).await;
     // The listener has its sound; those who wait for theirs read it from the disk.
     if let Some(samples) = fetched.filter(|samples| is_sound(samples)) {
-        kept.put(key, &samples).await;
+        kept.put(key, bytes_of(&samples)).await;
     }
     drop(alone);
+}
+
+/// Samples as they are kept.
+pub(crate) fn bytes_of(samples: &[i16]) -> Vec<u8> {
+    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+}
+
+pub(crate) fn samples_of(bytes: &[u8]) -> Vec<i16> {
+    bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
 }
 
 /// Whether anything can be heard of these samples.

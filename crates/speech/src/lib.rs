@@ -12,7 +12,8 @@
 //! sentences and writes each as its provider wants it. A `provider` is one of three: `pool` gives a
 //! unit to a free helper, which `helper` starts, feeds and starts again when it dies (`wire` is its
 //! protocol, described in `crates/speech-helper/README.md`); `http` posts it; `command` runs a program.
-//! What gives nothing but sound goes through `aloud`, which keeps it, brings it to its rate and tells
+//! `replay` keeps what slow helpers
+//! made. What gives nothing but sound goes through `aloud`, which keeps it, brings it to its rate and tells
 //! where the words probably are. `shape` turns blocks into 8 kHz, trims the silence that is not part
 //! of the text and puts the points at their sample.
 //!
@@ -27,6 +28,7 @@ mod ipa;
 mod pool;
 mod provider;
 mod render;
+mod replay;
 mod roster;
 mod run;
 mod shape;

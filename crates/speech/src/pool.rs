@@ -46,7 +46,8 @@ pub(crate) enum Reply {
     Lost,
 }
 
-/// The way to the helpers. They end when it is dropped.
+/// The way to the helpers. They end when the last is dropped.
+#[derive(Clone)]
 pub(crate) struct Pool {
     /// Never full: a run has one job at a time, and there are no more runs than places.
     jobs: mpsc::Sender<Job>,

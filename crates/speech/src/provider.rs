@@ -18,6 +18,7 @@ use crate::command::{CommandConfig, Program, Text};
 use crate::http::{self, HttpConfig};
 use crate::pool::{Job, Pool, Reply};
 use crate::render::{Dialect, Rendered};
+use crate::replay;
 use crate::speech::{ProviderState, SpeechError};
 use crate::voices::{Choice, VoiceInfo};
 use crate::wire::Speak;
@@ -68,6 +69,8 @@ pub struct HelperConfig {
     pub processes: Option<usize>,
     /// Whether it takes pronunciations in eSpeak's own alphabet.
     pub phonemes: bool,
+    /// Whether what it made is kept on the disk: for one that is slower than a disk.
+    pub keep: bool,
     /// How long a helper may pause between blocks before it counts as stuck.
     pub stall: Duration,
 }
@@ -122,8 +125,10 @@ impl Provider {
         for voice in &mut voices {
             voice.provider.clone_from(&config.name);
         }
-        // A helper is as fast as a disk.
-        let kept = kept.filter(|_| !matches!(engine, Engine::Pool { .. }));
+        let kept = kept.filter(|_| match &config.form {
+            Form::Helper(helper) => helper.keep,
+            Form::Http(_) | Form::Command(_) => true,
+        });
         let provider = Self {
             name: config.name.as_str().into(),
             first_audio: config.first_audio,
@@ -171,7 +176,18 @@ impl Provider {
         let reading = || Reading { words: rendered.word_places(), rate: style.rate };
         match &self.engine {
             Engine::Pool { pool, .. } => {
-                pool.submit(Job { speak: manner(style, choice, text), replies }).await;
+                let speak = manner(style, choice, text);
+                let factors =
+                    [speak.rate, speak.pitch, speak.range].map(|factor| factor.to_string());
+                let parts = factors.each_ref().map(String::as_str);
+                match self.kept_as(&parts, choice, &speak.ssml) {
+                    None => pool.submit(Job { speak, replies }).await,
+                    Some(kept) => {
+                        let jobs = pool.clone();
+                        let ask = async move |replies| jobs.submit(Job { speak, replies }).await;
+                        tokio::spawn(replay::tell(kept, ask, replies));
+                    }
+                }
             }
             Engine::Http(config) => {
                 let parts = [config.uri.as_str(), &config.model, &config.format];

@@ -36,7 +36,7 @@ impl SpeechConfig {
     /// eSpeak NG alone, by this helper program and so many processes.
     pub fn espeak(program: PathBuf, processes: Option<usize>) -> Self {
         let stall = Duration::from_secs(3);
-        let helper = HelperConfig { program, processes, phonemes: true, stall };
+        let helper = HelperConfig { program, processes, phonemes: true, keep: false, stall };
         let provider = ProviderConfig {
             name: "espeak".into(),
             tags: Vec::new(),

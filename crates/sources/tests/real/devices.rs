@@ -278,7 +278,12 @@ fn is_unplugged_and_plugged_again(kind: Kind) {
             );
         }
         let state = stage.state();
-        assert_eq!((state.heard, state.reconnects), (Heard::Source, reconnects as u64));
+        let mut happened = Vec::new();
+        while let Ok(event) = stage.events.try_recv() {
+            happened.push(event.what);
+        }
+        let as_wanted = (Heard::Source, reconnects as u64);
+        assert_eq!((state.heard, state.reconnects), as_wanted, "{happened:?} {state:?}");
     }
     let worst = |times: &[usize]| times.iter().copied().max().unwrap();
     println!(

@@ -375,3 +375,32 @@ async fn the_text_is_no_argument_that_others_on_the_machine_could_read() {
     let why = heard.error.unwrap().to_string();
     assert!(why.contains("en-gb en-GB") && !why.contains("secret"), "{why}");
 }
+
+#[tokio::test]
+async fn what_a_slow_helper_made_is_told_again_with_its_words_and_marks() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Arc::new(Cache::open(folder.path(), 10 << 20).unwrap());
+    let mut config = SpeechConfig::espeak(heard::helper(), Some(1));
+    config.cache = Some(Arc::clone(&cache));
+    if let Form::Helper(helper) = &mut config.providers[0].form {
+        helper.keep = true;
+    }
+    let speech = Speech::start(config).await.unwrap();
+    let text = "Hello <mark name='a'/>world. This is the second sentence.";
+    let first = Heard::all(speech.speak(marked_up(text))).await;
+    let settled = Instant::now();
+    while cache.state().entries == 0 {
+        assert!(settled.elapsed() < Duration::from_secs(5), "nothing is kept");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let again = Heard::all(speech.speak(marked_up(text))).await;
+    assert_eq!((&again.points, cache.state().hits), (&first.points, 1));
+    // The library never speaks quite the same twice.
+    assert_eq!(again.samples, first.samples);
+    let faster = marked_up(&format!("<prosody rate='2'>{text}</prosody>"));
+    let faster = Heard::all(speech.speak(faster)).await;
+    assert!(faster.length_ms() < first.length_ms() * 3 / 4, "another rate is another sound");
+    let louder = marked_up(&format!("<prosody volume='-12dB'>{text}</prosody>"));
+    Heard::all(speech.speak(louder)).await;
+    assert_eq!(cache.state().hits, 2, "the volume is ours");
+}

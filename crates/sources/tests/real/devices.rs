@@ -262,21 +262,8 @@ fn is_unplugged_and_plugged_again(kind: Kind) {
         stage.ear.listen(Duration::from_millis(300));
         let heard = &stage.ear.everything()[before..];
         let rough = roughest(heard);
-        if rough >= CLICK_DBFS {
-            let at = (0..heard.len().saturating_sub(320))
-                .step_by(160)
-                .find(|at| roughest(&heard[*at..*at + 320]) >= CLICK_DBFS)
-                .unwrap_or(0);
-            let bytes = audio::wav::to_bytes(audio::wav::Format::TELEPHONE, heard);
-            std::fs::write("/tmp/click.wav", bytes).unwrap();
-            println!(
-                "CLICK try {reconnects}: {rough} at {} ms; gone {:?}, plugged at {} ms, back {:?}",
-                at / 8,
-                gone.last(),
-                (there - before) / 8,
-                back.last()
-            );
-        }
+        // On a busy machine the player itself may miss its turn, which leaves a hole in the sound.
+        assert!(rough < CLICK_DBFS || has_hole(heard), "{rough} dBFS");
         let state = stage.state();
         let mut happened = Vec::new();
         while let Ok(event) = stage.events.try_recv() {
@@ -294,6 +281,12 @@ fn is_unplugged_and_plugged_again(kind: Kind) {
     );
     assert!(worst(&gone) <= 250, "{gone:?} ms");
     assert!(worst(&back) <= 1_000, "{back:?} ms");
+}
+
+/// Whether nothing is heard for 4 ms: the sound server gives what is played turn by turn, and there was
+/// nothing in one. Neither the source nor the fallback has such a place, nor has the change between them.
+fn has_hole(heard: &[i16]) -> bool {
+    heard.windows(32).any(|stretch| stretch.iter().all(|sample| sample.unsigned_abs() < 150))
 }
 
 fn loses_its_server_and_finds_it_again(kind: Kind) {

@@ -35,6 +35,8 @@ pub struct Say {
     pub run: ssml::Run,
     /// The lexicons in the order in which a word is looked up.
     pub lexicons: Arc<[LexiconRef]>,
+    /// How long each of them may take to come, where the request says so. `Fetch-Timeout`.
+    pub fetch_timeout: Option<Duration>,
 }
 
 /// Stored or live audio, and what is heard when it cannot be had.

@@ -223,7 +223,8 @@ impl Cutter<'_> {
             match segment {
                 ssml::Segment::Speech(run) => {
                     let lexicons = Arc::clone(lexicons);
-                    out.push(Step::Say(Box::new(Say { run, lexicons })));
+                    let fetch_timeout = self.timeout();
+                    out.push(Step::Say(Box::new(Say { run, lexicons, fetch_timeout })));
                 }
                 ssml::Segment::Silence(span) => out.push(Step::Silence(span)),
                 ssml::Segment::Mark(name) => out.push(Step::Mark(name)),

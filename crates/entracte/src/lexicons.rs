@@ -38,19 +38,20 @@ impl Lexicons {
         let mut read = Vec::new();
         for lexicon in lexicons {
             read.push(match lexicon {
-                LexiconRef::Kept(kept) => self.kept(kept)?,
+                LexiconRef::Kept(kept) => self.kept(kept).await?,
                 LexiconRef::Uri(uri) => self.fetched(prompts, uri, timeout).await?,
             });
         }
         Ok(pronounce(&run, &read))
     }
 
-    fn kept(&self, kept: &Kept) -> Result<Arc<Lexicon>, Failure> {
+    async fn kept(&self, kept: &Kept) -> Result<Arc<Lexicon>, Failure> {
         let key = store::Key::of(&[b"bytes", &kept.bytes]);
         if let Some(lexicon) = self.known(key, Duration::MAX) {
             return Ok(lexicon);
         }
-        self.read(key, &kept.uri, &kept.bytes, kept.media_type.parameter("charset"))
+        let charset = kept.media_type.parameter("charset").map(str::to_owned);
+        self.read(key, &kept.uri, Arc::clone(&kept.bytes), charset).await
     }
 
     async fn fetched(
@@ -67,7 +68,7 @@ impl Lexicons {
             .document(uri, timeout, bytes_max())
             .await
             .map_err(|error| Failure::Lexicon { uri: error.uri, why: error.why.to_string() })?;
-        self.read(key, uri, &bytes, None)
+        self.read(key, uri, bytes.into(), None).await
     }
 
     fn known(&self, key: store::Key, fresh: Duration) -> Option<Arc<Lexicon>> {
@@ -76,16 +77,15 @@ impl Lexicons {
         (since.elapsed() < fresh).then(|| Arc::clone(lexicon))
     }
 
-    fn read(
+    async fn read(
         &self,
         key: store::Key,
         uri: &str,
-        bytes: &[u8],
-        charset: Option<&str>,
+        bytes: Arc<[u8]>,
+        charset: Option<String>,
     ) -> Result<Arc<Lexicon>, Failure> {
-        let lexicon = Lexicon::parse(bytes, charset)
-            .map_err(|error| Failure::Lexicon { uri: uri.to_owned(), why: error.to_string() })?;
-        let lexicon = Arc::new(lexicon);
+        let failure = |why: String| Failure::Lexicon { uri: uri.to_owned(), why };
+        let lexicon = Arc::new(parsed(bytes, charset).await.map_err(failure)?);
         let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         read.insert(key, (Instant::now(), Arc::clone(&lexicon)));
         while read.len() > READ_MAX {
@@ -113,13 +113,21 @@ pub async fn fetch(
             .document(&uri, timeout, bytes_max())
             .await
             .map_err(|error| failure(error.why.cause(), error.why.to_string()))?;
-        Lexicon::parse(&bytes, None)
-            .map_err(|error| failure("parse-failure".to_owned(), error.to_string()))?;
+        let bytes: Arc<[u8]> = bytes.into();
+        parsed(Arc::clone(&bytes), None)
+            .await
+            .map_err(|why| failure("parse-failure".to_owned(), why))?;
         let media_type = MediaType::parse(lexicon::PLS)
             .ok_or_else(|| failure("error".to_owned(), "no such media type".to_owned()))?;
-        fetched.push(Kept { uri, media_type, bytes: bytes.into() });
+        fetched.push(Kept { uri, media_type, bytes });
     }
     Ok(fetched)
+}
+
+/// Reads a lexicon where that may take a while.
+async fn parsed(bytes: Arc<[u8]>, charset: Option<String>) -> Result<Lexicon, String> {
+    let read = tokio::task::spawn_blocking(move || Lexicon::parse(&bytes, charset.as_deref()));
+    read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 fn bytes_max() -> u64 {

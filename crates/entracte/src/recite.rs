@@ -37,6 +37,8 @@ pub struct Recital {
     pub marks: Vec<(String, usize)>,
     /// How long the first sound took.
     pub first: Duration,
+    /// Who spoke first, if anybody did: the provider's name and the voice's id.
+    pub voice: Option<(Arc<str>, Arc<str>)>,
 }
 
 /// Recites `content`.
@@ -77,6 +79,9 @@ async fn listen(mut program: Program, mut told: mpsc::Receiver<Event>) -> Result
     let mut failure = None;
     loop {
         while let Ok(event) = told.try_recv() {
+            if let Event::Speaks { provider, voice, .. } = &event {
+                recital.voice = Some((Arc::clone(provider), Arc::clone(voice)));
+            }
             if let Event::Feed(feed) = event {
                 match feed {
                     Feed::Mark { tag, name, .. } => {

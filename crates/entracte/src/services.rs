@@ -97,8 +97,8 @@ impl Services {
     /// # Errors
     /// [`Failure::Speech`] when there is no provider, [`Failure::Lexicon`] when a lexicon cannot be had.
     pub async fn say(&self, say: Say) -> Result<Chunks, Failure> {
-        let Say { run, lexicons } = say;
-        let run = self.lexicons.apply(&self.prompts, run, &lexicons, None).await?;
+        let Say { run, lexicons, fetch_timeout } = say;
+        let run = self.lexicons.apply(&self.prompts, run, &lexicons, fetch_timeout).await?;
         match &self.speech {
             Speaking::On(speech) if self.temporary.keeps() => {
                 Ok(written(speech.speak(run), self.temporary.clone()))

@@ -135,14 +135,12 @@ fn source(state: SourceState) -> Source {
 }
 
 fn provider(state: speech::ProviderState, seen: &Seen) -> web::Provider {
-    let (rests, failed) =
-        state.rests.map_or((0.0, None), |(rests, why)| (rests.as_secs_f64(), Some(why)));
     let seconds = |millis: u64| Duration::from_millis(millis).as_secs_f64();
     web::Provider {
         name: state.name,
         form: state.form,
-        failed,
-        rests_seconds: rests,
+        failed: state.failed,
+        rests_seconds: state.rests.as_secs_f64(),
         spoken: state.spoken,
         failures: state.failures,
         restarts: state.restarts,

@@ -454,4 +454,34 @@ fn a_provider_of_speech_says_what_it_lacks() {
         "1:37: text_to_speech.built_in[1]: \"festival\" is not allowed; allowed: flite, espeak; or [] \
          for none",
     );
+    check(
+        &provider(&format!("name = 'x'\n{web}\nraw_hz = 8000\n{voices}")),
+        "5:10: text_to_speech.providers[0].raw_hz: means nothing to this form of provider",
+    );
+    let program = "form = 'command'\nprogram = 'sh'";
+    check(
+        &provider(&format!(
+            "name = 'x'\n{program}\narguments = ['{{voise}}', '{{wav}}']\n{voices}"
+        )),
+        "5:14: text_to_speech.providers[0].arguments[0]: {voise} is not allowed; allowed: {voice}, \
+         {language}, {wav}",
+    );
+    check(
+        &provider(&format!("name = 'Espeak'\n{web}\n{voices}")),
+        "2:8: text_to_speech.providers[0].name: \"Espeak\" is not allowed; allowed: 1 to 128 \
+         characters without spaces or \"/\"; not flite or espeak",
+    );
+    check(
+        &provider(&format!("name = 'x'\n{web}\nvoices = [{{ id = '', language = 'xx-!!' }}]")),
+        "5:18: text_to_speech.providers[0].voices[0].id: \"\" is not allowed; allowed: what the \
+         provider calls it, once each\n\
+         5:33: text_to_speech.providers[0].voices[0].language: \"xx-!!\" is not allowed; allowed: a \
+         language tag, as \"en-US\"",
+    );
+    check(
+        &provider(
+            "name = 'x'\nform = 'command'\nprogram = '/nonexistent/say'\nvoices = [{ id = 'a', language = 'en' }]",
+        ),
+        "warning: 4:11: text_to_speech.providers[0].program: \"/nonexistent/say\" does not exist (yet)",
+    );
 }

@@ -70,9 +70,11 @@ fn the_example_states_the_defaults() {
     assert_eq!(stated.external_audio.sources.len(), 2);
     assert!(stated.external_audio.sources.iter().all(|source| source.gain_db == 0.0));
     stated.external_audio.sources.clear();
-    // So does the provider of speech.
-    assert_eq!(stated.text_to_speech.providers.len(), 1);
+    // So do the providers of speech.
+    assert_eq!(stated.text_to_speech.providers.len(), 2);
     stated.text_to_speech.providers.clear();
+    // A program that is not on this machine is remarked on.
+    stated.notes.clear();
     assert_eq!(stated, defaults);
 }
 

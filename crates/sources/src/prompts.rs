@@ -395,12 +395,18 @@ impl Inner {
         cache.stamp(key).map(|_| validators)
     }
 
-    /// Writes a download to the disk.
-    fn write(&self, uri: &str, validators: &Validators, clip: &Arc<[i16]>) {
-        if self.kept.is_none() && self.temporary.is_none() {
+    /// Writes a download to the disk; with `temporary` as a WAV file for troubleshooting too.
+    fn write(
+        &self,
+        uri: &str,
+        validators: &Validators,
+        clip: &Arc<[i16]>,
+        temporary: Option<store::Temporary>,
+    ) {
+        if self.kept.is_none() && temporary.is_none() {
             return;
         }
-        let (kept, temporary) = (self.kept.clone(), self.temporary.clone());
+        let kept = self.kept.clone();
         let (uri, validators) = (uri.to_owned(), validators.clone());
         let clip = Arc::clone(clip);
         tokio::task::spawn_blocking(move || {
@@ -421,14 +427,14 @@ impl Inner {
         let clip = cache.get(key, |_| true)?;
         cache.put(key, Stamp::Web(validators.clone()), Arc::clone(&clip));
         drop(cache);
-        self.write(key, validators, &clip);
+        self.write(key, validators, &clip, None);
         Some(clip)
     }
 
     fn keep(&self, clip: Arc<[i16]>, keep: Option<(String, Stamp)>) -> Arc<[i16]> {
         if let Some((key, stamp)) = keep {
             if let Stamp::Web(validators) = &stamp {
-                self.write(&key, validators, &clip);
+                self.write(&key, validators, &clip, self.temporary.clone());
             }
             let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             cache.put(&key, stamp, Arc::clone(&clip));

@@ -9,6 +9,7 @@ use audio::RATE_HZ;
 use audio::stretch::Stretcher;
 use store::{Cache, Key};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::pool::Reply;
 use crate::wire::Point;
@@ -17,7 +18,7 @@ use crate::wire::Point;
 const BLOCK_SAMPLES: usize = 800;
 /// How long one letter is heard, in samples: fourteen a second, which is how fast most voices speak
 /// most languages. Only the places of words rest on it.
-const LETTER_SAMPLES: u64 = RATE_HZ as u64 / 14;
+pub(crate) const LETTER_SAMPLES: u64 = RATE_HZ as u64 / 14;
 /// Texts whose askers are kept apart; past it, the ones nobody waits for are forgotten.
 const FLIGHTS_MAX: usize = 1_024;
 
@@ -42,6 +43,17 @@ pub(crate) struct Reading {
     pub(crate) words: Vec<u32>,
     /// How fast: the sound is stretched by us, so that every provider is as fast as was asked for.
     pub(crate) rate: f32,
+    /// How many letters it has.
+    pub(crate) letters: usize,
+    /// How long somebody else who fetches the same is waited for.
+    pub(crate) patience: Duration,
+}
+
+impl Reading {
+    /// The longest sound that can be this text: two seconds a letter, and ten on top.
+    fn samples_max(&self) -> usize {
+        self.letters.saturating_mul(2).saturating_add(10).saturating_mul(RATE_HZ as usize)
+    }
 }
 
 /// The sounds that are kept, and the texts that are being fetched, so that a hundred calls for one text
@@ -99,7 +111,8 @@ pub(crate) async fn read_out(
         return;
     };
     let flight = kept.flight(key);
-    let alone = flight.lock().await;
+    // Whoever fetches it slowly is not waited for: it would be this call's own delay.
+    let alone = timeout(giving.reading.patience, flight.lock()).await.ok();
     // Whoever was before us may have fetched it just now.
     if let Some(bytes) = kept.get(key).await {
         drop(alone);
@@ -158,6 +171,14 @@ impl Giving {
                 Some(Ok(samples)) => {
                     all.extend_from_slice(&samples);
                     self.give(&samples).await?;
+                    if all.len() > self.reading.samples_max() {
+                        let seconds = all.len() / RATE_HZ as usize;
+                        let letters = self.reading.letters;
+                        let why = format!("it speaks {seconds} s for {letters} letters");
+                        // As below.
+                        let _ = self.replies.send(Reply::Broke(Broken::of(why))).await;
+                        return None;
+                    }
                 }
                 Some(Err(broken)) => {
                     // Nobody listening is no fault.

@@ -5,9 +5,10 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use store::{Temporary, TemporaryFile};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
@@ -68,10 +69,10 @@ impl Program {
     }
 
     /// What makes its sound what it is, beside text and voice.
-    pub(crate) fn identity(&self) -> Vec<&str> {
-        let program = self.config.program.to_str().unwrap_or_default();
-        let arguments = self.config.arguments.iter().map(String::as_str);
-        [program].into_iter().chain(arguments).collect()
+    pub(crate) fn identity(&self) -> Vec<String> {
+        let program = self.config.program.to_string_lossy().into_owned();
+        let rate = self.config.raw_hz.map_or_else(String::new, |rate| rate.to_string());
+        [program, rate].into_iter().chain(self.config.arguments.iter().cloned()).collect()
     }
 
     /// Speaks one text; its sound comes block by block. Dropping the receiver ends the program.
@@ -84,9 +85,9 @@ impl Program {
                 // Nobody listens any more: the program dies with this task.
                 () = out.closed() => {}
                 done = run(&config, &turns, temporary.as_ref(), &text, &out) => {
-                    if let Err(why) = done {
+                    if let Err(broken) = done {
                         // As above.
-                        let _ = out.send(Err(Broken::of(why))).await;
+                        let _ = out.send(Err(broken)).await;
                     }
                 }
             }
@@ -101,8 +102,21 @@ async fn run(
     temporary: Option<&Temporary>,
     text: &Text,
     out: &Blocks,
+) -> Result<(), Broken> {
+    let turn = timeout(config.stall, turns.acquire()).await;
+    // It is no fault of the program that it has much to say.
+    let busy =
+        || Broken { why: "all its processes are busy".to_owned(), rest: Some(Duration::ZERO) };
+    let _turn = turn.map_err(|_| busy())?.map_err(|_| busy())?;
+    speak(config, temporary, text, out).await.map_err(Broken::of)
+}
+
+async fn speak(
+    config: &CommandConfig,
+    temporary: Option<&Temporary>,
+    text: &Text,
+    out: &Blocks,
 ) -> Result<(), String> {
-    let _turn = turns.acquire().await.map_err(|error| error.to_string())?;
     let by_file = config.arguments.iter().any(|argument| argument.contains("{wav}"));
     let file = match (by_file, temporary) {
         (false, _) => None,
@@ -112,7 +126,8 @@ async fn run(
         (true, None) => return Err("there is no temporary folder for {wav}".to_owned()),
     };
     let mut child = spawn(config, text, file.as_ref())?;
-    let (input, output) = (child.stdin.take(), child.stdout.take());
+    let (input, errors) = (child.0.stdin.take(), child.0.stderr.take());
+    let output = child.0.stdout.take();
     let words = text.text.clone();
     let writing = async move {
         if let Some(mut input) = input {
@@ -120,47 +135,84 @@ async fn run(
             let _ = input.write_all(words.as_bytes()).await;
             let _ = input.write_all(b"\n").await;
         }
+        Ok(())
     };
     let mut sound = Sound::new(config.raw_hz);
     let reading = async {
-        let Some(mut output) = output else { return Ok(()) };
-        let mut bytes = [0; READ_BYTES];
-        loop {
-            let read = match timeout(config.stall, output.read(&mut bytes)).await {
-                Ok(read) => read.map_err(|error| error.to_string())?,
-                Err(_) => return Err(format!("no sound for {} ms", config.stall.as_millis())),
-            };
-            let Some(bytes) = bytes.get(..read).filter(|bytes| !bytes.is_empty()) else {
-                return Ok(());
-            };
-            if !by_file {
-                let mut block = Vec::new();
-                sound.take(bytes, &mut block)?;
-                if !block.is_empty() && out.send(Ok(block)).await.is_err() {
-                    return Ok(());
-                }
-            }
+        match output {
+            Some(output) => read(config, output, &mut sound, out, by_file).await,
+            None => Ok(()),
         }
     };
-    let ((), read) = tokio::join!(writing, reading);
-    // What it says of itself is more to the point than that its sound ends early.
-    ended(config, &mut child).await?;
-    read?;
-    let mut block = Vec::new();
+    // A stall ends all of it at once: the program is killed when it is dropped.
+    let ((), (), said) = tokio::try_join!(writing, reading, last_words(errors))
+        .map_err(|why| format!("it gave no sound: {why}"))?;
+    ended(config, &mut child.0, text, &said).await?;
     if let Some(file) = &file {
         let length = tokio::fs::metadata(file.path()).await.map_or(0, |about| about.len());
         if length > FILE_BYTES_MAX {
             return Err(format!("it wrote {length} bytes"));
         }
         let bytes = tokio::fs::read(file.path()).await.map_err(|error| error.to_string())?;
+        let mut block = Vec::new();
         sound.take(&bytes, &mut block).map_err(not_sound)?;
+        if out.send(Ok(block)).await.is_err() {
+            return Ok(());
+        }
     }
-    sound.finish(&mut block).map_err(not_sound)?;
-    if !block.is_empty() {
-        // Nobody listening is no fault.
-        let _ = out.send(Ok(block)).await;
-    }
+    let rest = sound.end().await.map_err(not_sound)?;
+    // Nobody listening is no fault.
+    let _ = out.send(Ok(rest)).await;
     Ok(())
+}
+
+/// Its output to the end. How long the first of it may take is the provider's `first_audio`.
+async fn read(
+    config: &CommandConfig,
+    mut output: ChildStdout,
+    sound: &mut Sound,
+    out: &Blocks,
+    by_file: bool,
+) -> Result<(), String> {
+    let mut bytes = vec![0; READ_BYTES];
+    let mut begun = false;
+    loop {
+        let next = output.read(&mut bytes);
+        let next =
+            if begun && !by_file { timeout(config.stall, next).await } else { Ok(next.await) };
+        let count = next
+            .map_err(|_| format!("nothing more came for {} ms", config.stall.as_millis()))?
+            .map_err(|error| error.to_string())?;
+        let Some(piece) = bytes.get(..count).filter(|piece| !piece.is_empty()) else {
+            return Ok(());
+        };
+        begun = true;
+        if by_file {
+            continue;
+        }
+        let mut block = Vec::new();
+        sound.take(piece, &mut block)?;
+        if !block.is_empty() && out.send(Ok(block)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// The end of what it says of itself.
+async fn last_words(errors: Option<ChildStderr>) -> Result<Vec<u8>, String> {
+    let mut said = Vec::new();
+    let Some(mut errors) = errors else { return Ok(said) };
+    let mut bytes = vec![0; READ_BYTES];
+    loop {
+        // What cannot be read was not said.
+        let count = errors.read(&mut bytes).await.unwrap_or(0);
+        said.extend_from_slice(bytes.get(..count).unwrap_or_default());
+        let over = said.len().saturating_sub(SAID_BYTES_MAX);
+        said.drain(..over);
+        if count == 0 {
+            return Ok(said);
+        }
+    }
 }
 
 fn not_sound(why: impl std::fmt::Display) -> String {
@@ -171,7 +223,7 @@ fn spawn(
     config: &CommandConfig,
     text: &Text,
     file: Option<&TemporaryFile>,
-) -> Result<Child, String> {
+) -> Result<Group, String> {
     let wav = file.map(|file| file.path().to_string_lossy().into_owned()).unwrap_or_default();
     let arguments = config.arguments.iter().map(|argument| {
         argument
@@ -188,17 +240,17 @@ fn spawn(
         // Ctrl-C on a terminal goes to the server, which drains.
         .process_group(0)
         .spawn()
+        .map(Group)
         .map_err(|error| format!("{}: {error}", config.program.display()))
 }
 
 /// Waits for the end; the error is what it said, if it failed.
-async fn ended(config: &CommandConfig, child: &mut Child) -> Result<(), String> {
-    let mut said = Vec::new();
-    if let Some(errors) = child.stderr.take() {
-        let limit = u64::try_from(SAID_BYTES_MAX).unwrap_or(0);
-        // It may have closed it, or have left a child of its own that holds it.
-        let _ = timeout(config.stall, errors.take(limit).read_to_end(&mut said)).await;
-    }
+async fn ended(
+    config: &CommandConfig,
+    child: &mut Child,
+    text: &Text,
+    said: &[u8],
+) -> Result<(), String> {
     let status = match timeout(config.stall, child.wait()).await {
         Ok(status) => status.map_err(|error| error.to_string())?,
         Err(_) => return Err("it does not end".to_owned()),
@@ -206,7 +258,51 @@ async fn ended(config: &CommandConfig, child: &mut Child) -> Result<(), String> 
     if status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&said);
-    let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-    Err(format!("{status}: {}", line.trim()))
+    let said = String::from_utf8_lossy(said);
+    let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+    if repeats(line, &text.text) {
+        // What is spoken to a caller is in no log. ARCHITECTURE.md, invariant 7.
+        return Err(format!("{status}: it repeats the text"));
+    }
+    Err(format!("{status}: {line}"))
+}
+
+/// Whether a line has a longer word or a number of the text in it.
+fn repeats(line: &str, text: &str) -> bool {
+    let line = line.to_lowercase();
+    let words = |text: &str| -> Vec<String> {
+        text.to_lowercase()
+            .split(|letter: char| !letter.is_alphanumeric())
+            .filter(|word| word.chars().count() > 2)
+            .map(str::to_owned)
+            .collect()
+    };
+    let said = words(&line);
+    words(text).iter().any(|word| said.contains(word))
+}
+
+/// A program and all that it started: they end together.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // One that has ended and was waited for has no number any more.
+        let leader = self.0.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        if let Some(leader) = leader {
+            // It may have ended just now.
+            let _ = kill_process_group(leader, Signal::KILL);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_says_is_told_unless_it_repeats_the_text() {
+        assert!(repeats("cannot say: your PIN is 4711", "The PIN is 4711."));
+        assert!(repeats("bad word 'Schmidt'", "Herr schmidt ist da"));
+        assert!(!repeats("there is no voice of it", "Hello world, 12"));
+    }
 }

@@ -82,23 +82,39 @@ async fn pour(
     out: &mpsc::Sender<Result<Vec<i16>, Broken>>,
 ) -> Result<(), Broken> {
     let mut response = ask(config, text, voice).await?;
-    let raw = config.form == HttpForm::OpenAi && config.format == "pcm";
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let kind = kind.to_ascii_lowercase();
+    if kind.starts_with("text/") || ["json", "xml", "html"].iter().any(|end| kind.ends_with(end)) {
+        return Err(Broken::of(format!("it sent {kind}, not sound")));
+    }
+    let headed = ["mpeg", "mp3", "ogg", "opus", "flac", "aac", "wav", "wave"];
+    let headed = headed.iter().any(|format| kind.ends_with(format));
+    let raw = config.form == HttpForm::OpenAi && config.format == "pcm" && !headed;
     let mut sound = Sound::new(raw.then_some(config.pcm_hz));
+    let mut begun = false;
     loop {
-        let piece = timeout(config.stall, response.chunk()).await;
-        let piece = piece.map_err(|_| {
+        // How long the first may take is the provider's `first_audio`.
+        let piece = async {
+            let piece = response.chunk();
+            if begun { timeout(config.stall, piece).await } else { Ok(piece.await) }
+        };
+        let piece = piece.await.map_err(|_| {
             Broken::of(format!("nothing more came for {} ms", config.stall.as_millis()))
         })?;
+        begun = true;
         let piece =
             piece.map_err(|why| Broken::of(format!("the sound was cut: {}", last(&why))))?;
-        let mut block = Vec::new();
-        let over = piece.is_none();
-        let sound_then = match piece {
-            Some(bytes) => sound.take(&bytes, &mut block),
-            None => sound.finish(&mut block),
+        let no_sound = |why: String| Broken::of(format!("it sent no sound: {why}"));
+        let Some(bytes) = piece else {
+            let rest = sound.end().await.map_err(no_sound)?;
+            // Nobody listening is no fault.
+            let _ = out.send(Ok(rest)).await;
+            return Ok(());
         };
-        sound_then.map_err(|why| Broken::of(format!("it sent no sound: {why}")))?;
-        if !block.is_empty() && out.send(Ok(block)).await.is_err() || over {
+        let mut block = Vec::new();
+        sound.take(&bytes, &mut block).map_err(no_sound)?;
+        if !block.is_empty() && out.send(Ok(block)).await.is_err() {
             return Ok(());
         }
     }
@@ -131,13 +147,16 @@ async fn ask(config: &HttpConfig, text: &str, voice: &str) -> Result<Response, B
     let again = again.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
     let why = reason(response).await;
     let dash = if why.is_empty() { "" } else { ": " };
+    // What it says of this one text is nothing against the next.
+    let this_text = matches!(status.as_u16(), 400 | 413 | 414 | 422);
+    let rest = again.map(|span| span.min(RETRY_AFTER_MAX));
     Err(Broken {
         why: format!("it answers {}{dash}{why}", status.as_u16()),
-        rest: again.map(|span| span.min(RETRY_AFTER_MAX)),
+        rest: if this_text { rest.or(Some(Duration::ZERO)) } else { rest },
     })
 }
 
-/// What the service says of its refusal; never what it was asked.
+/// What the service calls its refusal: one word. Its sentences may repeat what it was asked.
 async fn reason(mut response: Response) -> String {
     let mut bytes = Vec::new();
     while bytes.len() < REASON_BYTES_MAX
@@ -151,8 +170,8 @@ async fn reason(mut response: Response) -> String {
         let said = error.get("code").or_else(|| error.get("type"));
         said.unwrap_or(error).as_str().map(str::to_owned)
     });
-    let line = said.unwrap_or_default();
-    line.chars().filter(|letter| !letter.is_control()).take(80).collect()
+    let word = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
+    said.filter(|said| said.len() <= 80 && said.chars().all(word)).unwrap_or_default()
 }
 
 /// The innermost cause: "connection refused" says more than "error sending request".

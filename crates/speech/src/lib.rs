@@ -39,6 +39,7 @@ mod wire;
 
 pub use command::CommandConfig;
 pub use http::{HttpConfig, HttpForm};
+pub use pool::HELPERS_MAX;
 pub use provider::{Form, HelperConfig, ProviderConfig};
 pub use render::TEXT_CHARS_MAX;
 pub use run::RUNS_MAX;

@@ -18,8 +18,8 @@ use crate::speech::{HelperState, ProviderState, SpeechError};
 use crate::voices::VoiceInfo;
 use crate::wire::{Point, Speak};
 
-/// The most helper processes of one pool.
-const HELPERS_MAX: usize = 32;
+/// The most helper processes of one provider.
+pub const HELPERS_MAX: usize = 32;
 /// The first and the longest wait before a helper that does not start is tried again.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 

@@ -100,6 +100,7 @@ enum Engine {
 struct Health {
     /// Failures in a row.
     failed: u32,
+    failed_at: Option<Instant>,
     rests_until: Option<Instant>,
     why: Option<String>,
 }
@@ -173,7 +174,12 @@ impl Provider {
     ) -> mpsc::Receiver<Reply> {
         let (replies, heard) = mpsc::channel(REPLIES_MAX);
         let text = rendered.text.clone();
-        let reading = || Reading { words: rendered.word_places(), rate: style.rate };
+        let reading = || Reading {
+            words: rendered.word_places(),
+            rate: style.rate,
+            letters: rendered.text.chars().count(),
+            patience: self.first_audio / 3,
+        };
         match &self.engine {
             Engine::Pool { pool, .. } => {
                 let speak = manner(style, choice, text);
@@ -185,19 +191,22 @@ impl Provider {
                     Some(kept) => {
                         let jobs = pool.clone();
                         let ask = async move |replies| jobs.submit(Job { speak, replies }).await;
-                        tokio::spawn(replay::tell(kept, ask, replies));
+                        tokio::spawn(replay::tell(kept, self.first_audio / 3, ask, replies));
                     }
                 }
             }
             Engine::Http(config) => {
-                let parts = [config.uri.as_str(), &config.model, &config.format];
-                let kept = self.kept_as(&parts, choice, &text);
+                let (form, rate) = (config.form.to_string(), config.pcm_hz.to_string());
+                let parts = [&config.uri, &config.model, &config.format, &form, &rate];
+                let kept = self.kept_as(&parts.map(String::as_str), choice, &text);
                 let (config, voice) = (config.as_ref().clone(), choice.voice.clone());
                 let fetch = move || http::fetch(&config, &text, &voice);
                 tokio::spawn(aloud::read_out(reading(), kept, fetch, replies));
             }
             Engine::Command(program) => {
-                let kept = self.kept_as(&program.identity(), choice, &text);
+                let identity = program.identity();
+                let parts: Vec<&str> = identity.iter().map(String::as_str).collect();
+                let kept = self.kept_as(&parts, choice, &text);
                 let (voice, language) = (choice.voice.clone(), choice.language.clone());
                 let speaking = program.clone();
                 let fetch = move || speaking.speak(Text { text, voice, language });
@@ -223,10 +232,18 @@ impl Provider {
         *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Health::default();
     }
 
-    /// It did not; for a while others are asked before it.
-    pub(crate) fn failed(&self, error: &SpeechError, rest: Option<Duration>) {
+    /// It did not, having been asked at `asked`; for a while others are asked before it.
+    pub(crate) fn failed(&self, error: &SpeechError, rest: Option<Duration>, asked: Instant) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+        if rest == Some(Duration::ZERO) {
+            return;
+        }
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those who asked before it was known to fail saw the same failure.
+        if health.failed_at.is_some_and(|failed_at| asked <= failed_at) {
+            return;
+        }
+        health.failed_at = Some(Instant::now());
         let doubled = REST.0.saturating_mul(2_u32.saturating_pow(health.failed.min(8)));
         health.failed = health.failed.saturating_add(1);
         let rest = rest.unwrap_or_else(|| doubled.min(REST.1));
@@ -234,15 +251,15 @@ impl Provider {
         health.why = Some(error.to_string());
     }
 
-    /// How long others are still asked before it, and why.
-    fn rests(&self) -> Option<(Duration, String)> {
+    /// How long others are still asked before it.
+    fn rests(&self) -> Duration {
         let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = health.rests_until?.checked_duration_since(Instant::now())?;
-        Some((left, health.why.clone().unwrap_or_default()))
+        let until = health.rests_until.unwrap_or_else(Instant::now);
+        until.saturating_duration_since(Instant::now())
     }
 
     pub(crate) fn is_resting(&self) -> bool {
-        self.rests().is_some()
+        self.rests() > Duration::ZERO
     }
 
     /// So many stretches of 5 ms were turned down so as not to clip.
@@ -273,6 +290,9 @@ impl Provider {
             Engine::Command(_) => "command".to_owned(),
         };
         state.rests = self.rests();
+        let health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        state.failed.clone_from(&health.why);
+        drop(health);
         state.spoken = self.spoken.load(Ordering::Relaxed);
         state.failures = self.failures.load(Ordering::Relaxed);
         state

@@ -274,7 +274,7 @@ impl Rendered {
                 '>' => inside = false,
                 _ => {}
             }
-            !inside && letter.is_ascii_alphanumeric()
+            !inside && letter.is_alphanumeric()
         })
     }
 
@@ -566,7 +566,9 @@ mod tests {
 
     #[test]
     fn silence_is_no_answer_to_words() {
-        for (text, expected) in [("Hello", true), ("7", true), ("...", false), ("— ?", false)] {
+        for (text, expected) in
+            [("Hello", true), ("Привет", true), ("7", true), ("...", false), ("— ?", false)]
+        {
             let plan = plan(vec![RunPiece::Text(text.into())]);
             for dialect in [Dialect::Marked, Dialect::Plain] {
                 let rendered = plan.render(0..plan.atoms.len(), dialect);

@@ -1,10 +1,12 @@
 //! What a helper answered to a text, kept and told again: a text that many calls hear is made once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use store::Key;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::aloud::{Kept, bytes_of, samples_of};
 use crate::pool::Reply;
@@ -22,14 +24,16 @@ struct Told {
     points: Vec<(u64, Point)>,
 }
 
-/// Tells what is kept under `key`, or what `ask` brings, which is kept then. Ends when nobody listens.
+/// Tells what is kept under `key`, or what `ask` brings, which is kept then; somebody else who asks for
+/// the same is waited for no longer than `patience`. Ends when nobody listens.
 pub(crate) async fn tell<A: Future<Output = ()>>(
     (kept, key): (Arc<Kept>, Key),
+    patience: Duration,
     ask: impl FnOnce(mpsc::Sender<Reply>) -> A,
     replies: mpsc::Sender<Reply>,
 ) {
     let flight = kept.flight(key);
-    let alone = flight.lock().await;
+    let alone = timeout(patience, flight.lock()).await.ok();
     if let Some(told) = kept.get(key).await.and_then(|bytes| Told::read(&bytes)) {
         drop(alone);
         // Nobody listening is no fault.

@@ -5,6 +5,9 @@ use ssml::Style;
 use crate::speech::SpeechError;
 use crate::voices::{Choice, Named, VoiceInfo, Voices};
 
+/// The default voice of who sets none; where nobody speaks it, the first voice there is.
+const USUAL: &str = "en-us";
+
 /// A provider as the choice sees it.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -37,7 +40,12 @@ impl Roster {
                 }
             }
         }
-        Err(SpeechError::DefaultVoice(default.to_owned()))
+        // Nobody wrote that: it stands there where nobody wrote anything.
+        let first = members.first().and_then(|member| member.voices.all().first()).cloned();
+        match first {
+            Some(first) if default == USUAL => Self::new(members, &first.id),
+            Some(_) | None => Err(SpeechError::DefaultVoice(default.to_owned())),
+        }
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &VoiceInfo> {
@@ -249,6 +257,19 @@ mod tests {
         assert_eq!(shown(&roster, "en-US"), "en-us+f3");
         assert_eq!(roster.default_language(), "en-us");
         assert!(Roster::new(vec![formants()], "nonesuch").is_err());
+    }
+
+    #[test]
+    fn without_english_the_first_voice_is_the_default() {
+        let member = |id: &str, language: &str| Member {
+            name: "one".into(),
+            tags: Vec::new(),
+            voices: Voices::new(vec![voice(id, id, 5, &[language])]),
+        };
+        let roster = Roster::new(vec![member("vera", "de-de")], "en-us").unwrap();
+        assert_eq!((roster.default_language(), shown(&roster, "").as_str()), ("de-de", "vera"));
+        assert!(Roster::new(vec![member("vera", "de-de")], "fr").is_err());
+        assert!(Roster::new(Vec::new(), "en-us").is_err());
     }
 
     #[test]

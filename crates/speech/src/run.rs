@@ -25,6 +25,13 @@ const READY_SAMPLES: usize = 16_000;
 /// How often a unit is begun again after a helper's death.
 const DEATHS_MAX: u32 = 3;
 
+/// A provider's sound that waits for the listener before no more is taken from it: half a minute. A unit of
+/// a helper's is shorter, so that a helper is free as soon as it has made one.
+const WAITING_SAMPLES_MAX: usize = 240_000;
+/// Nobody speaks slower than this, in letters a second: where a sound breaks off, so much of the text was
+/// heard at least.
+const LETTERS_SURE: u64 = 5;
+
 type Outlet = mpsc::Sender<Result<Chunk, SpeechError>>;
 
 /// Who may speak: the best first.
@@ -57,6 +64,7 @@ pub(crate) async fn speak(candidates: Candidates, run: &Run, outlet: Outlet) {
     let count = candidates.len();
     for (number, candidate) in candidates.into_iter().enumerate() {
         let (provider, choice) = &candidate;
+        let asked = Instant::now();
         if let Some(note) = &choice.note {
             tracing::info!(note, voice = choice.voice, %provider, "another voice speaks");
         }
@@ -68,14 +76,19 @@ pub(crate) async fn speak(candidates: Candidates, run: &Run, outlet: Outlet) {
             Ok(()) => return provider.did_well(),
             Err(Stop::Unheard) => return,
             Err(Stop::Fails(error, rest)) => {
-                provider.failed(&error, rest);
+                provider.failed(&error, rest, asked);
                 let others = count - number - 1;
                 tracing::warn!(%provider, voice = choice.voice, %error, others, "a speech provider fails");
-                last = Some(error);
+                last = Some(if let SpeechError::Provider(why) = error {
+                    SpeechError::Provider(format!("{provider}: {why}"))
+                } else {
+                    error
+                });
             }
         }
         // The word it failed in is spoken again, unless a mark says that it was over.
-        from = told.word.unwrap_or(0).max(told.mark.map_or(0, |mark| mark + 1));
+        let word = told.again.take().or(told.word).unwrap_or(0);
+        from = word.max(told.mark.map_or(0, |mark| mark + 1));
     }
     if let Some(error) = last {
         fail(error, &outlet).await;
@@ -108,6 +121,9 @@ struct Told {
     word: Option<usize>,
     sentence: Option<usize>,
     mark: Option<usize>,
+    /// Where the next provider goes on if this one breaks off, where that is not the last word: the words
+    /// of a provider that tells none are told by estimate.
+    again: Option<usize>,
 }
 
 impl Drop for Speaking<'_> {
@@ -256,10 +272,12 @@ impl<'r> Speaking<'r> {
         let mut silent = true;
         // Until there is sound nothing of the text was said.
         let mut unsaid = Vec::new();
+        let mut samples_heard = 0;
+        self.told.again = self.surely_heard(rendered, 0);
         loop {
             let reply = tokio::select! {
                 biased;
-                reply = heard.recv() => reply,
+                reply = heard.recv(), if self.waiting_samples < WAITING_SAMPLES_MAX => reply,
                 permit = self.outlet.reserve(), if !self.waiting.is_empty() => {
                     let permit = permit.map_err(|_| Stop::Unheard)?;
                     if let Some(chunk) = self.waiting.pop_front() {
@@ -287,6 +305,8 @@ impl<'r> Speaking<'r> {
                     let mut shaped = Vec::new();
                     self.shaper.take(&samples, &mut shaped);
                     self.collect(shaped);
+                    samples_heard += u64::try_from(samples.len()).unwrap_or(0);
+                    self.told.again = self.surely_heard(rendered, samples_heard);
                 }
                 Some(Reply::Point { sample, point }) if silent => unsaid.push((sample, point)),
                 Some(Reply::Point { sample, point }) => {
@@ -312,6 +332,23 @@ impl<'r> Speaking<'r> {
             // With `biased` a fast helper would keep the first sound from its listener.
             self.give_now();
         }
+    }
+
+    /// The word up to which a text was surely heard after so much sound; `None` where the words are told
+    /// as they come.
+    fn surely_heard(&self, rendered: &Rendered, samples: u64) -> Option<usize> {
+        if self.provider.dialect().has_marks() {
+            return None;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a text has fewer letters than a float tells apart"
+        )]
+        let letters = (samples as f64 * f64::from(self.style.rate)) as u64 * LETTERS_SURE;
+        let letters = letters / u64::from(audio::RATE_HZ);
+        rendered.word_at(u32::try_from(letters).unwrap_or(u32::MAX))
     }
 
     fn give_now(&mut self) {

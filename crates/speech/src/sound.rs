@@ -40,7 +40,7 @@ struct Stream {
     /// Bytes of a frame that is not whole yet.
     rest: Vec<u8>,
     /// Bytes of samples still to come, where the file says it.
-    left: usize,
+    left: Option<usize>,
 }
 
 impl Sound {
@@ -87,15 +87,26 @@ impl Sound {
             }
             State::Stream(mut stream) => {
                 stream.converter.finish(out);
-                Ok(())
+                match stream.left {
+                    Some(left @ 1..) => Err(format!("it ends {left} bytes too soon")),
+                    Some(0) | None => Ok(()),
+                }
             }
         }
     }
 
+    /// As [`Self::finish`], with what takes a while where that is allowed.
+    pub(crate) async fn end(mut self) -> Result<Vec<i16>, String> {
+        let work = move || {
+            let mut out = Vec::new();
+            self.finish(&mut out).map(|()| out)
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())?
+    }
+
     fn begin(&mut self, begun: Vec<u8>, out: &mut Vec<i16>) -> Result<(), String> {
         // An error page of a server that says 200.
-        let first = begun.iter().find(|byte| !byte.is_ascii_whitespace());
-        if begun.is_ascii() && matches!(first, Some(b'{' | b'[' | b'<')) {
+        if is_text(&begun) {
             return Err("text, not sound".to_owned());
         }
         if begun.starts_with(b"RIFF") {
@@ -117,10 +128,11 @@ impl Sound {
             };
         }
         let known = [&b"ID3"[..], b"OggS", b"fLaC", b"FORM", b"caff", b".snd"];
-        let raw = self.raw_hz.filter(|_| !known.iter().any(|magic| begun.starts_with(magic)));
+        let coded = known.iter().any(|magic| begun.starts_with(magic)) || is_mpeg(&begun);
+        let raw = self.raw_hz.filter(|_| !coded);
         self.state = match raw {
             Some(rate_hz) => {
-                let mut stream = Stream::new(Coding::Pcm16, rate_hz, 1, usize::MAX)?;
+                let mut stream = Stream::new(Coding::Pcm16, rate_hz, 1, None)?;
                 stream.take(&begun, out);
                 State::Stream(Box::new(stream))
             }
@@ -136,10 +148,15 @@ impl Stream {
         // Zero, or what fills a 32-bit field, is a writer that did not know.
         let known = 1..0x7FFF_0000;
         let left = Some(wav.said_bytes).filter(|bytes| known.contains(bytes));
-        Self::new(format.coding, format.rate_hz, format.channels, left.unwrap_or(usize::MAX))
+        Self::new(format.coding, format.rate_hz, format.channels, left)
     }
 
-    fn new(coding: Coding, rate_hz: u32, channels: u16, left: usize) -> Result<Self, String> {
+    fn new(
+        coding: Coding,
+        rate_hz: u32,
+        channels: u16,
+        left: Option<usize>,
+    ) -> Result<Self, String> {
         let converter = Converter::new(rate_hz)
             .map_err(|_| format!("{rate_hz} samples a second, which cannot be converted"))?;
         let channels = usize::from(channels.max(1));
@@ -147,8 +164,9 @@ impl Stream {
     }
 
     fn take(&mut self, bytes: &[u8], out: &mut Vec<i16>) {
-        let bytes = bytes.get(..bytes.len().min(self.left)).unwrap_or_default();
-        self.left -= bytes.len();
+        let count = bytes.len().min(self.left.unwrap_or(usize::MAX));
+        let bytes = bytes.get(..count).unwrap_or_default();
+        self.left = self.left.map(|left| left - count);
         self.rest.extend_from_slice(bytes);
         let width = match self.coding {
             Coding::Pcm16 => 2,
@@ -173,6 +191,29 @@ impl Stream {
             self.converter.integers(&mono, out);
         }
     }
+}
+
+/// Whether it is words: what a server says of itself in place of a sound. Samples as good as always have
+/// bytes among them that no text has.
+fn is_text(begun: &[u8]) -> bool {
+    // A letter may be cut at the end.
+    let whole = match std::str::from_utf8(begun) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            let valid = begun.get(..error.valid_up_to()).unwrap_or_default();
+            std::str::from_utf8(valid).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    let odd = |letter: char| letter.is_control() && !letter.is_whitespace();
+    !whole.is_empty() && !whole.contains(odd) && whole.contains(char::is_alphabetic)
+}
+
+/// Whether it begins as MPEG audio of layer III does, or AAC in ADTS.
+fn is_mpeg(begun: &[u8]) -> bool {
+    let Some([0xFF, second, third, ..]) = begun.get(..4) else { return false };
+    let layer_3 = second & 0xE6 == 0xE2 && third & 0xF0 != 0xF0 && third & 0x0C != 0x0C;
+    layer_3 || second & 0xF6 == 0xF0
 }
 
 fn average(frame: &[i16]) -> i16 {
@@ -226,6 +267,8 @@ mod tests {
         endless.extend(bytes_of(&samples));
         assert_eq!(heard(None, &endless, 999).unwrap(), whole);
         assert_eq!(heard(Some(24_000), &bytes_of(&samples), 333).unwrap(), whole);
+        let cut = &wav::to_bytes(format, &samples)[..30_000];
+        assert!(heard(None, cut, 999).unwrap_err().contains("bytes too soon"));
         // With the header in the middle of a promise of headerless samples, the header wins.
         assert_eq!(heard(Some(8_000), &file, 500).unwrap(), whole);
     }
@@ -241,6 +284,15 @@ mod tests {
 
     #[test]
     fn what_is_no_sound_is_said() {
+        let pages = ["<html lang='de'>Schöne Grüße vom Fehler</html>", "Kein Guthaben mehr: ä"];
+        for page in pages {
+            for piece in [1, 3, 5, 100] {
+                assert!(heard(Some(24_000), page.as_bytes(), piece).is_err(), "{page} by {piece}");
+            }
+        }
+        let mut mp3 = vec![0xFF, 0xFB, 0x90, 0x64];
+        mp3.resize(4_000, 0);
+        assert!(heard(Some(24_000), &mp3, 100).is_err(), "no samples without a header");
         for bytes in [&b"{\"error\": \"quota\"}"[..], b"<html><body>no</body></html>", b""] {
             assert!(heard(None, bytes, 5).is_err());
             assert!(heard(Some(24_000), bytes, 5).is_err());

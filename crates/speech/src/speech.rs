@@ -148,8 +148,10 @@ pub struct ProviderState {
     pub name: String,
     /// What is behind it: `helper`, `openai`, `piper` or `command`.
     pub form: String,
-    /// How long others are still asked before it because it failed, and why it did.
-    pub rests: Option<(Duration, String)>,
+    /// Why it failed when it was last asked; `None` once it has spoken again.
+    pub failed: Option<String>,
+    /// How long others are still asked before it because of that.
+    pub rests: Duration,
     /// Texts that it spoke to their end.
     pub spoken: u64,
     /// Texts that it did not, so that another was asked.

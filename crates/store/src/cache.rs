@@ -200,8 +200,9 @@ impl Cache {
         if length > self.bytes_max.min(ENTRY_BYTES_MAX) {
             return Ok(());
         }
-        let unfinished = self.folder.join(format!("{key}.{}.{UNFINISHED}", number()));
-        let written = File::create(&unfinished).and_then(|mut file| {
+        let process = std::process::id();
+        let unfinished = self.folder.join(format!("{key}.{process}.{}.{UNFINISHED}", number()));
+        let written = private_file(&unfinished).and_then(|mut file| {
             file.write_all(FORMAT)?;
             file.write_all(digest(&SHA256, bytes).as_ref())?;
             file.write_all(bytes)
@@ -271,6 +272,13 @@ pub(crate) fn private_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
 
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// A new file that only its owner may read.
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// A number that no other call in this process gets.

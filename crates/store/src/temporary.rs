@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::cache::{number, private_folder};
+use crate::cache::{number, private_file, private_folder};
 
 /// The most bytes of temporary files that are kept for troubleshooting; past it the oldest go: 1 GiB.
 pub const KEPT_BYTES_MAX: u64 = 1 << 30;
 
-/// How every file of ours begins. Others' are left alone.
-const OURS: &str = "entracte-";
+/// How every file of ours begins that must not stay.
+const PASSING: &str = "entracte-passing-";
+/// How those begin that are kept; they are never swept.
+const KEPT: &str = "entracte-kept-";
 
 /// A folder for files that are needed for a moment.
 #[derive(Clone, Debug)]
@@ -29,13 +31,9 @@ impl Temporary {
         private_folder(folder)?;
         let temporary = Self { folder: folder.into(), keep };
         let mut swept = 0;
-        if !keep {
-            for path in temporary.ours()? {
-                if is_abandoned(&path) {
-                    fs::remove_file(&path)?;
-                    swept += 1;
-                }
-            }
+        for path in temporary.files(is_abandoned)? {
+            fs::remove_file(&path)?;
+            swept += 1;
         }
         let probe = Self { keep: false, ..temporary.clone() };
         probe.create("probe", "tmp")?;
@@ -60,9 +58,13 @@ impl Temporary {
     pub fn create(&self, what: &str, extension: &str) -> io::Result<TemporaryFile> {
         let seconds = today().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |age| age.as_secs());
         let (process, number) = (std::process::id(), number());
-        let name = format!("{OURS}{process}-{seconds}-{number}-{what}.{extension}");
+        let name = if self.keep {
+            format!("{KEPT}{seconds}-{process}-{number}-{what}.{extension}")
+        } else {
+            format!("{PASSING}{process}-{seconds}-{number}-{what}.{extension}")
+        };
         let path = self.folder.join(name);
-        let file = File::options().write(true).create_new(true).open(&path)?;
+        let file = private_file(&path)?;
         Ok(TemporaryFile { path, file, keep: self.keep })
     }
 
@@ -81,7 +83,7 @@ impl Temporary {
 
     fn make_room(&self, bytes_max: u64) -> io::Result<()> {
         let mut kept: Vec<_> = self
-            .ours()?
+            .files(|name| name.starts_with(KEPT))?
             .into_iter()
             .filter_map(|path| {
                 let about = fs::metadata(&path).ok()?;
@@ -100,26 +102,29 @@ impl Temporary {
         Ok(())
     }
 
-    fn ours(&self) -> io::Result<Vec<PathBuf>> {
-        let mut ours = Vec::new();
+    fn files(&self, of: impl Fn(&str) -> bool) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            if is_file && entry.file_name().to_string_lossy().starts_with(OURS) {
-                ours.push(entry.path());
+            if is_file && of(&entry.file_name().to_string_lossy()) {
+                files.push(entry.path());
             }
         }
-        Ok(ours)
+        Ok(files)
     }
 }
 
-/// Whether the process that wrote it is no more. Our own number is nobody else's: in a container the
-/// server has the same one each time.
-fn is_abandoned(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let process = name.strip_prefix(OURS).and_then(|rest| rest.split('-').next());
-    let Some(process) = process.and_then(|digits| digits.parse::<u32>().ok()) else { return false };
-    process == std::process::id() || !Path::new("/proc").join(process.to_string()).exists()
+/// Whether it is a file of ours that must not stay, and the process that wrote it is no more. Our own
+/// number is nobody else's: in a container the server has the same one each time.
+fn is_abandoned(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(PASSING) else { return false };
+    let parts: Vec<&str> = rest.splitn(4, '-').collect();
+    let [process, seconds, number, _] = parts.as_slice() else { return false };
+    let numbers = [*process, *seconds, *number].map(|digits| digits.parse::<u64>().ok());
+    let [Some(process), Some(_), Some(_)] = numbers else { return false };
+    process == u64::from(std::process::id())
+        || !Path::new("/proc").join(process.to_string()).exists()
 }
 
 #[expect(
@@ -181,13 +186,18 @@ mod tests {
     fn what_a_crash_left_is_swept_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         // The first number is beyond every process's; the second is one that lives.
-        for name in ["entracte-4194305-1-1-speech.wav", "entracte-1-1-1-speech.wav", "mine.wav"] {
+        for name in [
+            "entracte-passing-4194305-1-1-speech.wav",
+            "entracte-passing-1-1-1-speech.wav",
+            "entracte-4194305-backup.txt",
+            "entracte-passing-notes.txt",
+            "entracte-kept-1-4194305-1-speech.wav",
+            "mine.wav",
+        ] {
             fs::write(folder.path().join(name), b"x").unwrap();
         }
-        let (_, swept) = Temporary::open(folder.path(), true).unwrap();
-        assert_eq!((swept, names(folder.path())), (0, 3));
         let (_, swept) = Temporary::open(folder.path(), false).unwrap();
-        assert_eq!((swept, names(folder.path())), (1, 2));
+        assert_eq!((swept, names(folder.path())), (1, 5));
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn describe() {
     );
     describe_gauge!(
         "entracte_tts_provider_up",
-        "0 while others are asked before the provider because it failed"
+        "0 from when the provider failed until it speaks again"
     );
     describe_counter!("entracte_tts_spoken_total", "Texts that the provider spoke");
     describe_counter!(

@@ -205,9 +205,9 @@ pub struct Provider {
     pub name: String,
     /// What is behind it: `helper`, `openai`, `piper` or `command`.
     pub form: String,
-    /// Why others are asked before it, while they are.
+    /// Why it failed when it was last asked; none once it has spoken again.
     pub failed: Option<String>,
-    /// How much longer they are, in seconds.
+    /// How much longer others are asked before it because of that, in seconds.
     pub rests_seconds: f64,
     /// Texts that it spoke.
     pub spoken: u64,

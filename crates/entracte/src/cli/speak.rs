@@ -118,7 +118,7 @@ impl Speak {
         }
         let services = services(plan).await?;
         let defaults = serve::defaults(plan, &services);
-        let voice = self.voice(&services, &defaults.style)?;
+        let wanted = self.voice(&services, &defaults.style)?;
         let content = content(text, if self.ssml { "application/ssml+xml" } else { "text/plain" })?;
         // Markup weighs more than the settings of a SPEAK, but not more than what is typed here.
         let prosody = if self.rate.is_some() { Prosody::Control } else { Prosody::Request };
@@ -126,7 +126,17 @@ impl Speak {
             .await
             .map_err(|failure| Trouble::failed(failure.to_string()))?;
         write(out, &recital.samples)?;
-        self.tell(out, &voice, &recital)
+        for state in provider(&services)?.state().providers {
+            if let Some(why) = state.failed {
+                eprintln!("entracte: {}: {why}", state.name);
+            }
+        }
+        let (provider, voice) = match &recital.voice {
+            Some((provider, voice)) => (&**provider, &**voice),
+            // Nothing was spoken, or it does not begin with it.
+            None => (wanted.provider.as_str(), wanted.voice.as_str()),
+        };
+        self.tell(out, (provider, voice), &recital)
     }
 
     fn settings(&self) -> Result<Settings, Trouble> {
@@ -164,7 +174,12 @@ impl Speak {
         }
     }
 
-    fn tell(&self, out: &Path, choice: &Choice, recital: &Recital) -> Result<(), Trouble> {
+    fn tell(
+        &self,
+        out: &Path,
+        (provider, voice): (&str, &str),
+        recital: &Recital,
+    ) -> Result<(), Trouble> {
         if out.as_os_str() == "-" {
             return Ok(());
         }
@@ -178,8 +193,8 @@ impl Speak {
             let said = json!({
                 "ok": true,
                 "file": out,
-                "voice": choice.voice,
-                "provider": choice.provider,
+                "voice": voice,
+                "provider": provider,
                 "duration_ms": millis,
                 "first_sound_ms": first_ms,
                 "marks": marks.collect::<Value>(),
@@ -187,7 +202,6 @@ impl Speak {
             format!("{said}\n")
         } else {
             let (seconds, rest) = (millis / 1_000, millis % 1_000);
-            let Choice { voice, provider, .. } = choice;
             format!("{}: {seconds}.{rest:03} s, voice {voice} of {provider}\n", out.display())
         };
         print(text.as_bytes())
@@ -205,10 +219,16 @@ async fn services(plan: &Plan) -> Result<Arc<Services>, Trouble> {
     plan.media.disk_cache_bytes_max = 0;
     plan.general.temporary_directory = Some(std::env::temp_dir());
     plan.general.keep_temporary_files = false;
-    serve::services(&plan, &mut Vec::new())
-        .await
-        .map(Arc::new)
-        .map_err(|error| Trouble::usage(error.to_string()))
+    let mut notes = Vec::new();
+    let services = serve::services(&plan, &mut notes).await;
+    let services = services.map_err(|error| Trouble::usage(error.to_string()))?;
+    // Where nobody speaks at all, that is what is said.
+    if matches!(services.speech, Speaking::On(_)) {
+        for note in notes {
+            eprintln!("entracte: {note}");
+        }
+    }
+    Ok(Arc::new(services))
 }
 
 fn provider(services: &Services) -> Result<&speech::Speech, Trouble> {

@@ -62,6 +62,8 @@ pub enum Wrong {
     NotAllowed(String),
     /// A key that must be there is missing.
     Missing,
+    /// A key that means nothing to this form of provider.
+    OtherForm,
     /// A key that says the same as another one, which is there too.
     Beside(&'static str),
     /// An empty list where one entry is needed.
@@ -138,6 +140,7 @@ impl fmt::Display for Wrong {
             Self::Kind { found, wanted } => write!(f, "is {found}, must be {wanted}"),
             Self::NotAllowed(found) => write!(f, "{found} is not allowed"),
             Self::Missing => f.write_str("is missing"),
+            Self::OtherForm => f.write_str("means nothing to this form of provider"),
             Self::Beside(other) => write!(f, "cannot stand beside {other}"),
             Self::Empty => f.write_str("is empty, needs at least one entry"),
             Self::Taken { name, first } => write!(f, "{name:?} stands already at {first}"),

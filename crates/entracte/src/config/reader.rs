@@ -243,6 +243,11 @@ impl<'a> Section<'a> {
         self.text(key)
     }
 
+    /// Whether the key stands in it.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
     /// Says that a key must be there and is not.
     pub(super) fn missing(&self, key: &str, allowed: Option<&str>) {
         self.fault_at(self.place.clone(), join(&self.path, key), Wrong::Missing, allowed);

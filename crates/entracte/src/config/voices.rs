@@ -48,7 +48,7 @@ pub(super) fn text_to_speech(section: &Section<'_>) -> TextToSpeech {
             .unwrap_or_else(|| "en-us".to_owned()),
         default_rate: section.number("default_rate", 1.0, 0.5..=2.0),
         built_in: built_in(section),
-        helpers: section.integer("helpers", 4, 1..=256),
+        helpers: section.integer("helpers", 4, 1..=speech::HELPERS_MAX),
         helper_path: existing(section, "helper_path"),
         cache_bytes_max: section.integer("cache_bytes_max", 268_435_456, 0..=1_099_511_627_776),
         providers: providers(section),
@@ -84,7 +84,7 @@ fn providers(section: &Section<'_>) -> Vec<ProviderPlan> {
     let mut providers = Vec::new();
     for entry in section.sections("providers", &PROVIDER_KEYS) {
         let name = name(&entry, &mut names);
-        let tags = entry.texts("tags").unwrap_or_default();
+        let tags = tags(&entry);
         let form = form(&entry);
         let voices = voices(&entry);
         let allowed = "a time from 100 ms to a minute, as \"2s\" or \"500ms\"";
@@ -96,8 +96,18 @@ fn providers(section: &Section<'_>) -> Vec<ProviderPlan> {
         let (first_audio, stall) =
             (wait("first_audio", Duration::from_secs(2)), wait("stall", Duration::from_secs(3)));
         if let (Some(name), Some(form)) = (name, form) {
-            let tags = tags.into_iter().map(|tag| tag.value).collect();
             providers.push(ProviderPlan { name, tags, form, voices, first_audio, stall });
+        }
+    }
+    for provider in &providers {
+        let other = |tag: &&String| {
+            providers
+                .iter()
+                .any(|other| other.name != provider.name && other.name.eq_ignore_ascii_case(tag))
+        };
+        if let Some(tag) = provider.tags.iter().find(other) {
+            let wrong = Wrong::NotAllowed(format!("the tag {tag:?}"));
+            section.fault("providers", wrong, Some("tags that are no other provider's name"));
         }
     }
     if providers.len() > PROVIDERS_MAX {
@@ -113,7 +123,8 @@ fn name(entry: &Section<'_>, names: &mut Vec<Placed<String>>) -> Option<String> 
     let text = &name.value;
     let fits = !text.is_empty() && text.chars().count() <= NAME_MAX;
     let odd = |letter: char| letter.is_control() || letter.is_whitespace() || letter == '/';
-    if !fits || text.chars().any(odd) || ["flite", "espeak"].contains(&text.as_str()) {
+    let reserved = ["flite", "espeak"].iter().any(|name| text.eq_ignore_ascii_case(name));
+    if !fits || text.chars().any(odd) || reserved {
         let allowed = "1 to 128 characters without spaces or \"/\"; not flite or espeak";
         entry.fault("name", Wrong::NotAllowed(format!("{text:?}")), Some(allowed));
         return None;
@@ -126,6 +137,21 @@ fn name(entry: &Section<'_>, names: &mut Vec<Placed<String>>) -> Option<String> 
     Some(name.value)
 }
 
+fn tags(entry: &Section<'_>) -> Vec<String> {
+    let texts = entry.texts("tags").unwrap_or_default();
+    let mut tags = Vec::new();
+    for Placed { value, place, key } in texts {
+        let odd = |letter: char| letter.is_control() || letter.is_whitespace() || letter == '/';
+        if value.is_empty() || value.contains(odd) {
+            let wrong = Wrong::NotAllowed(format!("{value:?}"));
+            entry.fault_at(place, key, wrong, Some("words without spaces or \"/\""));
+            continue;
+        }
+        tags.push(value);
+    }
+    tags
+}
+
 #[derive(Clone, Copy)]
 enum FormName {
     OpenAi,
@@ -133,14 +159,71 @@ enum FormName {
     Command,
 }
 
+impl FormName {
+    /// The keys that mean something to other forms only.
+    const fn of_others(self) -> &'static [&'static str] {
+        match self {
+            Self::OpenAi => &["program", "arguments", "raw_hz", "processes"],
+            Self::Piper => {
+                &["model", "format", "pcm_hz", "program", "arguments", "raw_hz", "processes"]
+            }
+            Self::Command => &["uri", "key_file", "model", "format", "pcm_hz"],
+        }
+    }
+}
+
+/// What stands in braces in a program's argument.
+fn placeholders(argument: &str) -> impl Iterator<Item = &str> {
+    let braces = argument.split('{').skip(1);
+    braces.filter_map(|rest| rest.split_once('}')).map(|(word, _)| word)
+}
+
+fn arguments(entry: &Section<'_>) -> Vec<String> {
+    let mut arguments = Vec::new();
+    for Placed { value, place, key } in entry.texts("arguments").unwrap_or_default() {
+        let known = |word: &str| ["voice", "language", "wav"].contains(&word);
+        let is_word =
+            |word: &&str| word.chars().all(|c| c.is_ascii_alphabetic()) && !word.is_empty();
+        if let Some(unknown) = placeholders(&value).filter(is_word).find(|word| !known(word)) {
+            let wrong = Wrong::NotAllowed(format!("{{{unknown}}}"));
+            entry.fault_at(place, key, wrong, Some("{voice}, {language}, {wav}"));
+        }
+        arguments.push(value);
+    }
+    arguments
+}
+
+/// A program that should be there: by its path, or in `PATH`.
+fn program(entry: &Section<'_>) -> Option<PathBuf> {
+    let text = entry.required("program")?.value;
+    let path = PathBuf::from(&text);
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let named = !text.contains('/')
+        && std::env::split_paths(&folders).any(|folder| folder.join(&path).is_file());
+    if text.is_empty() {
+        entry.fault("program", Wrong::Empty, Some("a path, or the name of a program"));
+        return None;
+    }
+    if !named && !path.is_file() {
+        entry.note("program", Wrong::NotThere(text));
+    }
+    Some(path)
+}
+
 fn form(entry: &Section<'_>) -> Option<ProviderForm> {
     const FORMS: [(&str, FormName); 3] =
         [("openai", FormName::OpenAi), ("piper", FormName::Piper), ("command", FormName::Command)];
     entry.required("form")?;
-    match entry.choice("form", FormName::OpenAi, &FORMS) {
+    let form = entry.choice("form", FormName::OpenAi, &FORMS);
+    for key in form.of_others() {
+        if entry.is_set(key) {
+            entry.fault(key, Wrong::OtherForm, None);
+        }
+    }
+    match form {
         FormName::OpenAi => Some(ProviderForm::OpenAi {
-            uri: uri(entry)?,
             key_file: existing(entry, "key_file"),
+            uri: uri(entry)?,
             model: entry.text("model").map_or_else(|| "tts-1".to_owned(), |text| text.value),
             format: entry
                 .choice(
@@ -152,18 +235,18 @@ fn form(entry: &Section<'_>) -> Option<ProviderForm> {
             pcm_hz: entry.integer("pcm_hz", 24_000, RATES),
         }),
         FormName::Piper => {
-            Some(ProviderForm::Piper { uri: uri(entry)?, key_file: existing(entry, "key_file") })
+            Some(ProviderForm::Piper { key_file: existing(entry, "key_file"), uri: uri(entry)? })
         }
         FormName::Command => {
-            let arguments = entry.texts("arguments").unwrap_or_default();
+            let arguments = arguments(entry);
             let raw_hz = entry.integer("raw_hz", 0, 0..=*RATES.end());
             if raw_hz > 0 && !RATES.contains(&raw_hz) {
                 let allowed = "0 for a file with a header, or 8000 to 192000";
                 entry.fault("raw_hz", Wrong::NotAllowed(raw_hz.to_string()), Some(allowed));
             }
             Some(ProviderForm::Command {
-                program: PathBuf::from(entry.required("program")?.value),
-                arguments: arguments.into_iter().map(|argument| argument.value).collect(),
+                program: program(entry)?,
+                arguments,
                 raw_hz: Some(raw_hz).filter(|rate| *rate > 0),
                 processes: entry.integer("processes", 4, 1..=256),
             })
@@ -188,7 +271,7 @@ fn voices(entry: &Section<'_>) -> Vec<VoicePlan> {
         ("male", Some(ssml::Gender::Male)),
         ("neutral", Some(ssml::Gender::Neutral)),
     ];
-    let mut voices = Vec::new();
+    let mut voices: Vec<VoicePlan> = Vec::new();
     let sections = entry.sections("voices", &VOICE_KEYS);
     if sections.is_empty() {
         entry.missing("voices", Some("[{ id = \"…\", language = \"en-US\" }, …]"));
@@ -199,6 +282,18 @@ fn voices(entry: &Section<'_>) -> Vec<VoicePlan> {
         if languages.as_ref().is_none_or(Vec::is_empty) {
             voice.missing("language", Some("a language, as \"en-US\", or several"));
         }
+        for language in languages.iter().flatten().filter(|language| !is_tag(&language.value)) {
+            let wrong = Wrong::NotAllowed(format!("{:?}", language.value));
+            let (place, key) = (language.place.clone(), language.key.clone());
+            voice.fault_at(place, key, wrong, Some("a language tag, as \"en-US\""));
+        }
+        if let Some(id) = &id {
+            let twice = voices.iter().any(|other| other.id.eq_ignore_ascii_case(&id.value));
+            if id.value.trim().is_empty() || twice {
+                let wrong = Wrong::NotAllowed(format!("{:?}", id.value));
+                voice.fault("id", wrong, Some("what the provider calls it, once each"));
+            }
+        }
         let gender = voice.choice("gender", None, &GENDERS);
         let age = voice.integer("age", 0, 0..=120);
         if let (Some(id), Some(languages)) = (id, languages) {
@@ -208,4 +303,13 @@ fn voices(entry: &Section<'_>) -> Vec<VoicePlan> {
         }
     }
     voices
+}
+
+/// Whether it has the form of a language tag. RFC 5646 §2.1.
+fn is_tag(text: &str) -> bool {
+    let fits = |part: &str| {
+        (1..=8).contains(&part.len()) && part.chars().all(|letter| letter.is_ascii_alphanumeric())
+    };
+    let first = text.split('-').next().unwrap_or_default();
+    first.len() >= 2 && first.chars().all(|c| c.is_ascii_alphabetic()) && text.split('-').all(fits)
 }

@@ -30,6 +30,12 @@ pub(crate) enum Manner {
     Busy(u64),
     /// 200, and an error page for a body.
     Page,
+    /// 200, and words, said to be sound.
+    Words,
+    /// A sound that never ends.
+    Endless,
+    /// A WAV file of which half is missing, with no word of that from HTTP.
+    Short,
     /// 200, and noise that is in no format.
     Garbage,
     /// Two seconds of silence.
@@ -165,22 +171,40 @@ async fn answer(stream: &mut TcpStream, manner: Manner) -> std::io::Result<()> {
             tokio::time::sleep(Duration::from_secs(30)).await;
             Ok(())
         }
-        Manner::Status(status) => {
-            let body = r#"{"error": {"code": "out_of_order", "message": "Hello world"}}"#;
-            let head = format!("HTTP/1.1 {status} Refused\r\nConnection: close\r\n");
-            let length = format!("Content-Length: {}\r\n\r\n", body.len());
-            stream.write_all(format!("{head}{length}{body}").as_bytes()).await
+        Manner::Status(_) | Manner::Busy(_) | Manner::Page => refuse(stream, manner).await,
+        Manner::Words => stream.write_all(&whole("Kein Guthaben für heute".as_bytes())).await,
+        Manner::Endless => {
+            stream.write_all(format!("{ok}\r\n").as_bytes()).await?;
+            loop {
+                stream.write_all(&pcm).await?;
+            }
         }
-        Manner::Busy(seconds) => {
-            let head = "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n";
-            let rest = format!("Retry-After: {seconds}\r\nContent-Length: 0\r\n\r\n");
-            stream.write_all(format!("{head}{rest}").as_bytes()).await
+        Manner::Short => {
+            let format = Format { coding: Coding::Pcm16, rate_hz: 24_000, channels: 1 };
+            let file = wav::to_bytes(format, &tone(48_000));
+            stream.write_all(format!("{ok}\r\n").as_bytes()).await?;
+            stream.write_all(&file[..file.len() / 2]).await
         }
-        Manner::Page => stream.write_all(&whole(b"<html><body>Sorry</body></html>")).await,
         Manner::Garbage => stream.write_all(&whole(&[0x55; 5_000])).await,
         Manner::Silence => stream.write_all(&whole(&vec![0; 96_000])).await,
         Manner::Hangup => Ok(()),
     }
+}
+
+/// What is no sound, and says so.
+async fn refuse(stream: &mut TcpStream, manner: Manner) -> std::io::Result<()> {
+    let answer = if let Manner::Status(status) = manner {
+        let body = r#"{"error": {"code": "out_of_order", "message": "Hello world"}}"#;
+        let length = body.len();
+        format!("HTTP/1.1 {status} No\r\nContent-Length: {length}\r\n\r\n{body}")
+    } else if let Manner::Busy(seconds) = manner {
+        let head = "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0";
+        format!("{head}\r\nRetry-After: {seconds}\r\n\r\n")
+    } else {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close";
+        format!("{head}\r\n\r\n<html><body>Schöne Grüße</body></html>")
+    };
+    stream.write_all(answer.as_bytes()).await
 }
 
 /// A tone of 440 Hz at 24 kHz.

@@ -94,7 +94,14 @@ impl Dialog {
     /// INVITE, its answer, and the ACK; a 2xx makes the dialog.
     #[track_caller]
     pub(crate) fn invite(&mut self, sdp: &str) -> Message {
-        let answer = self.ask("INVITE", &["Content-Type: application/sdp"], sdp);
+        self.invite_with(&[], sdp)
+    }
+
+    /// The same, with these header fields.
+    #[track_caller]
+    pub(crate) fn invite_with(&mut self, extra: &[&str], sdp: &str) -> Message {
+        let all = [&["Content-Type: application/sdp"], extra].concat();
+        let answer = self.ask("INVITE", &all, sdp);
         self.acknowledge(&answer);
         answer
     }
@@ -162,11 +169,22 @@ impl Call {
         Self::offering(subject, &[CONTROL, AUDIO].concat())
     }
 
+    /// The same, with these header fields in its INVITE.
+    #[track_caller]
+    pub(crate) fn place_with(subject: &Subject, extra: &[&str]) -> Self {
+        Self::offering_with(subject, &[CONTROL, AUDIO].concat(), extra)
+    }
+
     #[track_caller]
     pub(crate) fn offering(subject: &Subject, lines: &[&str]) -> Self {
+        Self::offering_with(subject, lines, &[])
+    }
+
+    #[track_caller]
+    fn offering_with(subject: &Subject, lines: &[&str], extra: &[&str]) -> Self {
         let ear = Ear::open();
         let mut dialog = Dialog::new(Line::udp(subject.udp), subject.udp);
-        let answer = dialog.invite(&describe(lines, &ear));
+        let answer = dialog.invite_with(extra, &describe(lines, &ear));
         assert_eq!(answer.status(), 200, "{}", answer.head);
         let channels = values(&answer.body, "a=channel:");
         let mrcp = MrcpLine::open(mrcp_address(&answer.body));

@@ -21,6 +21,8 @@ pub struct Catalog {
     pub sources: Vec<String>,
     /// Whether text can be spoken.
     pub speech: Speech,
+    /// Words that mean a provider of speech: names and tags.
+    pub providers: Vec<String>,
 }
 
 /// Whether text can be spoken.
@@ -66,7 +68,7 @@ mod tests {
     #[test]
     fn a_source_is_found_exactly_first_and_then_in_any_case() {
         let catalog =
-            Catalog { sources: vec!["Radio".into(), "Lobby".into()], speech: Speech::Off };
+            Catalog { sources: vec!["Radio".into(), "Lobby".into()], ..Catalog::default() };
         assert_eq!(catalog.source("Radio"), Some("Radio"));
         assert_eq!(catalog.source("lobby"), Some("Lobby"));
         assert_eq!(catalog.source("Lob"), None);
@@ -83,7 +85,8 @@ mod tests {
             ip6: None,
             connected: Connected::Yes,
         };
-        let mut catalog = Catalog { sources: vec!["Café 1".into()], speech: Speech::On };
+        let mut catalog =
+            Catalog { sources: vec!["Café 1".into()], speech: Speech::On, providers: Vec::new() };
         let sdp = catalog.session_description(&capabilities);
         assert!(sdp.contains("a=x-audiosrc:Caf%C3%A9%201\r\n"));
         assert!(sdp.contains("a=x-feature:text-to-speech\r\n"));

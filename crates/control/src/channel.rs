@@ -43,6 +43,8 @@ pub(crate) struct Stage<'a> {
     pub(crate) at: NtpTime,
     pub(crate) catalog: &'a Catalog,
     pub(crate) defaults: &'a Defaults,
+    /// The providers of speech that the caller prefers.
+    pub(crate) providers: &'a [String],
     pub(crate) player: &'a mut Player,
     /// Whether the call has audio that we send.
     pub(crate) audible: bool,
@@ -218,7 +220,7 @@ impl Channel {
             let waiting = || self.machine.waiting().find(|waiting| waiting.request == id);
             let Some(utterance) = begun.or_else(waiting) else { continue };
             let Some(rate) = utterance.settings.prosody.rate else { continue };
-            let order = order_of(utterance, &utterance.settings);
+            let order = order_of(utterance, &utterance.settings, stage.providers);
             let cut = playout::cut(&order, Prosody::Request, stage.defaults, stage.catalog);
             if !cut.is_ok_and(|blueprint| blueprint.plays_live()) {
                 continue;
@@ -312,7 +314,7 @@ impl Channel {
         }
         let (content, settings) = (&utterance.content, &utterance.settings);
         let prosody = Prosody::Request;
-        let order = order_of(&utterance, settings);
+        let order = order_of(&utterance, settings, stage.providers);
         let mut blueprint =
             playout::cut(&order, prosody, stage.defaults, stage.catalog).map_err(end_of)?;
         let mut baked_db = playout::volume_db(content, settings, prosody, stage.defaults);
@@ -376,7 +378,7 @@ impl Channel {
             limit: wanted.length.as_ref().map(limit_of),
         };
         if restates(wanted) {
-            let order = order_of(&speaking.utterance, &settings);
+            let order = order_of(&speaking.utterance, &settings, stage.providers);
             let blueprint = playout::cut(&order, prosody, stage.defaults, stage.catalog)
                 .map_err(|failure| Outcome::Failed(failure.to_string()))?;
             speaking.baked_db = volume_db;
@@ -432,8 +434,12 @@ impl Speaking {
 }
 
 /// An utterance under these settings, which a CONTROL may have changed.
-fn order_of<'o>(utterance: &'o Utterance, settings: &'o Settings) -> Order<'o> {
-    Order { content: &utterance.content, settings, lexicons: &utterance.lexicons }
+fn order_of<'o>(
+    utterance: &'o Utterance,
+    settings: &'o Settings,
+    providers: &'o [String],
+) -> Order<'o> {
+    Order { content: &utterance.content, settings, lexicons: &utterance.lexicons, providers }
 }
 
 /// Whether the words must be spoken anew: anything but the volume.

@@ -22,6 +22,7 @@ pub mod capabilities;
 mod channel;
 mod door;
 mod event;
+mod feature;
 pub mod negotiation;
 pub mod player;
 pub mod playout;

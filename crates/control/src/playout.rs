@@ -32,6 +32,8 @@ pub struct Order<'o> {
     pub settings: &'o Settings,
     /// The session's lexicons that are active, in their order.
     pub lexicons: &'o [LexiconRef],
+    /// Providers of speech that are preferred where no voice is named, or none of those named is there.
+    pub providers: &'o [String],
 }
 
 /// Which prosody settings are weighed against markup.
@@ -54,8 +56,9 @@ pub fn cut(
     defaults: &Defaults,
     catalog: &Catalog,
 ) -> Result<Blueprint, Failure> {
-    let Order { content, settings, lexicons } = *order;
-    let cutter = Cutter { content, settings, lexicons: lexicons.into(), catalog };
+    let Order { content, settings, lexicons, providers } = *order;
+    let lexicons = lexicons.into();
+    let cutter = Cutter { content, settings, lexicons, providers, catalog };
     let voiced = voiced(&defaults.style, settings);
     let full = prosodic(&voiced, settings);
     let mut steps = Vec::new();
@@ -154,6 +157,7 @@ struct Cutter<'a> {
     content: &'a Content,
     settings: &'a Settings,
     lexicons: Arc<[LexiconRef]>,
+    providers: &'a [String],
     catalog: &'a Catalog,
 }
 
@@ -221,7 +225,8 @@ impl Cutter<'_> {
     ) -> Result<(), Failure> {
         for segment in segments {
             match segment {
-                ssml::Segment::Speech(run) => {
+                ssml::Segment::Speech(mut run) => {
+                    run.style.voice.names.extend(self.providers.iter().cloned());
                     let lexicons = Arc::clone(lexicons);
                     let fetch_timeout = self.timeout();
                     out.push(Step::Say(Box::new(Say { run, lexicons, fetch_timeout })));

@@ -16,6 +16,7 @@ use crate::capabilities::Catalog;
 use crate::channel::{self, Channel, Stage};
 use crate::door::Door;
 use crate::event::{Effect, Feed, Media, ProgramId, Spoken};
+use crate::feature;
 use crate::negotiation::{self, Proposal, Refusal};
 use crate::player::{Ids, Notice, Player, Ticket, Utterance};
 use crate::playout::Defaults;
@@ -52,6 +53,8 @@ pub struct Session {
     id: SessionId,
     call: Call,
     door: Door,
+    /// The providers of speech that the caller prefers.
+    providers: Vec<String>,
     /// Where the peer's signalling comes from; only its address family matters.
     peer: SocketAddr,
     stage: Agreement,
@@ -131,6 +134,7 @@ impl Session {
             id,
             call: *call,
             door,
+            providers: feature::preferred(&request.headers, &catalog.providers),
             peer: *peer,
             stage: Agreement::Inviting(proposal),
             media: None,
@@ -559,6 +563,7 @@ impl Session {
             at: context.at,
             catalog: context.catalog,
             defaults: context.defaults,
+            providers: &self.providers,
             player: &mut self.player,
             audible,
             ids: context.ids,

@@ -120,7 +120,11 @@ impl Stand {
                 connected: Connected::No,
             },
             defaults: Defaults { style: ssml::Style::default() },
-            catalog: Catalog { sources: vec!["Radio".into(), "Lobby".into()], speech: Speech::On },
+            catalog: Catalog {
+                sources: vec!["Radio".into(), "Lobby".into()],
+                speech: Speech::On,
+                providers: vec!["neural".into()],
+            },
             liveness: Liveness::default(),
         };
         change(&mut config);

@@ -53,7 +53,7 @@ pub async fn recite(
     prosody: Prosody,
 ) -> Result<Recital, Failure> {
     let catalog = services.catalog();
-    let ordered = control::playout::Order { content, settings, lexicons: &[] };
+    let ordered = control::playout::Order { content, settings, lexicons: &[], providers: &[] };
     let blueprint = control::playout::cut(&ordered, prosody, defaults, &catalog)?;
     let program = ProgramId::from_number(1);
     let order = feeder::Order {

@@ -63,6 +63,10 @@ impl Services {
     pub fn catalog(&self) -> Catalog {
         Catalog {
             sources: self.sources.names().iter().map(|name| name.to_string()).collect(),
+            providers: match &self.speech {
+                Speaking::On(speech) => speech.words().map(str::to_owned).collect(),
+                Speaking::Off | Speaking::Missing(_) => Vec::new(),
+            },
             speech: match &self.speech {
                 Speaking::On(_) => SpeechOnOffer::On,
                 Speaking::Off => SpeechOnOffer::Off,

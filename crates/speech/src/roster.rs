@@ -52,6 +52,14 @@ impl Roster {
         self.members.iter().flat_map(|member| member.voices.all())
     }
 
+    /// Names and tags of the providers.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().flat_map(|member| {
+            let all = [&member.name].into_iter().chain(&member.tags);
+            all.map(String::as_str)
+        })
+    }
+
     pub(crate) fn default_language(&self) -> &str {
         &self.default_language
     }

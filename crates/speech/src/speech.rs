@@ -225,6 +225,11 @@ impl Speech {
         self.roster.all()
     }
 
+    /// The words that mean a provider: names and tags.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.roster.words()
+    }
+
     /// What was left out at the start, and why.
     pub fn notes(&self) -> &[String] {
         &self.notes

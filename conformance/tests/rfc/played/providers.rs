@@ -58,6 +58,34 @@ fn a_service_speaks_and_who_asks_is_told_how_soon() {
 }
 
 #[test]
+fn rfc_3841_section_9_2_a_feature_tag_of_the_invite_prefers_a_provider() {
+    let address = web(vec![("/speech", Page::Body("audio/wav", tone()))]);
+    let second = provider("neural", address, "/speech").replace("{name", "{tags=['premium'], name");
+    let providers =
+        format!("text_to_speech.providers=[{}, {second}]", provider("plain", address, "/speech"));
+    let subject = speaking(&[&providers]);
+    for (tag, expected) in
+        [("*;premium", "neural"), ("*;speech=\"espeak\"", "espeak"), ("*;something-else", "plain")]
+    {
+        let accept = format!("Accept-Contact: {tag}");
+        let mut call = Call::place_with(&subject, &[&accept]);
+        let headers = ["Content-Type: text/plain", ASKS, "Speech-Language: en-US"];
+        assert_eq!(call.ask("SPEAK", &headers, b"Hello.").what(), "200 IN-PROGRESS");
+        let done = call.event();
+        let told = done.get("Vendor-Specific-Parameters");
+        assert!(told.starts_with(&format!("io.entracte.provider={expected};")), "{tag}: {told}");
+        // A voice that is asked for by name goes before.
+        let named = ["Content-Type: text/plain", ASKS, "Voice-Name: en-us"];
+        assert_eq!(call.ask("SPEAK", &named, b"Hello.").what(), "200 IN-PROGRESS");
+        let told = call.event();
+        let told = told.get("Vendor-Specific-Parameters");
+        assert!(told.starts_with("io.entracte.provider=espeak;"), "{tag}: {told}");
+        call.dialog.bye();
+    }
+    subject.settles();
+}
+
+#[test]
 fn one_document_may_have_several_providers_voices_and_languages() {
     let address = web(vec![("/speech", Page::Body("audio/wav", tone()))]);
     let providers =

@@ -21,6 +21,10 @@ pub(crate) fn preferred(headers: &Headers, known: &[String]) -> Vec<String> {
                 .to_owned()
         };
         let value = bare(value);
+        // RFC 3840 §9: a tag that must not be there.
+        if value.eq_ignore_ascii_case("FALSE") || value.starts_with('!') {
+            continue;
+        }
         for word in [bare(name)].into_iter().chain(value.split(',').map(bare)) {
             let found = known.iter().find(|known| known.eq_ignore_ascii_case(&word));
             if let Some(found) = found.filter(|found| !preferred.contains(found)) {
@@ -45,6 +49,7 @@ mod tests {
             ("*;speech=\"premium,local\"", "premium local"),
             ("*;audio;language=\"en\", <sip:x@h>;local;+neural", "local neural"),
             ("neural", ""),
+            ("*;neural=\"FALSE\"", ""),
             ("*;other=\"x\"", ""),
             ("*;=;;\"", ""),
         ] {

@@ -136,6 +136,13 @@ pub(crate) fn samples_of(bytes: &[u8]) -> Vec<i16> {
     bytes.as_chunks::<2>().0.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
 }
 
+/// How many of these samples count as heard: where `first`, from the first that is audible.
+pub(crate) fn sounding(samples: &[i16], first: bool) -> u64 {
+    let audible = |sample: &i16| sample.unsigned_abs() > crate::shape::SILENCE;
+    let silent = if first { samples.iter().position(audible).unwrap_or(samples.len()) } else { 0 };
+    u64::try_from(samples.len() - silent).unwrap_or(0)
+}
+
 /// Whether anything can be heard of these samples.
 pub(crate) fn is_sound(samples: &[i16]) -> bool {
     samples.iter().any(|sample| sample.unsigned_abs() > crate::shape::SILENCE)

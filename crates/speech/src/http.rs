@@ -88,7 +88,7 @@ async fn pour(
     if kind.starts_with("text/") || ["json", "xml", "html"].iter().any(|end| kind.ends_with(end)) {
         return Err(Broken::of(format!("it sent {kind}, not sound")));
     }
-    let headed = ["mpeg", "mp3", "ogg", "opus", "flac", "aac", "wav", "wave"];
+    let headed = ["mpeg", "mp3", "ogg", "opus", "flac", "aac", "wav", "wave", "mp4", "m4a", "webm"];
     let headed = headed.iter().any(|format| kind.ends_with(format));
     let raw = config.form == HttpForm::OpenAi && config.format == "pcm" && !headed;
     let mut sound = Sound::new(raw.then_some(config.pcm_hz));
@@ -149,7 +149,7 @@ async fn ask(config: &HttpConfig, text: &str, voice: &str) -> Result<Response, B
     let dash = if why.is_empty() { "" } else { ": " };
     // What it says of this one text is nothing against the next.
     let this_text = matches!(status.as_u16(), 400 | 413 | 414 | 422);
-    let rest = again.map(|span| span.min(RETRY_AFTER_MAX));
+    let rest = again.filter(|span| !span.is_zero()).map(|span| span.min(RETRY_AFTER_MAX));
     Err(Broken {
         why: format!("it answers {}{dash}{why}", status.as_u16()),
         rest: if this_text { rest.or(Some(Duration::ZERO)) } else { rest },

@@ -209,7 +209,8 @@ impl Provider {
                 let kept = self.kept_as(&parts, choice, &text);
                 let (voice, language) = (choice.voice.clone(), choice.language.clone());
                 let speaking = program.clone();
-                let fetch = move || speaking.speak(Text { text, voice, language });
+                let patience = self.first_audio / 3;
+                let fetch = move || speaking.speak(Text { text, voice, language }, patience);
                 tokio::spawn(aloud::read_out(reading(), kept, fetch, replies));
             }
         }
@@ -235,10 +236,11 @@ impl Provider {
     /// It did not, having been asked at `asked`; for a while others are asked before it.
     pub(crate) fn failed(&self, error: &SpeechError, rest: Option<Duration>, asked: Instant) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.why = Some(error.to_string());
         if rest == Some(Duration::ZERO) {
             return;
         }
-        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         // Those who asked before it was known to fail saw the same failure.
         if health.failed_at.is_some_and(|failed_at| asked <= failed_at) {
             return;
@@ -248,7 +250,6 @@ impl Provider {
         health.failed = health.failed.saturating_add(1);
         let rest = rest.unwrap_or_else(|| doubled.min(REST.1));
         health.rests_until = Instant::now().checked_add(rest);
-        health.why = Some(error.to_string());
     }
 
     /// How long others are still asked before it.

@@ -21,6 +21,8 @@ const UNIT_MAX: usize = 1_200;
 const WORD_CHARS_MAX: usize = 40;
 /// A digit takes as long to speak as this many letters.
 const DIGIT_WEIGHT: usize = 4;
+/// So does a sign of Chinese or Japanese, or a syllable of Korean.
+const SIGN_WEIGHT: usize = 3;
 
 /// A provider that knows no marks gets its first text soon, so that it is heard soon: from this weight
 /// on it ends at the end of a sentence,
@@ -276,6 +278,24 @@ impl Rendered {
             }
             !inside && letter.is_alphanumeric()
         })
+    }
+
+    /// The character up to which the text has so many letters, a digit being four and a sign of a script
+    /// without letters three.
+    pub(crate) fn behind(&self, letters: usize) -> u32 {
+        let mut left = letters;
+        let weight = |letter: char| match letter {
+            _ if letter.is_numeric() => DIGIT_WEIGHT,
+            '\u{2e80}'.. => SIGN_WEIGHT,
+            _ => 1,
+        };
+        let heard = self.text.chars().take_while(|letter| {
+            let weight = weight(*letter);
+            let fits = weight <= left;
+            left -= weight.min(left);
+            fits
+        });
+        u32::try_from(heard.count()).unwrap_or(u32::MAX)
     }
 
     /// The word at this character.
@@ -562,6 +582,24 @@ mod tests {
         };
         assert_eq!(first(Dialect::Plain), "Thank you for calling. ");
         assert!(first(Dialect::Marked).len() > UNIT_SENTENCE);
+    }
+
+    #[test]
+    fn digits_and_signs_take_longer_than_letters() {
+        let text = "Pay 47 euros, 二十 yuan";
+        let plan = plan(vec![RunPiece::Text(text.into())]);
+        let rendered = plan.render(0..plan.atoms.len(), Dialect::Plain);
+        for (letters, expected) in
+            [(0, "Pay "), (3, "Pay "), (7, "47 "), (11, "47 "), (14, "euros, ")]
+        {
+            let atom = rendered.word_at(rendered.behind(letters)).unwrap();
+            assert!(
+                matches!(plan.atom(atom), Some(Atom::Word { text, .. }) if text == expected),
+                "{letters}: {:?}",
+                plan.atom(atom)
+            );
+        }
+        assert_eq!(rendered.behind(10_000), 21);
     }
 
     #[test]

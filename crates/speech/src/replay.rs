@@ -8,7 +8,7 @@ use store::Key;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::aloud::{Kept, bytes_of, samples_of};
+use crate::aloud::{Kept, bytes_of, is_sound, samples_of};
 use crate::pool::Reply;
 use crate::wire::Point;
 
@@ -73,7 +73,9 @@ pub(crate) async fn tell<A: Future<Output = ()>>(
         }
     }
     // The listener has its sound; those who wait for theirs read it from the disk.
-    kept.put(key, told.write()).await;
+    if is_sound(&told.samples) {
+        kept.put(key, told.write()).await;
+    }
     drop(alone);
 }
 

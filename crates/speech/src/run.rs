@@ -28,9 +28,9 @@ const DEATHS_MAX: u32 = 3;
 /// A provider's sound that waits for the listener before no more is taken from it: half a minute. A unit of
 /// a helper's is shorter, so that a helper is free as soon as it has made one.
 const WAITING_SAMPLES_MAX: usize = 240_000;
-/// Nobody speaks slower than this, in letters a second: where a sound breaks off, so much of the text was
-/// heard at least.
-const LETTERS_SURE: u64 = 5;
+/// Nobody speaks slower than this, in letters a second, a digit being four letters and a Chinese sign three:
+/// where a sound breaks off, so much of the text was heard at least.
+const LETTERS_SURE: u64 = 4;
 
 type Outlet = mpsc::Sender<Result<Chunk, SpeechError>>;
 
@@ -87,8 +87,7 @@ pub(crate) async fn speak(candidates: Candidates, run: &Run, outlet: Outlet) {
             }
         }
         // The word it failed in is spoken again, unless a mark says that it was over.
-        let word = told.again.take().or(told.word).unwrap_or(0);
-        from = word.max(told.mark.map_or(0, |mark| mark + 1));
+        from = told.again.max(told.mark.map_or(0, |mark| mark + 1));
     }
     if let Some(error) = last {
         fail(error, &outlet).await;
@@ -121,9 +120,9 @@ struct Told {
     word: Option<usize>,
     sentence: Option<usize>,
     mark: Option<usize>,
-    /// Where the next provider goes on if this one breaks off, where that is not the last word: the words
-    /// of a provider that tells none are told by estimate.
-    again: Option<usize>,
+    /// Where the text goes on if it breaks off: the word that was begun last or, of a provider that tells no
+    /// words, what was surely heard. The words above were told by estimate.
+    again: usize,
 }
 
 impl Drop for Speaking<'_> {
@@ -160,6 +159,7 @@ impl<'r> Speaking<'r> {
 
     /// From this atom to the end.
     async fn all(mut self, from: usize) -> Result<(), Stop> {
+        self.told.again = from;
         let units = self.plan.units(self.provider.dialect(), from);
         let count = units.len();
         for (number, unit) in units.into_iter().enumerate() {
@@ -225,9 +225,8 @@ impl<'r> Speaking<'r> {
                 Tried::Lost => {}
             }
             // The word it died in is spoken again, unless a mark says that it was over.
-            let word = self.told.word.unwrap_or(0);
             let mark = self.told.mark.map_or(0, |mark| mark + 1);
-            from = from.max(word).max(mark).min(unit.end);
+            from = from.max(self.told.again).max(mark).min(unit.end);
             tracing::warn!(deaths = deaths + 1, "speech goes on with another helper");
         }
         Err(Stop::Fails(SpeechError::Died { times: deaths_max + 1 }, None))
@@ -273,7 +272,7 @@ impl<'r> Speaking<'r> {
         // Until there is sound nothing of the text was said.
         let mut unsaid = Vec::new();
         let mut samples_heard = 0;
-        self.told.again = self.surely_heard(rendered, 0);
+        self.told.again = self.surely_heard(rendered, 0).unwrap_or(self.told.again);
         loop {
             let reply = tokio::select! {
                 biased;
@@ -305,8 +304,12 @@ impl<'r> Speaking<'r> {
                     let mut shaped = Vec::new();
                     self.shaper.take(&samples, &mut shaped);
                     self.collect(shaped);
-                    samples_heard += u64::try_from(samples.len()).unwrap_or(0);
-                    self.told.again = self.surely_heard(rendered, samples_heard);
+                    if !silent {
+                        samples_heard += aloud::sounding(&samples, samples_heard == 0);
+                        if let Some(sure) = self.surely_heard(rendered, samples_heard) {
+                            self.told.again = sure;
+                        }
+                    }
                 }
                 Some(Reply::Point { sample, point }) if silent => unsaid.push((sample, point)),
                 Some(Reply::Point { sample, point }) => {
@@ -348,7 +351,7 @@ impl<'r> Speaking<'r> {
         )]
         let letters = (samples as f64 * f64::from(self.style.rate)) as u64 * LETTERS_SURE;
         let letters = letters / u64::from(audio::RATE_HZ);
-        rendered.word_at(u32::try_from(letters).unwrap_or(u32::MAX))
+        rendered.word_at(rendered.behind(usize::try_from(letters).unwrap_or(usize::MAX)))
     }
 
     fn give_now(&mut self) {
@@ -410,7 +413,12 @@ impl<'r> Speaking<'r> {
     /// Tells a point unless it, or a later one of its kind, was told.
     fn tell(&mut self, place: Place) {
         let last = match &place.chunk {
-            Chunk::Word => return self.tell_words(place.atom),
+            Chunk::Word => {
+                if self.provider.dialect().has_marks() {
+                    self.told.again = self.told.again.max(place.atom);
+                }
+                return self.tell_words(place.atom);
+            }
             Chunk::Sentence => &mut self.told.sentence,
             Chunk::Mark(_) | Chunk::Paragraph => &mut self.told.mark,
             Chunk::Samples(_) | Chunk::Voice { .. } => return,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::external::{existing, read_location, span, without_password};
 use super::fault::Wrong;
+use super::nearest::nearest;
 use super::plan::{BuiltIn, Location, ProviderForm, ProviderPlan, TextToSpeech, VoicePlan};
 use super::reader::{Placed, Section};
 
@@ -123,8 +124,7 @@ fn name(entry: &Section<'_>, names: &mut Vec<Placed<String>>) -> Option<String> 
     let text = &name.value;
     let fits = !text.is_empty() && text.chars().count() <= NAME_MAX;
     let odd = |letter: char| letter.is_control() || letter.is_whitespace() || letter == '/';
-    let reserved = ["flite", "espeak"].iter().any(|name| text.eq_ignore_ascii_case(name));
-    if !fits || text.chars().any(odd) || reserved {
+    if !fits || text.chars().any(odd) || is_reserved(text) {
         let allowed = "1 to 128 characters without spaces or \"/\"; not flite or espeak";
         entry.fault("name", Wrong::NotAllowed(format!("{text:?}")), Some(allowed));
         return None;
@@ -142,9 +142,10 @@ fn tags(entry: &Section<'_>) -> Vec<String> {
     let mut tags = Vec::new();
     for Placed { value, place, key } in texts {
         let odd = |letter: char| letter.is_control() || letter.is_whitespace() || letter == '/';
-        if value.is_empty() || value.contains(odd) {
+        if value.is_empty() || value.contains(odd) || is_reserved(&value) {
             let wrong = Wrong::NotAllowed(format!("{value:?}"));
-            entry.fault_at(place, key, wrong, Some("words without spaces or \"/\""));
+            let allowed = "words without spaces or \"/\"; not flite or espeak";
+            entry.fault_at(place, key, wrong, Some(allowed));
             continue;
         }
         tags.push(value);
@@ -172,19 +173,25 @@ impl FormName {
     }
 }
 
-/// What stands in braces in a program's argument.
+/// What stands in braces in a program's argument, a shell's variables apart.
 fn placeholders(argument: &str) -> impl Iterator<Item = &str> {
-    let braces = argument.split('{').skip(1);
-    braces.filter_map(|rest| rest.split_once('}')).map(|(word, _)| word)
+    let mut before = argument.split('{');
+    let mut last = before.next().unwrap_or_default();
+    before.filter_map(move |rest| {
+        let shell = std::mem::replace(&mut last, rest).ends_with('$');
+        rest.split_once('}').map(|(word, _)| word).filter(|_| !shell)
+    })
 }
 
 fn arguments(entry: &Section<'_>) -> Vec<String> {
+    let known = ["voice", "language", "wav"].map(str::to_owned).into_iter().collect();
     let mut arguments = Vec::new();
     for Placed { value, place, key } in entry.texts("arguments").unwrap_or_default() {
-        let known = |word: &str| ["voice", "language", "wav"].contains(&word);
-        let is_word =
-            |word: &&str| word.chars().all(|c| c.is_ascii_alphabetic()) && !word.is_empty();
-        if let Some(unknown) = placeholders(&value).filter(is_word).find(|word| !known(word)) {
+        // Other braces are the program's own.
+        let slip = |word: &&str| {
+            nearest(word, &known).is_some_and(|meant| meant != **word) && !known.contains(*word)
+        };
+        if let Some(unknown) = placeholders(&value).find(slip) {
             let wrong = Wrong::NotAllowed(format!("{{{unknown}}}"));
             entry.fault_at(place, key, wrong, Some("{voice}, {language}, {wav}"));
         }
@@ -312,4 +319,9 @@ fn is_tag(text: &str) -> bool {
     };
     let first = text.split('-').next().unwrap_or_default();
     first.len() >= 2 && first.chars().all(|c| c.is_ascii_alphabetic()) && text.split('-').all(fits)
+}
+
+/// Whether it is the name of a provider that is built in.
+fn is_reserved(name: &str) -> bool {
+    ["flite", "espeak"].iter().any(|own| name.eq_ignore_ascii_case(own))
 }

@@ -204,10 +204,22 @@ async fn no_word_is_lost_when_a_slow_voice_breaks_off() {
             SpeechConfig { providers, default_voice: "en".into(), ..SpeechConfig::default() };
         Speech::start(config).await.unwrap()
     };
-    let heard = Heard::all(speech.speak(plain("A b c d e f g h i j."))).await;
-    assert_eq!((heard.error.clone(), heard.count("|w")), (None, 10));
-    let asked: serde_json::Value = serde_json::from_str(&second.bodies()[0]).unwrap();
-    assert_eq!(asked["input"], "b c d e f g h i j.");
+    for (text, words, expected) in [
+        ("A b c d e f g h i j.", 10, "A b c d e f g h i j."),
+        ("Yes 4 7 1 1 9.", 6, "Yes 4 7 1 1 9."),
+        ("お電話ありがとうございます。", 1, "お電話ありがとうございます。"),
+    ] {
+        let before = second.asked();
+        let heard = Heard::all(speech.speak(plain(text))).await;
+        assert_eq!((heard.error.clone(), heard.count("|w")), (None, words), "{text}");
+        let asked: serde_json::Value = serde_json::from_str(&second.bodies()[before]).unwrap();
+        assert_eq!(asked["input"], expected);
+        first.behave(Manner::Pcm);
+        // It is asked first again once it has spoken.
+        let named = marked_up("<voice name='first'>Well</voice>");
+        Heard::all(speech.speak(named)).await;
+        first.behave(Manner::Cut);
+    }
 }
 
 #[tokio::test]
@@ -420,7 +432,7 @@ async fn a_program_speaks_by_its_output_or_by_a_file_that_is_gone_afterwards() {
 #[tokio::test]
 async fn a_program_that_fails_says_why() {
     for (script, expected) in [
-        ("echo no voice >&2; exit 3", "exit status: 3: no voice"),
+        ("echo no voice of it >&2; exit 3", "command: exit status: 3"),
         ("exit 0", "it gave no sound: nothing came"),
         ("echo '<html></html>'", "text, not sound"),
     ] {
@@ -468,39 +480,60 @@ async fn a_program_may_say_much_of_itself_and_takes_its_children_with_it() {
 }
 
 #[tokio::test]
-async fn the_text_is_no_argument_that_others_on_the_machine_could_read() {
-    let script = "tr '\\0' ' ' </proc/$$/cmdline >&2; exit 1";
-    let speech = alone(command("sh", &["-c", script, "{voice}", "{language}"])).await;
-    let heard = Heard::all(speech.speak(plain("secret words"))).await;
-    let why = heard.error.unwrap().to_string();
-    assert!(why.contains("en-gb en-GB") && !why.contains("secret"), "{why}");
+async fn a_program_that_lives_on_after_its_sound_is_not_waited_for() {
+    let tone = "ffmpeg -v error -f lavfi -i sine=duration=0.5 -f wav - </dev/null";
+    // Something it left behind holds its standard error; or it closes its output, and does not end.
+    for (script, expected) in [
+        (format!("{tone}; sleep 63.5 >/dev/null & echo $! >$0"), None),
+        (format!("{tone}; echo $$ >$0; exec >&-; exec sleep 64.5"), Some("it does not end")),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let number = folder.path().join("left");
+        let mut provider = command("sh", &["-c", &script, number.to_str().unwrap()]);
+        provider.first_audio = Duration::from_secs(10);
+        if let Form::Command(command) = &mut provider.form {
+            command.stall = Duration::from_millis(300);
+        }
+        let begun = Instant::now();
+        let heard = Heard::all(alone(provider).await.speak(plain("Hello"))).await;
+        assert!(begun.elapsed() < Duration::from_secs(8), "{script}: {:?}", begun.elapsed());
+        let error = heard.error.map(|error| error.to_string());
+        assert_eq!(error.is_some(), expected.is_some(), "{script}: {error:?}");
+        assert!(error.is_none_or(|error| error.contains(expected.unwrap_or_default())));
+        let left = std::fs::read_to_string(number).unwrap();
+        // It may be gone already, with its group.
+        let _ = std::process::Command::new("/bin/kill").args(["-9", left.trim()]).status();
+    }
 }
 
 #[tokio::test]
-async fn what_a_slow_helper_made_is_told_again_with_its_words_and_marks() {
+async fn a_program_that_is_busy_is_not_held_to_have_failed() {
+    let slow = "cat >/dev/null; sleep 1.2; \
+                ffmpeg -v error -f lavfi -i sine=duration=0.5 -f wav - </dev/null";
+    let mut provider = command("sh", &["-c", slow]);
+    provider.first_audio = Duration::from_secs(3);
+    if let Form::Command(command) = &mut provider.form {
+        command.processes = 1;
+    }
+    let speech = before_espeak(vec![provider]).await;
+    let text =
+        |n: usize| marked_up(&format!("<voice name='en-gb' languages='en-GB'>Hello {n}</voice>"));
+    let runs: Vec<_> = (0..3).map(|n| tokio::spawn(Heard::all(speech.speak(text(n))))).collect();
+    for run in runs {
+        assert_eq!(run.await.unwrap().error, None);
+    }
+    let state = speech.state().providers.swap_remove(0);
+    assert_eq!((state.failures, state.rests), (2, Duration::ZERO), "{:?}", state.failed);
+}
+
+#[tokio::test]
+async fn the_text_is_no_argument_that_others_on_the_machine_could_read() {
     let folder = tempfile::tempdir().unwrap();
-    let cache = Arc::new(Cache::open(folder.path(), 10 << 20).unwrap());
-    let mut config = SpeechConfig::espeak(heard::helper(), Some(1));
-    config.cache = Some(Arc::clone(&cache));
-    if let Form::Helper(helper) = &mut config.providers[0].form {
-        helper.keep = true;
-    }
-    let speech = Speech::start(config).await.unwrap();
-    let text = "Hello <mark name='a'/>world. This is the second sentence.";
-    let first = Heard::all(speech.speak(marked_up(text))).await;
-    let settled = Instant::now();
-    while cache.state().entries == 0 {
-        assert!(settled.elapsed() < Duration::from_secs(5), "nothing is kept");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let again = Heard::all(speech.speak(marked_up(text))).await;
-    assert_eq!((&again.points, cache.state().hits), (&first.points, 1));
-    // The library never speaks quite the same twice.
-    assert_eq!(again.samples, first.samples);
-    let faster = marked_up(&format!("<prosody rate='2'>{text}</prosody>"));
-    let faster = Heard::all(speech.speak(faster)).await;
-    assert!(faster.length_ms() < first.length_ms() * 3 / 4, "another rate is another sound");
-    let louder = marked_up(&format!("<prosody volume='-12dB'>{text}</prosody>"));
-    Heard::all(speech.speak(louder)).await;
-    assert_eq!(cache.state().hits, 2, "the volume is ours");
+    let seen = folder.path().join("seen");
+    let script = format!("tr '\\0' ' ' </proc/$$/cmdline >{}; exit 1", seen.display());
+    let speech = alone(command("sh", &["-c", &script, "{voice}", "{language}"])).await;
+    let heard = Heard::all(speech.speak(plain("secret words"))).await;
+    assert!(heard.error.is_some());
+    let seen = std::fs::read_to_string(seen).unwrap();
+    assert!(seen.contains("en-gb en-GB") && !seen.contains("secret"), "{seen}");
 }

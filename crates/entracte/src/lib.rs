@@ -7,6 +7,8 @@
 //! - [`wiring`]: the one loop of the control plane; it alone sees all crates.
 //! - [`net`]: sockets of SIP and MRCPv2. [`services`], [`feeder`]: where audio comes from, and how it
 //!   gets to an engine. [`clock`]: the clocks of the edge.
+//! - [`voices`], [`lexicons`], [`first_audio`]: who speaks, how words are pronounced, how soon a call
+//!   heard it. [`journal`]: what happened to the sources lately.
 //! - [`client`]: a SIP, MRCPv2 and RTP client over real sockets, for demo, load and tests.
 //! - [`demo`]: six calls to itself, judged by what is heard.
 //! - [`bench`]: measures a server from outside.

@@ -387,7 +387,12 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
         }
     });
     let temporary = temporary(plan, notes)?;
-    let disk = cache(plan, "media.disk_cache_bytes_max", "prompts", notes);
+    let disk = cache(
+        plan,
+        "prompts",
+        ("media.disk_cache_bytes_max", plan.media.disk_cache_bytes_max),
+        notes,
+    );
     let prompts = sources::Prompts::new(sources::PromptConfig {
         roots: plan.media.roots.clone(),
         allow,
@@ -400,7 +405,12 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
         ..sources::PromptConfig::default()
     })
     .map_err(|error| StartError::new("media", error))?;
-    let spoken = cache(plan, "text_to_speech.cache_bytes_max", "speech", notes);
+    let spoken = cache(
+        plan,
+        "speech",
+        ("text_to_speech.cache_bytes_max", plan.text_to_speech.cache_bytes_max),
+        notes,
+    );
     let speech = voices::speaking(plan, temporary.clone(), spoken.clone(), notes).await?;
     Ok(Services {
         prompts,
@@ -435,12 +445,13 @@ fn temporary(plan: &Plan, notes: &mut Vec<String>) -> Result<store::Temporary, S
     Ok(temporary)
 }
 
-/// The part of the disk cache called `name`. Without it all works, only slower.
-fn cache(plan: &Plan, key: &str, name: &str, notes: &mut Vec<String>) -> Option<Arc<store::Cache>> {
-    let bytes_max = match name {
-        "prompts" => plan.media.disk_cache_bytes_max,
-        _ => plan.text_to_speech.cache_bytes_max,
-    };
+/// The folder `name` of the disk cache, of the size that `key` sets. Without it all works, only slower.
+fn cache(
+    plan: &Plan,
+    name: &str,
+    (key, bytes_max): (&str, u64),
+    notes: &mut Vec<String>,
+) -> Option<Arc<store::Cache>> {
     if bytes_max == 0 {
         return None;
     }

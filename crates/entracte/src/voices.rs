@@ -15,6 +15,8 @@ use crate::config::{BuiltIn, Plan, ProviderForm, ProviderPlan, VoicePlan};
 use crate::serve::StartError;
 use crate::services::Speaking;
 
+/// The built-in provider that may be missing without a word.
+const FLITE: &str = "flite";
 /// How long a helper may take to a text's first sound, and how long it may pause.
 const HELPER_FIRST_AUDIO: Duration = Duration::from_secs(5);
 const HELPER_STALL: Duration = Duration::from_secs(3);
@@ -40,12 +42,12 @@ pub async fn speaking(
     let config = SpeechConfig { cache, temporary: Some(temporary), ..speech_config(plan)? };
     match speech::Speech::start(config).await {
         Ok(speech) => {
-            for note in speech.notes() {
-                if note.starts_with("flite") {
+            for (provider, error) in speech.missing() {
+                if provider == FLITE {
                     // English is spoken all the same, only less well.
-                    tracing::info!(note, "a speech provider is left out");
+                    tracing::info!(provider, %error, "a speech provider is left out");
                 } else {
-                    notes.push(format!("text_to_speech: {note}; the others speak"));
+                    notes.push(format!("text_to_speech: {provider}: {error}; the others speak"));
                 }
             }
             Ok(Speaking::On(speech))
@@ -91,7 +93,7 @@ pub fn speech_config(plan: &Plan) -> Result<SpeechConfig, StartError> {
 fn built_in(plan: &Plan, engine: BuiltIn) -> ProviderConfig {
     let tts = &plan.text_to_speech;
     let (name, program, phonemes) = match engine {
-        BuiltIn::Flite => ("flite", helper("speech-flite"), false),
+        BuiltIn::Flite => (FLITE, helper("speech-flite"), false),
         BuiltIn::Espeak => {
             let program = tts.helper_path.clone().unwrap_or_else(|| helper("speech-espeak"));
             ("espeak", program, true)

@@ -7,13 +7,13 @@ mod freshness;
 mod kept;
 mod web;
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use audio::{RATE_HZ, tone};
+use store::Flights;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -43,8 +43,6 @@ const PIECES_MAX: usize = 4;
 pub const DISK_DECODES_MAX: usize = 32;
 /// Pieces of downloads that are decoded, or waited for, at the same time.
 pub const WEB_DECODES_MAX: usize = 256;
-/// URIs whose openers are kept apart; past it, the ones nobody waits for are forgotten.
-const FLIGHTS_MAX: usize = 1_024;
 
 /// How prompts are opened.
 #[derive(Clone, Debug)]
@@ -116,8 +114,8 @@ struct Inner {
     temporary: Option<store::Temporary>,
     disk_turns: Arc<Semaphore>,
     web_turns: Arc<Semaphore>,
-    /// One lock a URI, so that a hundred calls for one clip open it once.
-    flights: Mutex<BTreeMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    /// A hundred calls for one clip open it once.
+    flights: Flights<String>,
 }
 
 /// What the decoder sends.
@@ -157,7 +155,7 @@ impl Prompts {
             temporary: config.temporary.filter(store::Temporary::keeps),
             disk_turns: Arc::new(Semaphore::new(DISK_DECODES_MAX)),
             web_turns: Arc::new(Semaphore::new(WEB_DECODES_MAX)),
-            flights: Mutex::default(),
+            flights: Flights::default(),
         })))
     }
 
@@ -222,12 +220,12 @@ impl Prompts {
         match scheme.as_str() {
             "tone" => render_tone(uri.get(5..).unwrap_or_default()),
             "file" => {
-                let flight = self.0.flight(uri);
+                let flight = self.0.flights.of(uri.to_owned());
                 let _alone = flight.lock().await;
                 self.open_file(uri).await
             }
             "http" | "https" => {
-                let flight = self.0.flight(uri);
+                let flight = self.0.flights.of(uri.to_owned());
                 let _alone = flight.lock().await;
                 self.open_web(uri).await
             }
@@ -358,19 +356,6 @@ impl Forward {
 }
 
 impl Inner {
-    fn flight(&self, uri: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(uri).and_then(Weak::upgrade) {
-            return flight;
-        }
-        if flights.len() >= FLIGHTS_MAX {
-            flights.retain(|_, flight| flight.strong_count() > 0);
-        }
-        let flight = Arc::default();
-        flights.insert(uri.to_owned(), Arc::downgrade(&flight));
-        flight
-    }
-
     fn cached(&self, key: &str, fits: impl FnOnce(&Stamp) -> bool) -> Option<Arc<[i16]>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(key, fits)
     }

@@ -1,13 +1,12 @@
 //! A text by a provider that gives nothing but sound: read from the cache or fetched, kept, brought to
 //! its rate, and with its words told where they probably are.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use audio::RATE_HZ;
 use audio::stretch::Stretcher;
-use store::{Cache, Key};
+use store::{Cache, Flights, Key};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -19,8 +18,6 @@ const BLOCK_SAMPLES: usize = 800;
 /// How long one letter is heard, in samples: fourteen a second, which is how fast most voices speak
 /// most languages. Only the places of words rest on it.
 pub(crate) const LETTER_SAMPLES: u64 = RATE_HZ as u64 / 14;
-/// Texts whose askers are kept apart; past it, the ones nobody waits for are forgotten.
-const FLIGHTS_MAX: usize = 1_024;
 
 /// Why a provider did not give a text's sound, or not all of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -61,25 +58,16 @@ impl Reading {
 #[derive(Debug)]
 pub(crate) struct Kept {
     cache: Arc<Cache>,
-    flights: Mutex<BTreeMap<Key, Weak<tokio::sync::Mutex<()>>>>,
+    flights: Flights<Key>,
 }
 
 impl Kept {
-    pub(crate) const fn new(cache: Arc<Cache>) -> Self {
-        Self { cache, flights: Mutex::new(BTreeMap::new()) }
+    pub(crate) fn new(cache: Arc<Cache>) -> Self {
+        Self { cache, flights: Flights::default() }
     }
 
     pub(crate) fn flight(&self, key: Key) -> Arc<tokio::sync::Mutex<()>> {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = flights.get(&key).and_then(Weak::upgrade) {
-            return flight;
-        }
-        if flights.len() >= FLIGHTS_MAX {
-            flights.retain(|_, flight| flight.strong_count() > 0);
-        }
-        let flight = Arc::default();
-        flights.insert(key, Arc::downgrade(&flight));
-        flight
+        self.flights.of(key)
     }
 
     pub(crate) async fn get(&self, key: Key) -> Option<Vec<u8>> {

@@ -180,19 +180,18 @@ pub struct Speech {
     providers: Arc<[Arc<Provider>]>,
     roster: Arc<Roster>,
     places: Arc<Semaphore>,
-    notes: Arc<[String]>,
+    missing: Arc<[(String, SpeechError)]>,
 }
 
 impl Speech {
     /// Starts the providers; returns when the first helper of each is ready. The other helpers follow by
-    /// themselves. One that cannot be started and is optional is left out, with a note.
+    /// themselves. One that cannot be started and is optional is left out; see [`Self::missing`].
     ///
     /// # Errors
     /// A provider that is not optional cannot be started, there is none, or none has the default voice.
     pub async fn start(config: SpeechConfig) -> Result<Self, SpeechError> {
         let kept = config.cache.map(|cache| Arc::new(Kept::new(cache)));
-        let (mut providers, mut members, mut notes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut missing = None;
+        let (mut providers, mut members, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for wanted in config.providers.iter().take(PROVIDERS_MAX) {
             match Provider::start(wanted, kept.clone(), config.temporary.clone()).await {
                 Ok((provider, voices)) => {
@@ -200,22 +199,19 @@ impl Speech {
                     let (name, tags) = (wanted.name.clone(), wanted.tags.clone());
                     members.push(Member { name, tags, voices: Voices::new(voices) });
                 }
-                Err(error) if wanted.optional => {
-                    notes.push(format!("{}: {error}", wanted.name));
-                    missing.get_or_insert(error);
-                }
+                Err(error) if wanted.optional => missing.push((wanted.name.clone(), error)),
                 Err(error) => return Err(error),
             }
         }
         if providers.is_empty() {
             let none = || SpeechError::Provider("there is no speech provider".to_owned());
-            return Err(missing.unwrap_or_else(none));
+            return Err(missing.pop().map_or_else(none, |(_, error)| error));
         }
         Ok(Self {
             providers: providers.into(),
             roster: Arc::new(Roster::new(members, &config.default_voice)?),
             places: Arc::new(Semaphore::new(RUNS_MAX)),
-            notes: notes.into(),
+            missing: missing.into(),
         })
     }
 
@@ -230,9 +226,9 @@ impl Speech {
         self.roster.words()
     }
 
-    /// What was left out at the start, and why.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    /// The providers that were left out at the start, and why.
+    pub fn missing(&self) -> &[(String, SpeechError)] {
+        &self.missing
     }
 
     /// The language of the default voice: what a session without a language of its own speaks.

@@ -5,9 +5,12 @@
 //!   gives back is what was put in, or nothing: a file that was cut or changed is found out and dropped.
 //! - [`Temporary`]: files that are deleted when they are no longer held, and swept at the next start
 //!   if the process did not come to it.
+//! - [`Flights`]: one lock a key, so that many who want the same thing fetch it once.
 
 mod cache;
+mod flights;
 mod temporary;
 
 pub use cache::{Cache, CacheState, ENTRY_BYTES_MAX, Key};
+pub use flights::Flights;
 pub use temporary::{KEPT_BYTES_MAX, Temporary, TemporaryFile};

@@ -45,6 +45,8 @@ if [ "$stage" = test ]; then
     program baresip baresip "tests dial with it, a softphone"
     program sip-tester sipp "tests place calls by the thousand with it"
     program openssl openssl "tests make certificates with it"
+    program chromium chromium "tests walk the pages with it, a browser"
+    program chromium-driver chromedriver "drives that browser"
     program tshark tshark "tests dissect captured calls with it"
 fi
 

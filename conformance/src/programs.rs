@@ -66,11 +66,17 @@ impl Drop for Holder {
 
 /// Runs a program to its end.
 pub fn run(command: &mut Command, patience: Duration) -> Left {
+    run_with_input(command, b"", patience)
+}
+
+/// Runs a program to its end, with this on its standard input.
+pub fn run_with_input(command: &mut Command, input: &[u8], patience: Duration) -> Left {
     let folder = Folder::create();
+    let input = File::open(folder.write("in", input)).unwrap();
     let (out, err) = (folder.path().join("out"), folder.path().join("err"));
     let create = |path: &Path| Stdio::from(File::create(path).unwrap());
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(Stdio::from(input))
         .stdout(create(&out))
         .stderr(create(&err))
         .spawn()

@@ -77,7 +77,7 @@ impl Rig {
             music.display(),
         );
         let file = folder.write("entracte.toml", text);
-        let layers = Layers { file: Some(file), environment: Vec::new(), settings: Vec::new() };
+        let layers = Layers { file: Some(file), ..Layers::default() };
         let plan = Plan::load(&layers).unwrap_or_else(|faults| panic!("{faults}"));
         let running = serve::start_with(&plan, options).await.unwrap();
         let sip = |wanted: Transport| {

@@ -120,6 +120,24 @@ impl Subject {
         self.process.as_ref().map(|process| process.ready.trim_end())
     }
 
+    /// The one-time link of the first administrator, which the line after the ready line tells.
+    pub fn setup_link(&mut self) -> String {
+        let process = self.process.as_mut().unwrap();
+        let mut line = String::new();
+        process.out.read_line(&mut line).unwrap();
+        line.trim_end().rsplit(' ').next().unwrap_or_default().to_owned()
+    }
+
+    /// Where its pages and its API are.
+    pub fn http(&self) -> String {
+        self.ready().unwrap().rsplit("http/tcp ").next().unwrap().trim().to_owned()
+    }
+
+    /// The file by which commands on this host are known to it.
+    pub fn token_file(&self) -> PathBuf {
+        self.process.as_ref().unwrap().folder.path().join("http/local-token")
+    }
+
     /// Its configuration file.
     pub fn config(&self) -> Option<PathBuf> {
         self.process.as_ref().map(|process| process.folder.path().join("entracte.toml"))

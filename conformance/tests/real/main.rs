@@ -11,6 +11,7 @@ mod complaints;
 mod dissector;
 mod hostile;
 mod killed;
+mod settings;
 mod sipp;
 mod softphone;
 mod vanishing;

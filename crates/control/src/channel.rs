@@ -18,6 +18,7 @@ use crate::event::{Effect, Failure, Spoken};
 use crate::player::{Change, Ids, Notice, Player, Ticket, Utterance as Audible};
 use crate::playout::{self, Defaults, Order, Prosody};
 use crate::position::{self, Jump, Limit, Timeline, Unit};
+use crate::survey::ChannelSurvey;
 
 /// Samples a second, of everything that is played.
 const RATE_HZ: u64 = 8_000;
@@ -99,6 +100,16 @@ impl Channel {
 
     pub(crate) fn deadline(&self) -> Option<(Now, &'static str)> {
         self.machine.deadline()
+    }
+
+    pub(crate) fn survey(&self) -> ChannelSurvey {
+        let request = self.machine.active();
+        let state = match request {
+            None => "idle",
+            Some(_) if self.machine.is_paused() => "paused",
+            Some(_) => "speaking",
+        };
+        ChannelSurvey { id: self.id.clone(), state, request }
     }
 
     pub(crate) fn number(&self) -> u32 {

@@ -126,6 +126,13 @@ pub enum Event {
     },
     /// The sources or voices on offer have changed.
     Catalog(crate::capabilities::Catalog),
+    /// Settings have changed; calls that are there keep what they began with.
+    Settings {
+        /// Calls at one time. More that are there already stay.
+        sessions_max: usize,
+        /// Language, voice, rate and volume where nothing else is said.
+        defaults: crate::playout::Defaults,
+    },
     /// No new calls from now on; those that are end when they end.
     Drain,
     /// End every call.

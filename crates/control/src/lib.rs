@@ -10,6 +10,7 @@
 //! - [`player`]: what a call hears now, what waits, and what is to change in it.
 //! - [`position`]: where in it the caller is, and where a jump lands.
 //! - [`uri`]: what a URI to play names.
+//! - [`Survey`]: what a call holds at one moment, for whoever looks on.
 //! - [`capabilities`]: what OPTIONS advertises and INVITE accepts, one value (invariant 8).
 //!
 //! `testbed` (for tests) runs the whole between two SIP agents in virtual time; `tests` are tables of
@@ -29,6 +30,7 @@ pub mod playout;
 pub mod position;
 mod server;
 pub mod session;
+mod survey;
 #[cfg(test)]
 mod testbed;
 #[cfg(test)]
@@ -38,3 +40,4 @@ pub mod uri;
 pub use channel::{ASKS_TIMING, TELLS_FIRST_AUDIO, TELLS_PROVIDER, TELLS_VOICE};
 pub use event::{Busy, Effect, Event, Failure, Feed, Media, Moment, ProgramId, Spoken};
 pub use server::{Config, Counts, Liveness, Server};
+pub use survey::{CallStage, ChannelSurvey, Survey};

@@ -159,9 +159,10 @@ impl Player {
         self.playing.as_ref().map(|playing| playing.program)
     }
 
-    /// What plays, for pages and logs.
-    pub fn blueprint(&self) -> Option<&Blueprint> {
-        self.playing.as_ref().map(|playing| playing.turn.utterance.blueprint.as_ref())
+    /// What plays or is prepared, for pages.
+    pub fn playing(&self) -> Option<(ProgramId, Arc<Blueprint>)> {
+        let playing = self.playing.as_ref()?;
+        Some((playing.program, Arc::clone(&playing.turn.utterance.blueprint)))
     }
 
     /// There is a stream now: what is ready begins.

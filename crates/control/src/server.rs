@@ -17,6 +17,7 @@ use crate::negotiation::Refusal;
 use crate::player::Ids;
 use crate::playout::Defaults;
 use crate::session::{Context, Invitation, Session};
+use crate::survey::Survey;
 
 /// When a peer is asked whether it is still there.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -120,6 +121,11 @@ impl Server {
         }
     }
 
+    /// Every call as it stands, in the order in which they came.
+    pub fn survey(&self) -> Vec<Survey> {
+        self.sessions.values().map(|session| session.survey()).collect()
+    }
+
     /// Whether no new calls are taken any more.
     pub fn is_draining(&self) -> bool {
         self.open == Doors::Draining
@@ -192,6 +198,9 @@ impl Server {
             }
             Event::MediaGone { session } => self.suspect(moment.now, session),
             Event::Catalog(catalog) => self.config.catalog = catalog,
+            Event::Settings { sessions_max, defaults } => {
+                (self.config.sessions_max, self.config.defaults) = (sessions_max, defaults);
+            }
             Event::Drain => self.open = Doors::Draining,
             Event::HangUp => {
                 for session in self.sessions.values() {

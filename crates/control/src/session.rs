@@ -21,6 +21,7 @@ use crate::negotiation::{self, Proposal, Refusal};
 use crate::player::{Ids, Notice, Player, Ticket, Utterance};
 use crate::playout::Defaults;
 use crate::position::{Limit, Start};
+use crate::survey::{CallStage, Survey};
 use sip::sdp::mrcp::{Capabilities, Connected, Given};
 use sip::sdp::write::Origin;
 
@@ -52,6 +53,10 @@ pub(crate) struct Context<'a> {
 pub struct Session {
     id: SessionId,
     call: Call,
+    /// Its Call-ID, to find it by on pages.
+    call_id: Arc<str>,
+    /// When its INVITE came.
+    began: Now,
     door: Door,
     /// The providers of speech that the caller prefers.
     providers: Vec<String>,
@@ -133,6 +138,8 @@ impl Session {
         Ok(Self {
             id,
             call: *call,
+            call_id: request.headers.call_id().unwrap_or_default().into(),
+            began: Now::ZERO,
             door,
             providers: feature::preferred(&request.headers, &catalog.providers),
             peer: *peer,
@@ -160,6 +167,26 @@ impl Session {
         self.player.program()
     }
 
+    pub(crate) fn survey(&self) -> Survey {
+        Survey {
+            session: self.id,
+            call_id: Arc::clone(&self.call_id),
+            began: self.began,
+            peer: self.peer,
+            stage: match &self.stage {
+                Agreement::Inviting(_) | Agreement::Asked | Agreement::Answered => {
+                    CallStage::Connecting
+                }
+                Agreement::Settled => CallStage::Connected,
+                Agreement::Changing(_) => CallStage::Changing,
+            },
+            media: self.media.clone(),
+            rtp_port: self.rtp,
+            channels: self.channels.iter().map(|(_, channel)| channel.survey()).collect(),
+            playing: self.player.playing(),
+        }
+    }
+
     pub(crate) fn channel_ids(&self) -> impl Iterator<Item = &ChannelId> {
         self.channels.iter().map(|(_, channel)| &channel.id)
     }
@@ -170,7 +197,7 @@ impl Session {
 
     /// Starts to answer the INVITE.
     pub(crate) fn begin(&mut self, context: &mut Context<'_>) {
-        self.heard = context.now;
+        (self.heard, self.began) = (context.now, context.now);
         let towards = match &self.stage {
             Agreement::Inviting(Some(proposal)) => proposal.media().map(|media| media.remote),
             Agreement::Inviting(None) => Some(self.peer),

@@ -365,11 +365,9 @@ impl Lane {
     }
 
     fn load(&self, now: Mono) -> EngineLoad {
-        let cpu_ns = match self.thread.load(Ordering::Relaxed) {
-            0 => 0,
-            thread => socket::processor_time(thread),
-        };
-        EngineLoad { cpu_ns, ..self.gauges.read(now) }
+        let thread_id = self.thread.load(Ordering::Relaxed);
+        let cpu_ns = if thread_id == 0 { 0 } else { socket::processor_time(thread_id) };
+        EngineLoad { thread_id, cpu_ns, ..self.gauges.read(now) }
     }
 
     /// Forgets a stream that the engine has let go of; answers its last figures.

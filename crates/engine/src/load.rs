@@ -16,6 +16,8 @@ const CLASSES: usize = 96;
 /// How busy one engine is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct EngineLoad {
+    /// The system's number of its thread; 0 before it runs.
+    pub thread_id: i32,
     /// Busy time now, in percent: a mean that forgets within about a second.
     pub load_percent: f64,
     /// Busy time over the 30 s before the question, in percent.
@@ -144,7 +146,7 @@ impl Gauges {
         percent(self.recent.load(Relaxed), 1_000 * TICK_NS)
     }
 
-    /// All of it, at `now`; the processor time is for the caller to add.
+    /// All of it, at `now`; the thread and its processor time are for the caller to add.
     pub(crate) fn read(&self, now: Mono) -> EngineLoad {
         let second = now.as_nanos() / 1_000_000_000;
         let (mut busy, mut max) = (0, 0);
@@ -160,6 +162,7 @@ impl Gauges {
         let whole = AVERAGE_SECONDS * 1_000_000_000 + now.as_nanos() % 1_000_000_000;
         let streams = self.streams.load(Relaxed);
         EngineLoad {
+            thread_id: 0,
             load_percent: self.percent(),
             average_percent: percent(busy, whole.min(ticks.max(1) * TICK_NS)),
             max_percent: percent(max, SPAN_TICKS * TICK_NS),

@@ -16,6 +16,13 @@ pub struct StreamKey {
     pub(crate) generation: u32,
 }
 
+impl StreamKey {
+    /// The number of the engine that sends it, from 0.
+    pub const fn engine(self) -> u16 {
+        self.engine
+    }
+}
+
 impl fmt::Display for StreamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}.{}", self.engine, self.index, self.generation)

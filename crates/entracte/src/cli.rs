@@ -8,11 +8,15 @@
     reason = "the command line answers on its two streams"
 )]
 
+mod accounts;
+mod ask;
 mod bench;
 mod check_config;
+mod config;
 mod demo;
 mod player;
 mod serve;
+mod sessions;
 mod sources;
 mod speak;
 
@@ -64,7 +68,11 @@ enum Verb {
     Demo(demo::Demo),
     /// Reads a configuration and prints every fault in it, with line and key.
     CheckConfig(check_config::CheckConfig),
+    Config(config::Config),
     Sources(sources::Sources),
+    Sessions(sessions::Sessions),
+    HashPassword(accounts::HashPassword),
+    ResetAdmin(accounts::ResetAdmin),
     Speak(speak::Speak),
 }
 
@@ -106,6 +114,26 @@ impl ConfigArgs {
     }
 }
 
+/// Rows in columns, the last of which is as wide as it likes.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width =
+        |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|c| c.chars().count()).max();
+    let widths: Vec<usize> = (0..N.saturating_sub(1)).map(|n| width(n).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (n, cell) in row.iter().enumerate() {
+            line.push_str(cell);
+            if let Some(width) = widths.get(n) {
+                line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
 /// Runs what the process was started with.
 #[must_use]
 pub fn main() -> Exit {
@@ -141,6 +169,10 @@ fn run(verb: Verb) -> Exit {
         Verb::Demo(arguments) => arguments.run(),
         Verb::CheckConfig(arguments) => arguments.run(),
         Verb::Sources(arguments) => arguments.run(),
+        Verb::Config(arguments) => arguments.run(),
+        Verb::Sessions(arguments) => arguments.run(),
+        Verb::HashPassword(arguments) => arguments.run(),
+        Verb::ResetAdmin(arguments) => arguments.run(),
         Verb::Speak(arguments) => arguments.run(),
     }
 }

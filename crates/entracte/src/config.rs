@@ -5,6 +5,7 @@
 //! place, its key and what the key takes. `config/entracte.toml` explains every key; a test proves
 //! that it and this module name the same ones.
 
+mod administration;
 mod external;
 mod fault;
 mod nearest;
@@ -12,14 +13,16 @@ mod network;
 mod plan;
 mod read;
 mod reader;
+mod reference;
 mod tree;
 mod voices;
 
 pub use fault::{Fault, Faults, Place, Wrong};
 pub use network::{AddressType, Addresses, Dscp, Interfaces, Network, PortRange};
 pub use plan::{
-    Audio, BuiltIn, Engine, ExternalAudio, General, Location, Log, LogFormat, LogLevel, Media,
-    Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits, SourcePlan, Start,
-    TextToSpeech, Transport, VoicePlan,
+    Administration, Audio, BuiltIn, Engine, ExternalAudio, General, Location, Log, LogFormat,
+    LogLevel, Media, Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits,
+    SourcePlan, Start, TextToSpeech, Transport, VoicePlan,
 };
-pub use tree::Layers;
+pub use reference::{EXAMPLE, Reference, references};
+pub use tree::{Layers, SYSTEM_FILE};

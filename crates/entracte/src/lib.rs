@@ -13,9 +13,12 @@
 //! - [`demo`]: six calls to itself, judged by what is heard.
 //! - [`bench`]: measures a server from outside.
 //! - [`config`]: settings from file, environment and command line to one checked [`config::Plan`].
+//! - [`settings`]: the settings while the server runs: changed, kept, put to use. [`audit`]: who did what.
+//!   [`view`]: both of these and all else for `web`. [`logging`]: the log.
 //! - [`recite`]: what a call would hear, into memory.
 //! - [`cli`]: the verbs, their arguments and the exit status.
 
+pub mod audit;
 pub mod bench;
 pub mod cli;
 pub mod client;
@@ -26,10 +29,12 @@ pub mod feeder;
 pub mod first_audio;
 pub mod journal;
 pub mod lexicons;
+pub mod logging;
 pub mod net;
 pub mod recite;
 pub mod serve;
 pub mod services;
+pub mod settings;
 pub mod view;
 pub mod voices;
 pub mod wiring;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use vocab::Tokens;
 
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::{self, Location, Plan};
 use crate::journal::Journal;
@@ -24,6 +25,7 @@ use crate::net::Protocol;
 use crate::net::stream::{self, Limits, Registry};
 use crate::net::udp::UdpPort;
 use crate::services::{Kept, Services, Speaking};
+use crate::settings::{self, Keeper};
 use crate::view::ServerView;
 use crate::voices;
 use crate::wiring::{EVENTS_MAX, Event, MediaSettings, Parts, Standing, Wiring};
@@ -109,16 +111,19 @@ pub struct Running {
     pub sip: Vec<(Transport, SocketAddr)>,
     /// Where MRCPv2 is spoken.
     pub mrcp: Vec<SocketAddr>,
-    /// Where RTP is sent from and received: the address and its port ranges.
-    pub rtp: String,
-    /// Where it can be asked how it stands.
+    /// Where pages and the API are.
     pub http: Option<SocketAddr>,
+    /// All of these and the ports of RTP, as the ready line has them.
+    pub listens: Vec<String>,
+    /// The one-time link by which the first administrator comes in, when there is none yet.
+    pub setup_link: Option<String>,
     /// What is not as it should be, and works all the same.
     pub notes: Vec<String>,
     events: mpsc::Sender<Event>,
     control: JoinHandle<()>,
     services: Arc<Services>,
     tasks: Vec<JoinHandle<()>>,
+    view: Arc<ServerView>,
 }
 
 /// What is bound.
@@ -169,13 +174,7 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
         liveness: options.liveness,
     });
     let sip_limits = &plan.general.sip.limits;
-    let limits = Limits {
-        sip_message_bytes_max: sip_limits.message_bytes_max,
-        mrcp_body_bytes_max: plan.general.mrcp.body_bytes_max,
-        write_queue_bytes_max: sip_limits.write_queue_bytes_max,
-        idle: sip_limits.idle_timeout,
-        half_message: options.half_message,
-    };
+    let limits = limits(plan, options);
     let registry = Registry::new(sip_limits.connections_max, sip_limits.connections_per_peer_max);
     let parts = Parts {
         agent,
@@ -195,23 +194,71 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
         },
     };
     let http = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
-    let view = ServerView {
-        services: Arc::clone(&services),
-        sound_server: plan.external_audio.sound_server.clone(),
-        offered: capabilities(plan),
-        events: events.clone(),
-    };
-    let tasks = listen(bound, view, limits, &registry);
+    let rtp = rtp_ports(plan);
+    let listens = listens(&sip, &mrcp, &rtp, http);
+    let running = settings::Running { services: Arc::clone(&services), events: events.clone() };
+    let view = Arc::new(view(plan, running, &listens, &notes));
+    let tasks = listen(bound, (Arc::clone(&view), plan), limits, &registry);
     let wiring = Wiring::new(parts, Clock::start(), tokens.next_seed());
     let control = tokio::spawn(wiring.run(received));
-    let rtp = rtp_ports(plan);
-    Ok(Running { sip, mrcp, rtp, http, notes, events, control, services, tasks })
+    let setup_link = first_link(plan, http);
+    Ok(Running {
+        sip,
+        mrcp,
+        http,
+        listens,
+        notes,
+        events,
+        control,
+        services,
+        tasks,
+        view,
+        setup_link,
+    })
+}
+
+/// What pages show and change.
+fn view(
+    plan: &Plan,
+    running: settings::Running,
+    listens: &[String],
+    notes: &[String],
+) -> ServerView {
+    let local = settings::make_local_token(&plan.state_dir)
+        .inspect_err(|error| tracing::warn!(%error, "commands on this host must bring a token"));
+    let notes = plan.notes.iter().map(ToString::to_string).chain(notes.iter().cloned());
+    ServerView {
+        services: Arc::clone(&running.services),
+        sound_server: plan.external_audio.sound_server.clone(),
+        offered: capabilities(plan),
+        events: running.events.clone(),
+        keeper: Keeper::new(plan.layers.clone(), Arc::new(plan.clone()), running),
+        local: local.ok(),
+        audit: Audit::open(&plan.state_dir),
+        machine: host_name(),
+        started: crate::clock::instant(),
+        listens: listens.to_vec(),
+        notes: notes.collect(),
+        media: media_address(plan),
+    }
+}
+
+/// The limits of streams.
+fn limits(plan: &Plan, options: &Options) -> Limits {
+    let sip = &plan.general.sip.limits;
+    Limits {
+        sip_message_bytes_max: sip.message_bytes_max,
+        mrcp_body_bytes_max: plan.general.mrcp.body_bytes_max,
+        write_queue_bytes_max: sip.write_queue_bytes_max,
+        idle: sip.idle_timeout,
+        half_message: options.half_message,
+    }
 }
 
 /// Starts a task for everything that is bound.
 fn listen(
     bound: Bound,
-    view: ServerView,
+    (view, plan): (Arc<ServerView>, &Plan),
     limits: Limits,
     registry: &Registry,
 ) -> Vec<JoinHandle<()>> {
@@ -228,13 +275,61 @@ fn listen(
         }
     }
     if let Some(listener) = bound.http {
-        let router = web::router(Arc::new(view));
+        let setup_file = settings::setup_file(&plan.state_dir);
+        let router = web::router(view, web::Options { setup_file, secure: false });
         tasks.push(tokio::spawn(web::serve(listener, router)));
     }
     tasks
 }
 
+/// Every address that is listened on, with its protocol.
+fn listens(
+    sip: &[(Transport, SocketAddr)],
+    mrcp: &[SocketAddr],
+    rtp: &str,
+    http: Option<SocketAddr>,
+) -> Vec<String> {
+    let sip = sip.iter().map(|(transport, address)| {
+        format!("sip/{} {address}", transport.as_str().to_ascii_lowercase())
+    });
+    let mrcp = mrcp.iter().map(|address| format!("mrcp/tcp {address}"));
+    let http = http.map(|address| format!("http/tcp {address}"));
+    sip.chain(mrcp).chain(std::iter::once(format!("rtp/udp {rtp}"))).chain(http).collect()
+}
+
+/// A link for the first administrator, where nobody can log in.
+fn first_link(plan: &Plan, http: Option<SocketAddr>) -> Option<String> {
+    let http = http.filter(|_| plan.administration.accounts.users.is_empty())?;
+    let file = settings::setup_file(&plan.state_dir);
+    match web::make_setup_link(&file, crate::clock::wall()) {
+        Ok(secret) => Some(setup_link(http, &secret)),
+        Err(error) => {
+            tracing::error!(%error, file = %file.display(), "no link for the first administrator");
+            None
+        }
+    }
+}
+
+/// The one-time link with this secret, as it is opened on this host.
+#[must_use]
+pub fn setup_link(mut http: SocketAddr, secret: &str) -> String {
+    if http.ip().is_unspecified() {
+        let here: IpAddr =
+            if http.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+        http.set_ip(here);
+    }
+    format!("http://{http}/setup?token={secret}")
+}
+
 impl Running {
+    /// Reads the settings again, and puts to use what can be without a restart.
+    ///
+    /// # Errors
+    /// All that is wrong with them; then the last good ones stay in use.
+    pub async fn reload(&self, who: &str) -> Result<web::Applied, Vec<web::FieldFault>> {
+        web::Settings::reload(&*self.view, who).await
+    }
+
     /// Comes when the server has ended by itself, which it should not.
     pub async fn ended(&mut self) {
         let _ = (&mut self.control).await;
@@ -371,11 +466,8 @@ fn engines(
 pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, StartError> {
     // Without one, a name that no program has: formats that need it say so.
     let ffmpeg = plan.media.ffmpeg.clone().unwrap_or_default();
-    let external = &plan.external_audio;
-    let settings = source_settings(plan)?;
+    let (configs, settings) = live_sources(plan)?;
     let allow = allowed(plan);
-    let listed = if external.enabled { external.sources.as_slice() } else { &[] };
-    let configs = listed.iter().map(source_config).collect::<Result<_, _>>()?;
     let (happenings, mut happened) = mpsc::channel(256);
     let live = sources::Sources::start(configs, settings, &happenings)
         .map_err(|error| StartError::new("external_audio", error))?;
@@ -463,6 +555,19 @@ fn cache(
             None
         }
     }
+}
+
+/// All live sources, and what they share.
+///
+/// # Errors
+/// As [`source_settings`] and [`source_config`].
+pub fn live_sources(
+    plan: &Plan,
+) -> Result<(Vec<sources::SourceConfig>, sources::Settings), StartError> {
+    let external = &plan.external_audio;
+    let listed = if external.enabled { external.sources.as_slice() } else { &[] };
+    let configs = listed.iter().map(source_config).collect::<Result<_, _>>()?;
+    Ok((configs, source_settings(plan)?))
 }
 
 /// What all live sources share.

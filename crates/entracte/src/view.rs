@@ -1,16 +1,28 @@
-//! The server as `web` tells it.
+//! The server as `web` tells it, and as its pages change it.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use audio::live::{Ring, UNIT_MS, UNIT_SAMPLES, unit_at};
+use control::blueprint::{Blueprint, Step};
+use control::uri::PlayUri;
+
 use sources::{Phase, SourceState};
 use tokio::sync::{mpsc, oneshot};
-use web::{Capabilities, Device, Heard, Skipped, Source, Standing, View};
+use web::{
+    About, Accounts, Applied, Audited, Call, Capabilities, Change, Channel, Device, Engine, Field,
+    FieldFault, Heard, Listening, Looks, Packets, Pending, Proposal, Resource, Revision, Settings,
+    Skipped, Source, Standing, View,
+};
 
+use crate::audit::Audit;
+use crate::clock::{instant, wall};
 use crate::first_audio::{BORDERS_MS, Seen};
 use crate::journal::Entry;
 use crate::services::{Services, Speaking};
-use crate::wiring::Event;
+use crate::settings::Keeper;
+use crate::wiring::{CallLook, Event};
 
 /// What is looked at.
 #[derive(Debug)]
@@ -23,6 +35,256 @@ pub struct ServerView {
     pub offered: sip::sdp::mrcp::Capabilities,
     /// The control loop.
     pub events: mpsc::Sender<Event>,
+    /// The settings.
+    pub keeper: Keeper,
+    /// The hash of the secret by which commands on this host are known.
+    pub local: Option<[u8; 32]>,
+    /// Who did what.
+    pub audit: Audit,
+    /// The name of the host.
+    pub machine: String,
+    /// When the server started.
+    pub started: std::time::Instant,
+    /// Where it listens, as its ready line says.
+    pub listens: Vec<String>,
+    /// What it started with and is not as it should be.
+    pub notes: Vec<String>,
+    /// The address that media is sent from.
+    pub media: Option<IpAddr>,
+}
+
+/// Blocks of a source that may wait for a browser: two seconds. One that reads slower misses some.
+const LISTENING_BLOCKS: usize = 20;
+/// Units in a block: 100 ms.
+const BLOCK_UNITS: u64 = 10;
+/// Units behind the clock that are read, as an engine does.
+const BEHIND_UNITS: u64 = 2;
+
+impl ServerView {
+    fn call(&self, look: CallLook, threads: &[i32]) -> Call {
+        let CallLook { survey, age, stream, ordered, idle } = look;
+        let media = survey.media.as_ref();
+        let mode = |media: &control::Media| match (media.sends, media.receives) {
+            (true, true) => "sendrecv",
+            (true, false) => "sendonly",
+            (false, true) => "recvonly",
+            (false, false) => "inactive",
+        };
+        let resource = survey.playing.as_ref().map(|(id, blueprint)| {
+            let age = ordered.unwrap_or_default();
+            let engine = stream.map(|(key, _)| key.engine());
+            Resource {
+                id: id.number(),
+                operation: operation(blueprint).to_owned(),
+                created_unix_seconds: wall().saturating_sub(age).as_secs_f64(),
+                age_seconds: age.as_secs_f64(),
+                idle_seconds: idle.unwrap_or_default().as_secs_f64(),
+                engine,
+                engine_thread: engine.and_then(|engine| threads.get(usize::from(engine)).copied()),
+                graph: stream.map(|(key, _)| key.to_string()),
+                steps: blueprint.steps.iter().map(ToString::to_string).collect(),
+            }
+        });
+        let channel = |channel: &control::ChannelSurvey| Channel {
+            id: channel.id.to_string(),
+            state: channel.state.to_owned(),
+            speak_request: channel.request.map(mrcp::RequestId::number),
+        };
+        let local = self.media.zip(survey.rtp_port);
+        Call {
+            session: survey.session.number(),
+            call_id: survey.call_id.to_string(),
+            state: survey.stage.as_str().to_owned(),
+            age_seconds: age.as_secs_f64(),
+            peer: survey.peer.to_string(),
+            local_rtp: local.map(|(ip, port)| SocketAddr::new(ip, port)),
+            mode: media.map(|media| mode(media).to_owned()),
+            remote_rtp: media.map(|media| media.remote),
+            codec: media.map(|media| format!("{} {} ms", media.law.name(), media.ptime_ms)),
+            channels: survey.channels.iter().map(channel).collect(),
+            resource,
+            rtp: stream.map(|(_, stats)| packets(&stats)),
+        }
+    }
+}
+
+/// What an utterance does, in one word.
+fn operation(blueprint: &Blueprint) -> &'static str {
+    let of = |step: &Step| match step {
+        Step::Say(_) => Some("speech"),
+        Step::Play(play) => Some(match play.uri {
+            PlayUri::Source(_) => "source",
+            PlayUri::Prompt(_) | PlayUri::Enclosed { .. } => "file",
+        }),
+        Step::Silence(_) | Step::Mark(_) => None,
+    };
+    let mut kinds = blueprint.steps.iter().filter_map(of);
+    let first = kinds.next().unwrap_or("silence");
+    if kinds.all(|kind| kind == first) { first } else { "mixed" }
+}
+
+const fn packets(stats: &engine::StreamStats) -> Packets {
+    Packets {
+        sent: stats.packets,
+        received: stats.received,
+        lost: stats.lost,
+        peer_lost: stats.peer_lost,
+        late: stats.skipped + stats.starved + stats.held,
+        // Timestamps count 8,000 a second.
+        jitter_ms: stats.jitter / 8,
+        round_trip_ms: stats.round_trip_us / 1_000,
+    }
+}
+
+fn engine_of((number, load): (usize, &engine::EngineLoad)) -> Engine {
+    let cpu = processor_of(load.thread_id);
+    Engine {
+        number,
+        thread_id: load.thread_id,
+        cpu,
+        location: cpu.map(location).unwrap_or_default(),
+        load_percent: load.load_percent,
+        average_percent: load.average_percent,
+        max_percent: load.max_percent,
+        late_p99_us: load.lateness_p99_us,
+        left_out: load.left_out,
+        graphs: load.streams,
+        elements: load.elements,
+    }
+}
+
+/// The processor that a thread of ours ran on last. proc(5), field 39 of `stat`.
+fn processor_of(thread: i32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).ok()?;
+    // The name, the second field, may hold anything but ends with the last bracket.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(36)?.parse().ok()
+}
+
+/// Where a processor is: socket, core, NUMA node, as far as the system says.
+fn location(cpu: u32) -> String {
+    let folder = format!("/sys/devices/system/cpu/cpu{cpu}");
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(format!("{folder}/topology/{name}")).ok()?;
+        Some(text.trim().to_owned())
+    };
+    let node = std::fs::read_dir(&folder).into_iter().flatten().flatten().find_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        name.strip_prefix("node")?.parse::<u32>().ok()
+    });
+    let parts = [
+        read("physical_package_id").map(|socket| format!("socket {socket}")),
+        read("core_id").map(|core| format!("core {core}")),
+        node.map(|node| format!("node {node}")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Reads a ring as a call does, in real time, until nobody takes it any more.
+async fn listen(ring: Arc<Ring>, heard: mpsc::Sender<Vec<u8>>) {
+    // The channel is as yet empty.
+    let _ = heard.try_send(audio::wav::Format::TELEPHONE.header(None));
+    let here = || {
+        let now = Duration::from_millis(engine::clock::now().as_millis());
+        unit_at(now).saturating_sub(BEHIND_UNITS)
+    };
+    let mut next = here();
+    let mut ticks = tokio::time::interval(Duration::from_millis(BLOCK_UNITS * UNIT_MS));
+    loop {
+        ticks.tick().await;
+        if heard.is_closed() {
+            return;
+        }
+        let now = here();
+        // A machine that slept goes on where the source is.
+        next = next.max(now.saturating_sub(5 * BLOCK_UNITS));
+        let mut block = Vec::new();
+        while next <= now {
+            let mut unit = [0; UNIT_SAMPLES];
+            // What is not there is silence, as in a call.
+            let _ = ring.read(next, &mut unit);
+            block.extend(unit.iter().flat_map(|sample| sample.to_le_bytes()));
+            next += 1;
+        }
+        // A browser that reads slower than the source plays misses some of it.
+        let _ = heard.try_send(block);
+    }
+}
+
+impl Settings for ServerView {
+    fn accounts(&self) -> Arc<Accounts> {
+        let mut accounts = self.keeper.plan().administration.accounts.clone();
+        let (name, role) = ("a command on this host".to_owned(), web::Role::Administrator);
+        accounts.tokens.extend(self.local.map(|sha256| web::Token { name, role, sha256 }));
+        Arc::new(accounts)
+    }
+
+    fn idle_max(&self) -> Duration {
+        self.keeper.plan().administration.idle
+    }
+
+    fn audit(&self, who: &str, what: &str, detail: &str) {
+        self.audit.note(who, what, detail);
+    }
+
+    fn audited(&self) -> Vec<Audited> {
+        self.audit.entries()
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        self.keeper.fields()
+    }
+
+    fn blank(&self, list: &str) -> Vec<(String, Field)> {
+        Keeper::blank(list)
+    }
+
+    fn propose(&self, changes: &[Change]) -> Result<Proposal, Vec<FieldFault>> {
+        self.keeper.propose(changes)
+    }
+
+    async fn apply(
+        &self,
+        changes: &[Change],
+        base: Option<&str>,
+        who: &str,
+    ) -> Result<Applied, Vec<FieldFault>> {
+        let applied = self.keeper.apply(changes, base, who).await?;
+        self.noted(&applied, who, "settings changed");
+        Ok(applied)
+    }
+
+    async fn reload(&self, who: &str) -> Result<Applied, Vec<FieldFault>> {
+        let applied = self.keeper.reload(who).await?;
+        self.noted(&applied, who, "settings reloaded");
+        Ok(applied)
+    }
+
+    fn revisions(&self) -> Vec<Revision> {
+        self.keeper.revisions()
+    }
+
+    fn revision_text(&self, number: u64) -> Option<String> {
+        self.keeper.revision_text(number)
+    }
+
+    async fn restore(&self, number: u64, who: &str) -> Result<Applied, Vec<FieldFault>> {
+        let applied = self.keeper.restore(number, who).await?;
+        self.noted(&applied, who, &format!("settings {number} restored"));
+        Ok(applied)
+    }
+
+    fn pending(&self) -> Pending {
+        self.keeper.pending()
+    }
+}
+
+impl ServerView {
+    fn noted(&self, applied: &Applied, who: &str, what: &str) {
+        let keys: Vec<&str> = applied.differences.iter().map(|each| each.key.as_str()).collect();
+        let detail = format!("revision {}: {}", applied.revision, keys.join(", "));
+        self.audit.note(who, what, &detail);
+    }
 }
 
 impl View for ServerView {
@@ -83,6 +345,37 @@ impl View for ServerView {
         }
     }
 
+    fn about(&self) -> About {
+        let up = instant().saturating_duration_since(self.started);
+        About {
+            machine: self.machine.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_unix_seconds: wall().saturating_sub(up).as_secs(),
+            up_seconds: up.as_secs(),
+            process: std::process::id(),
+            listens: self.listens.clone(),
+            notes: self.notes.clone(),
+        }
+    }
+
+    async fn looks(&self) -> Option<Looks> {
+        let (ask, answer) = oneshot::channel();
+        self.events.send(Event::Look(ask)).await.ok()?;
+        let found = answer.await.ok()?;
+        let threads: Vec<i32> = found.engines.iter().map(|load| load.thread_id).collect();
+        Some(Looks {
+            calls: found.calls.into_iter().map(|look| self.call(look, &threads)).collect(),
+            engines: found.engines.iter().enumerate().map(engine_of).collect(),
+        })
+    }
+
+    fn listen(&self, source: &str) -> Option<Listening> {
+        let ring = self.services.sources.live(source)?;
+        let (heard, listening) = mpsc::channel(LISTENING_BLOCKS);
+        tokio::spawn(listen(ring, heard));
+        Some(listening)
+    }
+
     async fn standing(&self) -> Option<Standing> {
         let (ask, answer) = oneshot::channel();
         self.events.send(Event::Ask(ask)).await.ok()?;
@@ -109,6 +402,7 @@ fn source(state: SourceState) -> Source {
     Source {
         name: state.name.to_string(),
         uri: state.uri,
+        revision: state.revision,
         state: phase,
         why,
         heard: match state.heard {

@@ -26,6 +26,7 @@ use crate::net::stream::{self, Registry, Writer};
 use crate::net::udp::UdpPort;
 use crate::net::{NetEvent, Origin, Protocol};
 use crate::services::Services;
+use crate::settings::Used;
 use crate::{feeder, lexicons};
 
 /// Events that may wait for the loop; past it whoever brings them waits for its turn, and TCP pushes
@@ -66,6 +67,10 @@ pub enum Event {
     FeederGone(ProgramId),
     /// Somebody wants to know how things stand.
     Ask(oneshot::Sender<Standing>),
+    /// Somebody wants to see every call and engine.
+    Look(oneshot::Sender<Looks>),
+    /// Settings have changed.
+    Settings(Box<Used>),
     /// No new calls.
     Drain,
     /// End every call.
@@ -93,6 +98,30 @@ pub struct Standing {
     pub programs: usize,
     /// Connections.
     pub connections: usize,
+}
+
+/// Every call and engine at one moment.
+#[derive(Debug)]
+pub struct Looks {
+    /// The calls, in the order in which they came.
+    pub calls: Vec<CallLook>,
+    /// The engines, in the order of their numbers.
+    pub engines: Vec<engine::EngineLoad>,
+}
+
+/// One call, in the control plane and in the media plane.
+#[derive(Debug)]
+pub struct CallLook {
+    /// What was agreed on, and what is heard.
+    pub survey: control::Survey,
+    /// How long ago its INVITE came.
+    pub age: Duration,
+    /// Its stream, once an engine sends.
+    pub stream: Option<(StreamKey, engine::StreamStats)>,
+    /// How long ago what is heard was ordered.
+    pub ordered: Option<Duration>,
+    /// How long nothing has been sent of it: the client or the peer holds it.
+    pub idle: Option<Duration>,
 }
 
 /// What the loop is made of.
@@ -184,7 +213,7 @@ enum Seat {
     /// Ports are taken, nothing is sent yet.
     Reserved(Ports),
     /// An engine sends.
-    Open { key: StreamKey, hold: Hold, pace: Pace },
+    Open { key: StreamKey, hold: Hold, pace: Pace, held: Option<Mono> },
 }
 
 /// Whether the client lets the audio run.
@@ -309,6 +338,14 @@ impl Wiring {
                 // Whoever asked may be gone.
                 let _ = reply.send(self.standing());
             }
+            Event::Look(reply) => {
+                let _ = reply.send(self.look());
+            }
+            Event::Settings(used) => {
+                let Used { catalog, sessions_max, defaults } = *used;
+                self.decide(control::Event::Catalog(catalog));
+                self.decide(control::Event::Settings { sessions_max, defaults });
+            }
             Event::Drain => self.decide(control::Event::Drain),
             Event::HangUp => self.decide(control::Event::HangUp),
         }
@@ -322,6 +359,31 @@ impl Wiring {
             streams: self.media.len(),
             programs: self.programs.len(),
             connections: self.links.len(),
+        }
+    }
+
+    fn look(&self) -> Looks {
+        let (now, media_now) = (self.clock.now(), engine::clock::now());
+        let look = |survey: control::Survey| {
+            let seat = self.media.get(&survey.session);
+            let (stream, held) = match seat {
+                Some(Seat::Open { key, held, .. }) => {
+                    (Some((*key, self.parts.engines.stats(*key).unwrap_or_default())), *held)
+                }
+                Some(Seat::Reserved(_)) | None => (None, None),
+            };
+            let loaded = survey.playing.as_ref().and_then(|(id, _)| self.programs.get(id));
+            CallLook {
+                age: now.since(survey.began),
+                stream,
+                ordered: loaded.map(|loaded| media_now.since(loaded.ordered)),
+                idle: held.map(|held| media_now.since(held)),
+                survey,
+            }
+        };
+        Looks {
+            calls: self.parts.server.survey().into_iter().map(look).collect(),
+            engines: self.parts.engines.loads(),
         }
     }
 
@@ -529,7 +591,8 @@ impl Wiring {
             Ok(key) => {
                 self.sessions.insert(key, session);
                 let hold = if media.sends { Hold::No } else { Hold::Yes };
-                self.media.insert(session, Seat::Open { key, hold, pace: Pace::Running });
+                self.media
+                    .insert(session, Seat::Open { key, hold, pace: Pace::Running, held: None });
                 self.apply_pace(session);
             }
             Err(error) => {
@@ -714,12 +777,21 @@ impl Wiring {
 
     /// Sends unless the client paused it or the peer holds the call.
     fn apply_pace(&mut self, session: SessionId) {
-        let Some(Seat::Open { key, hold, pace }) = self.media.get(&session) else { return };
-        let wish = match (hold, pace) {
-            (Hold::No, Pace::Running) => Wish::Resume,
-            (Hold::Yes, _) | (_, Pace::Paused) => Wish::Pause,
+        let Some(Seat::Open { key, hold, pace, held }) = self.media.get_mut(&session) else {
+            return;
         };
-        self.command(*key, wish);
+        let wish = match (hold, pace) {
+            (Hold::No, Pace::Running) => {
+                *held = None;
+                Wish::Resume
+            }
+            (Hold::Yes, _) | (_, Pace::Paused) => {
+                held.get_or_insert_with(engine::clock::now);
+                Wish::Pause
+            }
+        };
+        let key = *key;
+        self.command(key, wish);
     }
 
     fn report(&mut self, report: Report) {

@@ -108,6 +108,7 @@ fn judge_with(text: &str, environment: &[(&str, &str)], settings: &[&str]) -> St
         file: Some(file.clone()),
         environment: environment.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
         settings: settings.iter().map(|&each| each.to_owned()).collect(),
+        ..Layers::default()
     };
     let mut lines = Vec::new();
     let notes = match Plan::load_for(&layers, &machine()) {
@@ -355,6 +356,7 @@ fn the_environment_and_the_command_line_lie_over_the_file() {
         environment: environment.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect(),
         settings: vec!["general.sip.port=5080".into(), "log.format=json".into()],
         file: None,
+        ..Layers::default()
     };
     let plan = Plan::load_for(&layers, &machine()).unwrap();
     assert_eq!(plan.general.sip.port, 5080);

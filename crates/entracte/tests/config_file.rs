@@ -23,7 +23,11 @@ fn load(text: &str) -> Plan {
     let machine = Interfaces::of(&[("lo", "127.0.0.1".parse().unwrap())]);
     let plan = Plan::load_for(&layers, &machine);
     std::fs::remove_file(path).unwrap();
-    Plan { notes: Vec::new(), ..plan.unwrap_or_else(|faults| panic!("{faults}")) }
+    Plan {
+        notes: Vec::new(),
+        layers: Layers::default(),
+        ..plan.unwrap_or_else(|faults| panic!("{faults}"))
+    }
 }
 
 /// The file with every `#key = value` made live: `#` followed by a space is prose.
@@ -73,6 +77,10 @@ fn the_example_states_the_defaults() {
     // So do the providers of speech.
     assert_eq!(stated.text_to_speech.providers.len(), 2);
     stated.text_to_speech.providers.clear();
+    // And people and programs that may come in.
+    let accounts = &mut stated.administration.accounts;
+    assert_eq!((accounts.users.len(), accounts.tokens.len()), (1, 1));
+    *accounts = Default::default();
     // A program that is not on this machine is remarked on.
     stated.notes.clear();
     assert_eq!(stated, defaults);

@@ -17,7 +17,6 @@ const SKIPPED_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Board {
     name: Arc<str>,
-    uri: String,
     events: mpsc::Sender<SourceEvent>,
     /// Stretches of 5 ms that were turned down so as not to clip.
     limited: Arc<AtomicU64>,
@@ -26,6 +25,9 @@ pub(crate) struct Board {
 
 #[derive(Debug)]
 struct Facts {
+    uri: String,
+    /// The settings that it plays by.
+    revision: u64,
     /// Counts drivers; only the last one is listened to.
     turn: u64,
     phase: Phase,
@@ -56,6 +58,8 @@ pub(crate) fn now() -> Instant {
 impl Board {
     pub(crate) fn new(name: Arc<str>, uri: String, events: mpsc::Sender<SourceEvent>) -> Self {
         let facts = Facts {
+            uri,
+            revision: 0,
             turn: 0,
             phase: Phase::Connecting,
             heard_since: now(),
@@ -65,7 +69,7 @@ impl Board {
             connections: 0,
             skipped: Vec::new(),
         };
-        Self { name, uri, events, limited: Arc::default(), facts: Mutex::new(facts) }
+        Self { name, events, limited: Arc::default(), facts: Mutex::new(facts) }
     }
 
     /// The hand of a new driver; what an older one still writes is left alone from now on.
@@ -82,6 +86,15 @@ impl Board {
         facts.phase = Phase::Resting;
         facts.title = None;
         facts.codec = None;
+    }
+
+    /// It comes from elsewhere, or in another manner, by the settings of this number.
+    pub(crate) fn changed(&self, uri: String, revision: u64) {
+        let mut facts = self.lock();
+        (facts.uri, facts.revision) = (uri, revision);
+        facts.phase = Phase::Connecting;
+        (facts.title, facts.codec) = (None, None);
+        facts.skipped.clear();
     }
 
     /// It is wanted, and on its way.
@@ -117,7 +130,8 @@ impl Board {
         let buffered = report.buffered_samples as u64 * 1_000 / u64::from(RATE_HZ);
         SourceState {
             name: Arc::clone(&self.name),
-            uri: self.uri.clone(),
+            uri: facts.uri.clone(),
+            revision: facts.revision,
             phase: facts.phase.clone(),
             heard: report.heard,
             heard_for: now().saturating_duration_since(facts.heard_since),

@@ -14,7 +14,7 @@ use crate::studio::RtpAddress;
 pub const NAME_CHARS_MAX: usize = 128;
 
 /// One source as the operator wrote it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SourceConfig {
     /// Its name; unique even when upper and lower case are not told apart.
     pub name: String,
@@ -85,7 +85,7 @@ pub enum SourceKind {
 }
 
 /// What all sources share.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Heard, looped, while a source is away: telephone audio.
     pub fallback: Arc<[i16]>,

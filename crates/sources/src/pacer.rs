@@ -1,6 +1,6 @@
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -24,24 +24,70 @@ pub(crate) struct Lane {
     pub(crate) intake: Arc<Intake>,
     pub(crate) writer: Writer,
     pub(crate) board: Arc<Board>,
+    /// It goes with its last listener.
+    pub(crate) leaving: bool,
 }
+
+/// What the pacer is told while it runs.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// One more source.
+    Add(Box<Lane>),
+    /// A source goes on with another fallback, or another patience with silence.
+    Change { board: Arc<Board>, fallback: Arc<[i16]>, silence_after: Option<Duration> },
+    /// A source is gone; whoever still listens hears the fallback.
+    Leave(Arc<Board>),
+}
+
+/// The orders that the pacer has not read yet.
+pub(crate) type Orders = Arc<Mutex<Vec<Order>>>;
 
 /// All sources, brought forward together. Knows no clock: a test turns it by hand.
 #[derive(Debug)]
 pub(crate) struct Desk {
     lanes: Vec<Lane>,
+    orders: Orders,
     /// The next unit to write; `None` before the first.
     next: Option<u64>,
     late: Arc<AtomicU64>,
 }
 
 impl Desk {
-    pub(crate) const fn new(lanes: Vec<Lane>, late: Arc<AtomicU64>) -> Self {
-        Self { lanes, next: None, late }
+    pub(crate) const fn new(lanes: Vec<Lane>, orders: Orders, late: Arc<AtomicU64>) -> Self {
+        Self { lanes, orders, next: None, late }
+    }
+
+    /// Does what was ordered; new lanes are brought to where the others are.
+    fn obey(&mut self, unit: u64) {
+        // Whoever orders holds the lock for a moment only; the next unit is soon enough.
+        let Ok(mut orders) = self.orders.try_lock() else { return };
+        for order in orders.drain(..) {
+            match order {
+                Order::Add(mut lane) => {
+                    (unit..self.next.unwrap_or(unit)).for_each(|unit| lane.write(unit));
+                    self.lanes.push(*lane);
+                }
+                Order::Change { board, fallback, silence_after } => {
+                    let lane = self.lanes.iter_mut().find(|lane| Arc::ptr_eq(&lane.board, &board));
+                    if let Some(lane) = lane {
+                        lane.strip.change(fallback, silence_after);
+                    }
+                }
+                Order::Leave(board) => {
+                    let lane = self.lanes.iter_mut().find(|lane| Arc::ptr_eq(&lane.board, &board));
+                    if let Some(lane) = lane {
+                        lane.leaving = true;
+                    }
+                }
+            }
+        }
+        drop(orders);
+        self.lanes.retain(|lane| !lane.is_over());
     }
 
     /// Writes every unit that is due when the clock stands at `unit`.
     pub(crate) fn advance(&mut self, unit: u64) {
+        self.obey(unit);
         let last = unit + LIVE_AHEAD_UNITS;
         let mut next = self.next.unwrap_or(unit);
         if next <= unit && self.next.is_some() {
@@ -61,6 +107,11 @@ impl Desk {
 }
 
 impl Lane {
+    /// Whether it is to go and nobody listens: only its writer holds the ring, and the hand that looks.
+    fn is_over(&self) -> bool {
+        self.leaving && Arc::strong_count(&self.writer.ring()) == 2
+    }
+
     fn write(&mut self, unit: u64) {
         let before = (self.strip.heard(), self.strip.is_silent());
         let strip = &mut self.strip;
@@ -148,8 +199,9 @@ mod tests {
         let board = Arc::new(Board::new("a".into(), String::new(), events));
         let strip = Strip::new(Arc::from([1]), Duration::from_secs(1), None);
         let late = Arc::new(AtomicU64::new(0));
-        let lane = Lane { strip, intake: Arc::clone(&intake), writer, board: Arc::clone(&board) };
-        let mut desk = Desk::new(vec![lane], Arc::clone(&late));
+        let (to_lane, its_board) = (Arc::clone(&intake), Arc::clone(&board));
+        let lane = Lane { strip, intake: to_lane, writer, board: its_board, leaving: false };
+        let mut desk = Desk::new(vec![lane], Orders::default(), Arc::clone(&late));
         let there = |unit| ring.read(unit, &mut [0; UNIT_SAMPLES]);
         desk.advance(1_000);
         assert!((1_000..=1_006).all(there) && !there(1_007));
@@ -166,6 +218,13 @@ mod tests {
         desk.advance(1_200);
         assert!(!there(1_199) && (1_200..=1_206).all(there));
         assert_eq!(board.state().heard, crate::state::Heard::Source);
+        // It is gone, and goes on for as long as somebody listens.
+        desk.orders.lock().unwrap().push(Order::Leave(board));
+        desk.advance(1_201);
+        assert!(there(1_207) && desk.lanes.len() == 1);
+        drop(ring);
+        desk.advance(1_202);
+        assert!(desk.lanes.is_empty());
         assert!(CATCH_UP_UNITS_MAX + LIVE_AHEAD_UNITS < CAPACITY_UNITS as u64);
     }
 }

@@ -1,6 +1,6 @@
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use audio::live::{Ring, ring};
 use tokio::runtime::Handle;
@@ -14,28 +14,53 @@ use crate::fetch::Fetcher;
 use crate::ffmpeg::Ffmpeg;
 use crate::guard::{AddressGuard, inner};
 use crate::intake::Intake;
-use crate::pacer::{Desk, Lane, Pacer};
+use crate::pacer::{Desk, Lane, Order, Orders, Pacer};
 use crate::state::{SourceEvent, SourceState};
 use crate::strip::Strip;
 
 /// All live sources of the server, playing. Dropping it ends them.
 #[derive(Debug)]
 pub struct Sources {
-    entries: Vec<Entry>,
+    state: RwLock<Standing>,
     late: Arc<AtomicU64>,
-    running: Vec<Running>,
-    tasks: Vec<AbortHandle>,
-    pacer: Option<Pacer>,
+    orders: Orders,
+    events: mpsc::Sender<SourceEvent>,
+    _pacer: Pacer,
+}
+
+/// The sources as they are configured now.
+#[derive(Debug)]
+struct Standing {
+    settings: Arc<Settings>,
+    entries: Vec<Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: Arc<str>,
+    config: SourceConfig,
     ring: Arc<Ring>,
     intake: Arc<Intake>,
     board: Arc<Board>,
     /// Told when somebody wants to listen.
     wanted: Arc<Notify>,
+    drive: Drive,
+}
+
+/// What drives a source; dropping it ends that.
+#[derive(Debug)]
+enum Drive {
+    Nothing,
+    Always { _running: Running },
+    OnDemand(AbortHandle),
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        if let Self::OnDemand(task) = self {
+            task.abort();
+        }
+    }
 }
 
 /// Why the sources cannot start.
@@ -81,50 +106,158 @@ impl Sources {
         settings: Settings,
         events: &mpsc::Sender<SourceEvent>,
     ) -> Result<Self, StartError> {
-        let names: Vec<_> = configs.iter().map(|config| config.name.as_str()).collect();
-        check_names(&names).map_err(StartError::Name)?;
-        if settings.fallback.is_empty() {
-            return Err(StartError::NoFallback);
-        }
+        check(&configs, &settings)?;
         let settings = Arc::new(settings);
-        let mut sources = Self {
-            entries: Vec::new(),
-            late: Arc::default(),
-            running: Vec::new(),
-            tasks: Vec::new(),
-            pacer: None,
-        };
-        let mut lanes = Vec::new();
-        for config in &configs {
-            let (writer, ring) = ring();
-            let name: Arc<str> = config.name.as_str().into();
-            let board =
-                Arc::new(Board::new(Arc::clone(&name), config.kind.shown(), events.clone()));
-            let intake = Arc::new(Intake::default());
-            let fallback = config.fallback.clone().filter(|fallback| !fallback.is_empty());
-            let fallback = fallback.unwrap_or_else(|| Arc::clone(&settings.fallback));
-            let strip = Strip::new(fallback, settings.buffer, config.silence_after);
-            let (to_lane, its_board) = (Arc::clone(&intake), Arc::clone(&board));
-            lanes.push(Lane { strip, intake: to_lane, writer, board: its_board });
-            sources.entries.push(Entry { name, ring, intake, board, wanted: Arc::default() });
-        }
-        let desk = Desk::new(lanes, Arc::clone(&sources.late));
-        sources.pacer = Some(Pacer::start(desk).map_err(StartError::Thread)?);
-        let ffmpeg = Ffmpeg::new(&settings.ffmpeg);
-        for (n, config) in configs.into_iter().enumerate() {
-            sources.drive(n, config, &settings, &ffmpeg)?;
+        let orders = Orders::default();
+        let late = Arc::default();
+        let (entries, lanes): (Vec<_>, Vec<_>) =
+            configs.into_iter().map(|config| entry(config, &settings, events)).unzip();
+        let desk = Desk::new(lanes, Arc::clone(&orders), Arc::clone(&late));
+        let pacer = Pacer::start(desk).map_err(StartError::Thread)?;
+        let standing = Standing { settings: Arc::clone(&settings), entries };
+        let state = RwLock::new(standing);
+        let sources = Self { state, late, orders, events: events.clone(), _pacer: pacer };
+        for entry in &mut sources.write().entries {
+            entry.drive(&settings)?;
         }
         Ok(sources)
     }
 
-    fn drive(
-        &mut self,
-        n: usize,
-        config: SourceConfig,
-        settings: &Arc<Settings>,
-        ffmpeg: &Ffmpeg,
+    /// Goes on with other sources and settings. A source whose settings are the same is left alone. One
+    /// of the same name with others is driven anew, and its listeners go on to hear it, the new audio
+    /// faded in. Listeners of one that is gone hear its fallback to the end of their calls. `revision`
+    /// numbers the settings, for [`SourceState::revision`].
+    ///
+    /// # Errors
+    /// As [`Self::start`]; then nothing has changed, except where a thread or TLS is lacking.
+    pub fn change(
+        &self,
+        configs: Vec<SourceConfig>,
+        settings: Settings,
+        revision: u64,
     ) -> Result<(), StartError> {
-        let Some(entry) = self.entries.get(n) else { return Ok(()) };
+        check(&configs, &settings)?;
+        let mut standing = self.write();
+        let others = *standing.settings != settings;
+        let settings = if others { Arc::new(settings) } else { Arc::clone(&standing.settings) };
+        let mut old = std::mem::take(&mut standing.entries);
+        for config in configs {
+            let known = old.iter().position(|entry| *entry.name == *config.name);
+            let Some(mut entry) = known.map(|at| old.swap_remove(at)) else {
+                let (mut entry, lane) = entry(config, &settings, &self.events);
+                entry.board.changed(entry.config.kind.shown(), revision);
+                self.order(Order::Add(Box::new(lane)));
+                entry.drive(&settings)?;
+                standing.entries.push(entry);
+                continue;
+            };
+            if others || entry.config != config {
+                entry.drive = Drive::Nothing;
+                entry.config = config;
+                entry.board.changed(entry.config.kind.shown(), revision);
+                self.order(Order::Change {
+                    board: Arc::clone(&entry.board),
+                    fallback: fallback(&entry.config, &settings),
+                    silence_after: entry.config.silence_after,
+                });
+                entry.drive(&settings)?;
+            }
+            standing.entries.push(entry);
+        }
+        standing.settings = settings;
+        for mut entry in old {
+            entry.drive = Drive::Nothing;
+            entry.intake.rest();
+            self.order(Order::Leave(Arc::clone(&entry.board)));
+        }
+        Ok(())
+    }
+
+    fn order(&self, order: Order) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).push(order);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Standing> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Standing> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The ring of a source: the name as it is, or else the same but for ASCII case. Whoever holds it
+    /// counts as a listener.
+    pub fn live(&self, name: &str) -> Option<Arc<Ring>> {
+        let names = self.names();
+        let standing = self.read();
+        let entry = standing.entries.get(find_name(&names, name)?)?;
+        let ring = Arc::clone(&entry.ring);
+        entry.wanted.notify_one();
+        Some(ring)
+    }
+
+    /// The names, in the order of the configuration.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.read().entries.iter().map(|entry| Arc::clone(&entry.name)).collect()
+    }
+
+    /// How every source stands now, in the order of the configuration.
+    pub fn snapshot(&self) -> Vec<SourceState> {
+        let state = |entry: &Entry| SourceState {
+            listeners: listeners(&Arc::downgrade(&entry.ring)),
+            ..entry.board.state()
+        };
+        self.read().entries.iter().map(state).collect()
+    }
+
+    /// Times the pacer woke so late that listeners missed units.
+    pub fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Sources {
+    fn drop(&mut self) {
+        for entry in &mut self.write().entries {
+            entry.drive = Drive::Nothing;
+            entry.intake.close();
+        }
+    }
+}
+
+fn check(configs: &[SourceConfig], settings: &Settings) -> Result<(), StartError> {
+    let names: Vec<_> = configs.iter().map(|config| config.name.as_str()).collect();
+    check_names(&names).map_err(StartError::Name)?;
+    if settings.fallback.is_empty() { Err(StartError::NoFallback) } else { Ok(()) }
+}
+
+/// What is heard while a source is away: its own, or what all share.
+fn fallback(config: &SourceConfig, settings: &Settings) -> Arc<[i16]> {
+    let own = config.fallback.clone().filter(|fallback| !fallback.is_empty());
+    own.unwrap_or_else(|| Arc::clone(&settings.fallback))
+}
+
+/// A source that nothing drives yet, and its lane.
+fn entry(
+    config: SourceConfig,
+    settings: &Settings,
+    events: &mpsc::Sender<SourceEvent>,
+) -> (Entry, Lane) {
+    let (writer, ring) = ring();
+    let name: Arc<str> = config.name.as_str().into();
+    let board = Arc::new(Board::new(Arc::clone(&name), config.kind.shown(), events.clone()));
+    let intake = Arc::new(Intake::default());
+    let strip = Strip::new(fallback(&config, settings), settings.buffer, config.silence_after);
+    let (to_lane, its_board) = (Arc::clone(&intake), Arc::clone(&board));
+    let lane = Lane { strip, intake: to_lane, writer, board: its_board, leaving: false };
+    let wanted = Arc::default();
+    (Entry { name, config, ring, intake, board, wanted, drive: Drive::Nothing }, lane)
+}
+
+impl Entry {
+    /// Drives it from here on, in place of whoever did before. Within a tokio runtime.
+    fn drive(&mut self, settings: &Arc<Settings>) -> Result<(), StartError> {
+        let config = self.config.clone();
         let fetcher = match &config.kind {
             SourceKind::Http(url) => {
                 let guard = guard(url, settings);
@@ -137,64 +270,23 @@ impl Sources {
         let driver = Driver {
             config,
             fetcher,
-            ffmpeg: ffmpeg.clone(),
+            ffmpeg: Ffmpeg::new(&settings.ffmpeg),
             settings: Arc::clone(settings),
-            intake: Arc::clone(&entry.intake),
-            board: Arc::clone(&entry.board),
+            intake: Arc::clone(&self.intake),
+            board: Arc::clone(&self.board),
             loudness: Arc::default(),
         };
-        match start {
+        self.drive = match start {
             Start::Always => {
                 let running = driver.start(&Handle::current()).map_err(StartError::Thread)?;
-                self.running.push(running);
+                Drive::Always { _running: running }
             }
             Start::OnDemand { linger } => {
-                let (wanted, ring) = (Arc::clone(&entry.wanted), Arc::downgrade(&entry.ring));
-                let task = tokio::spawn(driver.on_demand(wanted, ring, linger));
-                self.tasks.push(task.abort_handle());
+                let (wanted, ring) = (Arc::clone(&self.wanted), Arc::downgrade(&self.ring));
+                Drive::OnDemand(tokio::spawn(driver.on_demand(wanted, ring, linger)).abort_handle())
             }
-        }
-        Ok(())
-    }
-
-    /// The ring of a source: the name as it is, or else the same but for ASCII case. Whoever holds it
-    /// counts as a listener.
-    pub fn live(&self, name: &str) -> Option<Arc<Ring>> {
-        let entry = self.entries.get(find_name(&self.names(), name)?)?;
-        let ring = Arc::clone(&entry.ring);
-        entry.wanted.notify_one();
-        Some(ring)
-    }
-
-    /// The names, in the order of the configuration.
-    pub fn names(&self) -> Vec<Arc<str>> {
-        self.entries.iter().map(|entry| Arc::clone(&entry.name)).collect()
-    }
-
-    /// How every source stands now, in the order of the configuration.
-    pub fn snapshot(&self) -> Vec<SourceState> {
-        let state = |entry: &Entry| SourceState {
-            listeners: listeners(&Arc::downgrade(&entry.ring)),
-            ..entry.board.state()
         };
-        self.entries.iter().map(state).collect()
-    }
-
-    /// Times the pacer woke so late that listeners missed units.
-    pub fn late(&self) -> u64 {
-        self.late.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Sources {
-    fn drop(&mut self) {
-        self.running.clear();
-        for task in &self.tasks {
-            task.abort();
-        }
-        for entry in &self.entries {
-            entry.intake.close();
-        }
+        Ok(())
     }
 }
 

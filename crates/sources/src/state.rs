@@ -127,6 +127,8 @@ pub struct SourceState {
     pub name: Arc<str>,
     /// Where it comes from, without user name and password.
     pub uri: String,
+    /// The number of the settings that it plays by; 0 for those of the start. See `Sources::change`.
+    pub revision: u64,
     /// How the connection stands.
     pub phase: Phase,
     /// What listeners hear.

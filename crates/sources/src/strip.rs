@@ -171,6 +171,17 @@ impl Strip {
         }
     }
 
+    /// Goes on with other settings from the next unit on.
+    pub(crate) fn change(&mut self, fallback: Arc<[i16]>, silence_after: Option<Duration>) {
+        if self.fallback != fallback {
+            (self.fallback, self.fallback_at) = (fallback, 0);
+        }
+        let silence = Silence::after(silence_after);
+        if silence.limit != self.silence.limit {
+            self.silence = silence;
+        }
+    }
+
     /// What a listener hears of this unit: the side that a fade leads to.
     pub(crate) const fn heard(&self) -> Heard {
         match self.voice {

@@ -1,17 +1,44 @@
-//! What the server tells over HTTP: for programs as JSON, for Prometheus as metrics.
+//! The server over HTTP: pages for people, an API for programs, metrics for Prometheus.
 //!
-//! - [`View`]: what there is to tell; the server implements it.
-//! - [`router`]: the addresses at which it is told.
+//! - [`View`]: what there is to tell; [`Settings`]: what can be changed. The server implements both.
+//! - [`router`]: the addresses, and who is let in to which; [`serve`]: the connections.
+//! - [`Accounts`]: who may come in; [`make_setup_link`]: how the first one does.
 //!
-//! It changes no setting and no call. `/api/v1/devices` listens to each device for a moment, one request at
-//! a time; all else is a reading. Start with [`router`], then `metrics`.
+//! `guard` decides who is let in, `pages` makes what people see (its templates are in `templates/`), `api`
+//! answers programs, `live` keeps pages up. Start with [`router`].
 
+mod accounts;
+mod answers;
+mod api;
+mod context;
+mod guard;
+mod live;
+mod login;
 mod metrics;
+mod pages;
 mod routes;
+mod serve;
+mod sessions;
+mod settings;
+mod setup;
 mod view;
 
-pub use routes::{CONNECTIONS_MAX, router, serve};
+pub use accounts::{
+    Account, Accounts, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, Role, Token, Visitor,
+    check_password, hash_password, hex, is_password_hash, random_secret, sha256,
+};
+pub use context::Options;
+pub use login::check_name;
+pub use pages::utc;
+pub use routes::router;
+pub use serve::{CONNECTIONS_MAX, serve};
+pub use settings::{
+    Applied, Audited, Change, Difference, Field, FieldFault, Pending, Proposal, Revision, Settings,
+    Takes,
+};
+pub use setup::{SETUP_LINK, make_setup_link};
 pub use view::{
-    Alarm, Cache, Capabilities, Device, Happening, Heard, Provider, Skipped, Source, SourceState,
-    Speech, Standing, View, Waits,
+    About, Alarm, Cache, Call, Capabilities, Channel, Device, Engine, Happening, Heard, Listening,
+    Looks, Packets, Provider, Resource, Skipped, Source, SourceState, Speech, Standing, View,
+    Waits,
 };

@@ -1,182 +1,140 @@
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
-use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Semaphore};
-use tokio::task::JoinSet;
+use tower_http::compression::CompressionLayer;
 
-use crate::metrics;
+use crate::accounts::Role;
+use crate::answers::{refused, see_other};
+use crate::context::{Options, Web};
+use crate::guard::{self, Peer, at_least};
+use crate::settings::Settings;
 use crate::view::{View, alarms};
-
-/// The media type of metrics. Prometheus exposition format 0.0.4.
-const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+use crate::{api, login, pages};
 
 /// Every address, and what answers there.
-pub fn router<V: View>(view: Arc<V>) -> Router {
+pub fn router<V: View + Settings>(view: Arc<V>, options: Options) -> Router {
+    let web = Arc::new(Web::new(view, options));
+    let operators = Router::new()
+        .route("/listen/{name}", get(pages::sources::listen::<V>))
+        .layer(from_fn(async |request, next| at_least(Role::Operator, request, next).await));
+    let known = Router::new()
+        .merge(operators)
+        .merge(administrators())
+        .merge(page_routes())
+        .merge(api_routes())
+        .layer(from_fn_with_state(Arc::clone(&web), guard::known::<V>));
+    let open = Router::new()
+        .route("/", get(async || see_other(login::LANDING)))
+        .route("/login", get(login::form::<V>).post(login::log_in::<V>))
+        .route("/setup", get(login::setup_form::<V>).post(login::set_up::<V>))
+        .route("/static/{version}/{name}", get(pages::assets::asset))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(api::ready::<V>));
+    let metrics = Router::new()
+        .route("/metrics", get(api::exposition::<V>))
+        .layer(from_fn_with_state(Arc::clone(&web), scrapers::<V>));
+    known
+        .merge(open)
+        .merge(metrics)
+        .fallback(async || refused(StatusCode::NOT_FOUND, "there is nothing at this address"))
+        .method_not_allowed_fallback(async || {
+            refused(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")
+        })
+        .with_state(web)
+        .layer(from_fn(guard::in_time))
+        .layer(from_fn(guard::headers))
+        .layer(CompressionLayer::new())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// The largest body that is read: the settings, whole.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+fn page_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
+    use pages::{overview, sources, status};
     Router::new()
-        .route("/api/v1/sources", get(sources::<V>))
-        .route("/api/v1/sources/{name}", get(source::<V>))
+        .route("/logout", post(login::log_out::<V>))
+        .route("/overview", get(overview::overview::<V>))
+        .route("/live/overview", get(overview::overview_live::<V>))
+        .route("/status/about", get(status::about::<V>))
+        .route("/status/server", get(status::server::<V>))
+        .route("/live/server", get(status::server_live::<V>))
+        .route("/status/sessions/{session}", get(status::session::<V>))
+        .route("/live/sessions/{session}", get(status::session_live::<V>))
+        .route("/status/resources/{id}", get(status::resource::<V>))
+        .route("/live/resources/{id}", get(status::resource_live::<V>))
+        .route("/status/engine", get(status::engine::<V>))
+        .route("/live/engine", get(status::engine_live::<V>))
+        .route("/status/sources", get(sources::sources::<V>))
+        .route("/live/sources", get(sources::sources_live::<V>))
+}
+
+fn administrators<V: View + Settings>() -> Router<Arc<Web<V>>> {
+    use pages::config;
+    Router::new()
+        .route("/config/reload", post(config::reload::<V>))
+        .route("/config/history", get(config::history::<V>))
+        .route("/config/history/{number}", get(config::revision::<V>))
+        .route("/config/history/{number}/restore", post(config::restore::<V>))
+        .route("/config/{group}", get(config::form::<V>).post(config::review::<V>))
+        .route("/config/{group}/apply", post(config::apply::<V>))
+        .route("/api/v1/settings", get(api::settings::<V>).post(api::change_settings::<V>))
+        .route("/api/v1/settings/propose", post(api::propose_settings::<V>))
+        .route("/api/v1/settings/reload", post(api::reload_settings::<V>))
+        .route("/api/v1/settings/history", get(api::revisions::<V>))
+        .route("/api/v1/settings/history/{number}", get(api::revision::<V>))
+        .route("/api/v1/settings/history/{number}/restore", post(api::restore_settings::<V>))
+        .route("/api/v1/audit", get(api::audit::<V>))
+        .layer(from_fn(async |request, next| at_least(Role::Administrator, request, next).await))
+}
+
+fn api_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
+    use pages::status;
+    Router::new()
+        .route("/api/v1/about", get(async |State(web): State<Arc<Web<V>>>| Json(web.view.about())))
+        .route("/api/v1/calls", get(status::calls_json::<V>))
+        .route("/api/v1/engines", get(status::engines_json::<V>))
+        .route("/api/v1/resources/{name}", get(status::resource_data::<V>))
+        .route("/api/v1/sources", get(api::sources::<V>))
+        .route("/api/v1/sources/{name}", get(api::source::<V>))
         .route(
             "/api/v1/alarms",
-            get(async |State(view): State<Arc<V>>| Json(alarms(&view.sources(), &view.speech()))),
+            get(async |State(web): State<Arc<Web<V>>>| {
+                Json(alarms(&web.view.sources(), &web.view.speech()))
+            }),
         )
         .route(
             "/api/v1/happenings",
-            get(async |State(view): State<Arc<V>>| Json(view.happenings())),
+            get(async |State(web): State<Arc<Web<V>>>| Json(web.view.happenings())),
         )
-        .route("/api/v1/devices", get(devices::<V>))
-        .route("/api/v1/capabilities", get(capabilities::<V>))
-        .route("/api/v1/speech", get(async |State(view): State<Arc<V>>| Json(view.speech())))
-        .route("/api/v1/standing", get(standing::<V>))
-        .route("/metrics", get(exposition::<V>))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready::<V>))
-        .fallback(async || refused(StatusCode::NOT_FOUND, "there is nothing at this address"))
-        .method_not_allowed_fallback(async || {
-            refused(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered here")
-        })
-        .with_state(view)
-        .layer(middleware::from_fn(from_here))
+        .route("/api/v1/devices", get(api::devices::<V>))
+        .route("/api/v1/capabilities", get(api::capabilities::<V>))
+        .route(
+            "/api/v1/speech",
+            get(async |State(web): State<Arc<Web<V>>>| Json(web.view.speech())),
+        )
+        .route("/api/v1/standing", get(api::standing::<V>))
 }
 
-/// Lets in only who asks by an address, or for localhost. A page from elsewhere in a browser on this host
-/// could else let its own name point here and read what is told (DNS rebinding).
-async fn from_here(request: Request, next: Next) -> Response {
-    if let Some(answer) = stranger(request.headers()) {
-        return answer;
+/// Metrics are told to who is known, and to programs on this host that ask by its address: a page from
+/// elsewhere in a browser here could else let its own name point here (DNS rebinding).
+async fn scrapers<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
+    let here = Peer::of(&request).ip().is_loopback()
+        && host.is_none_or(guard::is_address)
+        && !request.headers().contains_key("x-forwarded-for")
+        && !guard::from_elsewhere(request.headers());
+    if here {
+        return next.run(request).await;
     }
-    next.run(request).await
-}
-
-/// What somebody is told who asks from elsewhere.
-fn stranger(headers: &HeaderMap) -> Option<Response> {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    // What browsers say of a request that another page has made.
-    if text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none")) {
-        return Some(refused(StatusCode::FORBIDDEN, "pages from elsewhere are not answered"));
-    }
-    let why = "ask by the server's IP address, or localhost";
-    let known = text("host").is_none_or(is_address);
-    (!known).then(|| refused(StatusCode::MISDIRECTED_REQUEST, why))
-}
-
-/// Whether the value of a Host header names an address: `127.0.0.1:8190`, `[::1]`, `localhost`.
-fn is_address(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        Some(_) | None => host,
-    };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
-}
-
-/// Connections at one time; the next ones wait for one to end. Descriptors belong to calls first.
-pub const CONNECTIONS_MAX: usize = 64;
-/// How long a request's head may take, and a connection may lie idle.
-const HEAD: Duration = Duration::from_secs(10);
-/// The longest that one connection lives.
-const CONNECTION: Duration = Duration::from_secs(120);
-/// How long the server may take to say how it stands.
-const STANDING: Duration = Duration::from_secs(2);
-
-/// Answers on `listener` until dropped.
-pub async fn serve(listener: TcpListener, router: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        // The semaphore is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors, or the peer is gone again already.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let service = TowerToHyperService::new(router.clone());
-        connections.spawn(async move {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD)
-                .serve_connection(TokioIo::new(stream), service);
-            // Whatever ends it, it is over; there is nobody to tell.
-            let _ = tokio::time::timeout(CONNECTION, connection).await;
-            drop(place);
-        });
-        while connections.try_join_next().is_some() {}
-    }
-}
-
-/// What the server holds, if it says so in time.
-async fn standing_of<V: View>(view: &V) -> Option<crate::view::Standing> {
-    tokio::time::timeout(STANDING, view.standing()).await.ok().flatten()
-}
-
-fn refused(status: StatusCode, why: &str) -> Response {
-    (status, Json(json!({ "error": why }))).into_response()
-}
-
-async fn sources<V: View>(State(view): State<Arc<V>>) -> Response {
-    Json(view.sources()).into_response()
-}
-
-/// Names are found as calls find them: exactly, or else without ASCII case.
-async fn source<V: View>(State(view): State<Arc<V>>, Path(name): Path<String>) -> Response {
-    let sources = view.sources();
-    let exact = sources.iter().find(|source| source.name == name);
-    let found = exact.or_else(|| sources.iter().find(|s| s.name.eq_ignore_ascii_case(&name)));
-    match found {
-        Some(source) => Json(source).into_response(),
-        None => refused(StatusCode::NOT_FOUND, &format!("no source is called {name:?}")),
-    }
-}
-
-async fn devices<V: View>(State(view): State<Arc<V>>) -> Response {
-    // One at a time: each opens every device of the host for a moment.
-    static ASKING: Mutex<()> = Mutex::const_new(());
-    let Ok(asking) = ASKING.try_lock() else {
-        return refused(StatusCode::TOO_MANY_REQUESTS, "the devices are being asked for already");
-    };
-    // The sound server is asked, and every device listened to: that takes a second.
-    let asked = tokio::task::spawn_blocking(move || view.devices()).await;
-    drop(asking);
-    match asked {
-        Ok(Ok(devices)) => Json(devices).into_response(),
-        Ok(Err(why)) => refused(StatusCode::BAD_GATEWAY, &why),
-        Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "the devices could not be asked for"),
-    }
-}
-
-async fn capabilities<V: View>(State(view): State<Arc<V>>) -> Response {
-    Json(view.capabilities()).into_response()
-}
-
-async fn standing<V: View>(State(view): State<Arc<V>>) -> Response {
-    match standing_of(&*view).await {
-        Some(standing) => Json(standing).into_response(),
-        None => refused(StatusCode::SERVICE_UNAVAILABLE, "the server does not say how it stands"),
-    }
-}
-
-async fn ready<V: View>(State(view): State<Arc<V>>) -> Response {
-    match standing_of(&*view).await {
-        Some(standing) if !standing.draining => "ok\n".into_response(),
-        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response(),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "no answer\n").into_response(),
-    }
-}
-
-async fn exposition<V: View>(State(view): State<Arc<V>>) -> Response {
-    let standing = standing_of(&*view).await.unwrap_or_default();
-    let text = metrics::exposition(&view.sources(), view.sources_late(), &view.speech(), standing);
-    ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response()
+    guard::known(State(web), request, next).await
 }

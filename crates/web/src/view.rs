@@ -1,6 +1,8 @@
 use std::future::Future;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 /// What can be told of a server, as it stands at this moment.
 pub trait View: Send + Sync + 'static {
@@ -28,6 +30,156 @@ pub trait View: Send + Sync + 'static {
 
     /// What it holds; `None` when it is ending.
     fn standing(&self) -> impl Future<Output = Option<Standing>> + Send;
+
+    /// Which server this is.
+    fn about(&self) -> About;
+
+    /// Every call and engine as it stands; `None` when it is ending.
+    fn looks(&self) -> impl Future<Output = Option<Looks>> + Send;
+
+    /// What a source plays from now on, as a call would hear it; `None` when there is none of this name.
+    /// Whoever holds it is a listener.
+    fn listen(&self, source: &str) -> Option<Listening>;
+}
+
+/// Audio as it is heard: a WAV file without an end, in blocks.
+pub type Listening = mpsc::Receiver<Vec<u8>>;
+
+/// Which server this is.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct About {
+    /// The name of its host.
+    pub machine: String,
+    /// Its version.
+    pub version: String,
+    /// When it started, in seconds since 1970.
+    pub started_unix_seconds: u64,
+    /// For how long it has run, in seconds.
+    pub up_seconds: u64,
+    /// Its process.
+    pub process: u32,
+    /// Where it listens, as its ready line says.
+    pub listens: Vec<String>,
+    /// What it started with and is not as it should be.
+    pub notes: Vec<String>,
+}
+
+/// Every call and engine at one moment.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Looks {
+    /// The calls, in the order in which they came.
+    pub calls: Vec<Call>,
+    /// The engines.
+    pub engines: Vec<Engine>,
+}
+
+/// One call.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Call {
+    /// Its number, counted up from 1 since the start.
+    pub session: u64,
+    /// Its SIP Call-ID.
+    pub call_id: String,
+    /// `connecting`, `connected` or `changing`.
+    pub state: String,
+    /// For how long it has been there, in seconds.
+    pub age_seconds: f64,
+    /// Where its signalling comes from.
+    pub peer: String,
+    /// Our address and port of RTP.
+    pub local_rtp: Option<SocketAddr>,
+    /// `sendonly`, `recvonly`, `sendrecv` or `inactive`, from our side.
+    pub mode: Option<String>,
+    /// The peer's address and port of RTP.
+    pub remote_rtp: Option<SocketAddr>,
+    /// The codec.
+    pub codec: Option<String>,
+    /// Its MRCPv2 channels.
+    pub channels: Vec<Channel>,
+    /// What is heard or prepared.
+    pub resource: Option<Resource>,
+    /// Its packets.
+    pub rtp: Option<Packets>,
+}
+
+/// One MRCPv2 channel.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Channel {
+    /// Its identifier. RFC 6787 §6.2.1.
+    pub id: String,
+    /// `idle`, `speaking` or `paused`.
+    pub state: String,
+    /// The SPEAK request that is spoken or held.
+    pub speak_request: Option<u32>,
+}
+
+/// What a call hears: one utterance.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Resource {
+    /// Its number, counted up from 1 since the start.
+    pub id: u64,
+    /// `source`, `speech`, `file`, or `mixed`.
+    pub operation: String,
+    /// When it was ordered, in seconds since 1970.
+    pub created_unix_seconds: f64,
+    /// How long ago that is, in seconds.
+    pub age_seconds: f64,
+    /// For how long it has been held, in seconds; 0 while it runs.
+    pub idle_seconds: f64,
+    /// The engine that sends it.
+    pub engine: Option<u16>,
+    /// The system's number of that engine's thread.
+    pub engine_thread: Option<i32>,
+    /// The stream that it is sent in, as the log names it.
+    pub graph: Option<String>,
+    /// What is played one after the other; never the words of a text.
+    pub steps: Vec<String>,
+}
+
+/// The packets of a call, as of a moment ago.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Packets {
+    /// RTP packets that left.
+    pub sent: u64,
+    /// RTP packets that came.
+    pub received: u64,
+    /// Packets of the peer that never came.
+    pub lost: i64,
+    /// Packets of ours that the peer missed, as it says.
+    pub peer_lost: i64,
+    /// Packets left out or silent because something of ours came too late.
+    pub late: u64,
+    /// The jitter of what came, in milliseconds.
+    pub jitter_ms: u64,
+    /// The round-trip time in milliseconds; 0 while unknown.
+    pub round_trip_ms: u64,
+}
+
+/// One engine: a thread that sends audio.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Engine {
+    /// Its number, from 0.
+    pub number: usize,
+    /// The system's number of its thread.
+    pub thread_id: i32,
+    /// The processor that it ran on last.
+    pub cpu: Option<u32>,
+    /// Where that processor is: socket, core, NUMA node.
+    pub location: String,
+    /// Busy time now, in percent.
+    pub load_percent: f64,
+    /// Busy time over the 30 s before the question, in percent.
+    pub average_percent: f64,
+    /// The busiest 20 ms of those, in percent.
+    pub max_percent: f64,
+    /// Lateness that 99 of 100 ticks stayed under, in microseconds.
+    pub late_p99_us: u64,
+    /// Ticks left out because the engine came too late, since the start.
+    pub left_out: u64,
+    /// Streams: one for each call that is sent audio.
+    pub graphs: usize,
+    /// Streams and shared encodings: all that a tick works on.
+    pub elements: usize,
 }
 
 /// How a source's connection stands.
@@ -61,6 +213,8 @@ pub struct Source {
     pub name: String,
     /// Where it comes from, without user name and password.
     pub uri: String,
+    /// The number of the settings that it plays by; 0 for those of the start.
+    pub revision: u64,
     /// How its connection stands.
     pub state: SourceState,
     /// Why it is away.

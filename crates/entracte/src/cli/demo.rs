@@ -45,7 +45,7 @@ impl Demo {
             }
         };
         if !self.json {
-            println!("{}", super::serve::addresses(&stage.running));
+            println!("{}", stage.running.listens.join(", "));
             for note in &stage.running.notes {
                 println!("note: {note}");
             }

@@ -1,16 +1,17 @@
 //! `entracte serve`: runs the server until it is told to end.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigArgs, Exit};
-use crate::config::{LogFormat, LogLevel, Plan};
+use crate::config::Plan;
+use crate::logging::log_to_stderr;
 use crate::serve::{self, DRAIN, Running};
 
 /// Runs the server. SIGTERM and SIGINT take no new calls, wait for those that are up (30 s at most)
-/// and end; a second one says goodbye to those calls and ends at once.
+/// and end; a second one says goodbye to those calls and ends at once. SIGHUP reads the settings again.
 #[derive(Args, Debug)]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -30,8 +31,8 @@ impl Serve {
 
     async fn serve(&self, plan: &Plan) -> Exit {
         // Before anybody can know that we are here: a signal is never met unprepared.
-        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-        let (Ok(terminate), Ok(interrupt)) = signals else {
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        let [Ok(terminate), Ok(interrupt), Ok(hang_up)] = kinds.map(signal) else {
             eprintln!("entracte: cannot wait for signals");
             return Exit::Failed;
         };
@@ -50,18 +51,36 @@ impl Serve {
             tracing::warn!("{note}");
         }
         // Whoever started us may not listen; that is no reason to end.
-        let _ = writeln!(std::io::stdout(), "ready: {}", addresses(&running));
-        end_when_told(running, terminate, interrupt).await
+        let _ = writeln!(std::io::stdout(), "ready: {}", running.listens.join(", "));
+        if let Some(link) = &running.setup_link {
+            let _ = writeln!(std::io::stdout(), "first administrator (15 minutes, once): {link}");
+            tracing::info!(link, "no administrator yet: this link opens once, for 15 minutes");
+        }
+        end_when_told(running, terminate, interrupt, hang_up).await
     }
 }
 
-async fn end_when_told(mut running: Running, mut terminate: Signal, mut interrupt: Signal) -> Exit {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = running.ended() => {
-            tracing::error!("the control loop has ended; so does the server");
-            return Exit::Failed;
+async fn end_when_told(
+    mut running: Running,
+    mut terminate: Signal,
+    mut interrupt: Signal,
+    mut hang_up: Signal,
+) -> Exit {
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => match running.reload("SIGHUP").await {
+                Ok(applied) => {
+                    tracing::info!(revision = applied.revision, waiting = ?applied.waiting, "settings reloaded");
+                }
+                // Each fault was logged where it was found.
+                Err(faults) => tracing::error!(faults = faults.len(), "the last good settings stay in use"),
+            },
+            () = running.ended() => {
+                tracing::error!("the control loop has ended; so does the server");
+                return Exit::Failed;
+            }
         }
     }
     tracing::info!("draining: no new calls");
@@ -74,38 +93,4 @@ async fn end_when_told(mut running: Running, mut terminate: Signal, mut interrup
     };
     running.end_sooner(DRAIN, again).await;
     Exit::Done
-}
-
-/// Every address that is listened on, as the ready line has it.
-pub(super) fn addresses(running: &Running) -> String {
-    let sip = running.sip.iter().map(|(transport, address)| {
-        format!("sip/{} {address}", transport.as_str().to_ascii_lowercase())
-    });
-    let mrcp = running.mrcp.iter().map(|address| format!("mrcp/tcp {address}"));
-    let rtp = std::iter::once(format!("rtp/udp {}", running.rtp));
-    let http = running.http.map(|address| format!("http/tcp {address}"));
-    sip.chain(mrcp).chain(rtp).chain(http).collect::<Vec<_>>().join(", ")
-}
-
-/// Logs go to stderr, at the level of `log.level` unless `RUST_LOG` says otherwise.
-pub(super) fn log_to_stderr(plan: &Plan) {
-    let level = match plan.log.level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "warn",
-        LogLevel::Info => "info",
-        LogLevel::Debug => "debug",
-        LogLevel::Trace => "trace",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        // What the decoders' library finds wrong is told by whoever decodes, with the source's name.
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("{level},symphonia=off")));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    // A second subscriber in one process is a test's; the first one stays.
-    let _ = match plan.log.format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
 }

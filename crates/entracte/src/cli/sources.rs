@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use sources::{Heard, Level, Phase, SourceConfig, SourceKind, SourceState};
 use tokio::sync::mpsc;
 
+use super::ask::Target;
 use super::player::Player;
 use super::{ConfigArgs, Exit};
 use crate::clock::instant;
@@ -38,17 +38,14 @@ enum What {
 /// Lists the sources of a server that runs: state, what is heard, level, listeners, title.
 #[derive(Args, Debug)]
 struct List {
-    /// The server; without it the one that the configuration describes, on this host.
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
+    #[command(flatten)]
+    target: Target,
     /// Shows them again each second, until it is ended.
     #[arg(long)]
     watch: bool,
     /// Prints one JSON array, with --watch one a second.
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    config: ConfigArgs,
 }
 
 /// Lists every device that audio can be captured from, and the monitor (loopback) of every output,
@@ -131,24 +128,13 @@ fn failed(what: &dyn std::fmt::Display) -> Exit {
     Exit::Failed
 }
 
-/// How long a server may take to answer.
-const ANSWER: Duration = Duration::from_secs(5);
-
 impl List {
     fn run(&self) -> Result<Exit, Exit> {
-        let url = match &self.url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => self.usual()?,
-        };
-        let url = format!("{url}/api/v1/sources");
+        let server = self.target.server()?;
         let runtime = super::runtime().ok_or(Exit::Failed)?;
-        // For an address that begins with https; a second one in one process changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         runtime.block_on(async {
-            let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build();
-            let client = client.map_err(|error| failed(&error))?;
             loop {
-                let shown = match ask(&client, &url).await {
+                let shown = match server.get::<Vec<web::Source>>("/api/v1/sources").await {
                     Ok(sources) => self.show(&sources),
                     // It may come back: that is what is watched.
                     Err(why) if self.watch => {
@@ -166,22 +152,6 @@ impl List {
         })
     }
 
-    fn usual(&self) -> Result<String, Exit> {
-        let plan = self.config.load_or_explain()?;
-        let Some(mut address) = plan.http else {
-            eprintln!("entracte: http.enabled is false: the server cannot be asked");
-            return Err(Exit::Usage);
-        };
-        if address.ip().is_unspecified() {
-            address.set_ip(if address.is_ipv4() {
-                Ipv4Addr::LOCALHOST.into()
-            } else {
-                Ipv6Addr::LOCALHOST.into()
-            });
-        }
-        Ok(format!("http://{address}"))
-    }
-
     fn show(&self, sources: &[web::Source]) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         if self.json {
@@ -195,20 +165,6 @@ impl List {
         }
         out.flush()
     }
-}
-
-async fn ask(client: &reqwest::Client, url: &str) -> Result<Vec<web::Source>, String> {
-    let answer = client
-        .get(url)
-        .send()
-        .await
-        .map_err(|_| format!("no answer from {url}: does the server run?"))?;
-    let status = answer.status();
-    let bytes = answer.bytes().await.map_err(|error| error.to_string())?;
-    if !status.is_success() {
-        return Err(format!("{url} answers {status}"));
-    }
-    serde_json::from_slice(&bytes).map_err(|_| format!("{url} answers something else than sources"))
 }
 
 /// One line for each source, in columns.
@@ -238,27 +194,12 @@ fn table(sources: &[web::Source]) -> String {
             what,
         ]
     }));
-    let width =
-        |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|c| c.chars().count()).max();
-    let widths: Vec<usize> = (0..6).map(|n| width(n).unwrap_or(0)).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (n, cell) in row.iter().enumerate() {
-            line.push_str(cell);
-            if let Some(width) = widths.get(n) {
-                line.extend(std::iter::repeat_n(' ', width - cell.chars().count() + 2));
-            }
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    super::columns(&rows)
 }
 
 /// A time to be read at a glance.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "never negative")]
-fn span(seconds: f64) -> String {
+pub(super) fn span(seconds: f64) -> String {
     let whole = seconds.max(0.0) as u64;
     match whole {
         0..60 => format!("{whole} s"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::network::{Addresses, Dscp, Network, PortRange};
+use super::tree::Layers;
 
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,12 +26,16 @@ pub struct Plan {
     pub media: Media,
     /// `engine`.
     pub engine: Engine,
-    /// `http`: where programs ask how it stands; `None` when nobody may.
+    /// `administration`.
+    pub administration: Administration,
+    /// `http`: where pages and the API are; `None` when they are switched off.
     pub http: Option<SocketAddr>,
     /// `log`.
     pub log: Log,
     /// What is strange and works all the same.
     pub notes: Vec<Fault>,
+    /// Where all of it was read.
+    pub layers: Layers,
 }
 
 impl Plan {
@@ -39,6 +44,15 @@ impl Plan {
         let own = || self.state_dir.join("temporary");
         self.general.temporary_directory.clone().unwrap_or_else(own)
     }
+}
+
+/// `administration`: who may come in over HTTP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Administration {
+    /// Who may come in.
+    pub accounts: web::Accounts,
+    /// Who does nothing for so long is logged out.
+    pub idle: Duration,
 }
 
 /// `general`: listening and signalling.

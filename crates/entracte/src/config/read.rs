@@ -1,9 +1,13 @@
 //! From the laid-together table to the [`Plan`]: every key, its default and what it takes.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use web::Takes;
+
+use super::administration;
 use super::external;
 use super::fault::{Faults, Wrong};
 use super::network::{AddressType, Addresses, Dscp, InterfaceName, Interfaces, Network, PortRange};
@@ -12,7 +16,7 @@ use super::plan::{
     Transport,
 };
 use super::reader::{Desk, Placed, Section};
-use super::tree::{Layers, Table};
+use super::tree::{self, Layers, Table};
 use super::voices;
 
 impl Plan {
@@ -40,6 +44,7 @@ impl Plan {
             return Err(Faults::new(faults, notes));
         }
         plan.notes = notes;
+        plan.layers = layers.clone();
         Ok(plan)
     }
 
@@ -49,8 +54,23 @@ impl Plan {
         let desk = Desk::default();
         plan(&desk.root(&Table::new()), &Interfaces::default());
         let asked = desk.asked();
-        let leaf = |key: &&String| !asked.iter().any(|each| is_below(each, key));
-        asked.iter().filter(leaf).cloned().collect()
+        let leaf = |key: &&String| !asked.keys().any(|each| is_below(each, key));
+        asked.keys().filter(leaf).cloned().collect()
+    }
+
+    /// What each key takes, lists of tables as `external_audio.sources[].name`.
+    #[must_use]
+    pub fn takes() -> BTreeMap<String, Takes> {
+        // An entry in each list makes what its keys take known; what it lacks does not matter.
+        let mut table = Table::new();
+        for list in Self::keys().iter().filter_map(|key| Some(key.split_once("[].")?.0.to_owned()))
+        {
+            let keys: Vec<String> = list.split('.').map(str::to_owned).collect();
+            tree::put_empty_entry(&mut table, &keys);
+        }
+        let desk = Desk::default();
+        plan(&desk.root(&table), &Interfaces::default());
+        desk.asked()
     }
 }
 
@@ -64,6 +84,7 @@ fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
     let audio = audio(&root.section("audio"), machine);
     check_ports(root, &general, &audio.rtp);
     Plan {
+        administration: administration::administration(&root.section("administration")),
         http: http(&root.section("http"), &general),
         general,
         audio,
@@ -73,6 +94,7 @@ fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
         engine: engine(&root.section("engine")),
         log: log(&root.section("log")),
         notes: Vec::new(),
+        layers: Layers::default(),
         state_dir,
     }
 }

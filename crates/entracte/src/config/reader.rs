@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use web::Takes;
+
 use super::fault::{Fault, Place, Wrong};
 use super::nearest::nearest;
 use super::tree::{Entry, Node, Table, Value, parse_value};
@@ -11,7 +13,7 @@ use super::tree::{Entry, Node, Table, Value, parse_value};
 /// Collects what was asked for and what was wrong.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
-    asked: RefCell<BTreeSet<String>>,
+    asked: RefCell<BTreeMap<String, Takes>>,
     faults: RefCell<Vec<Fault>>,
     notes: RefCell<Vec<Fault>>,
 }
@@ -22,7 +24,7 @@ impl Desk {
     }
 
     /// Every key that was asked for, lists of tables as `sources[].name`.
-    pub(super) fn asked(&self) -> BTreeSet<String> {
+    pub(super) fn asked(&self) -> BTreeMap<String, Takes> {
         self.asked.borrow().clone()
     }
 
@@ -34,8 +36,9 @@ impl Desk {
     fn find_unknown_below(&self, table: &Table, path: &str) {
         for (key, entry) in table {
             let dotted = join(path, key);
-            if !self.asked.borrow().contains(&schema(&dotted)) {
-                let meant = nearest(&schema(&dotted), &self.asked.borrow());
+            if !self.asked.borrow().contains_key(&schema(&dotted)) {
+                let known = self.asked.borrow().keys().cloned().collect();
+                let meant = nearest(&schema(&dotted), &known);
                 self.faults.borrow_mut().push(Fault {
                     place: entry.key_place.clone(),
                     key: dotted,
@@ -102,8 +105,13 @@ pub(super) struct Placed<T> {
 }
 
 impl<'a> Section<'a> {
-    fn entry(&self, key: &str) -> Option<&'a Entry> {
-        self.desk.asked.borrow_mut().insert(schema(&join(&self.path, key)));
+    fn entry(&self, key: &str, takes: Takes) -> Option<&'a Entry> {
+        let mut asked = self.desk.asked.borrow_mut();
+        // A choice is read as a text: what was said of it first says more.
+        let known = asked.entry(schema(&join(&self.path, key))).or_insert_with(|| takes.clone());
+        if matches!(known, Takes::Text(None)) {
+            *known = takes;
+        }
         self.table?.get(key)
     }
 
@@ -137,7 +145,7 @@ impl<'a> Section<'a> {
 
     /// The table under `key`; an absent one reads as empty.
     pub(super) fn section(&self, key: &str) -> Self {
-        let entry = self.entry(key);
+        let entry = self.entry(key, Takes::Table);
         let table = match entry.map(|entry| &entry.node.value) {
             None => None,
             Some(Value::Table(table)) => Some(table),
@@ -155,9 +163,9 @@ impl<'a> Section<'a> {
     pub(super) fn sections(&self, key: &str, keys: &[&str]) -> Vec<Self> {
         for known in keys {
             let path = join(&self.path, &format!("{key}[].{known}"));
-            self.desk.asked.borrow_mut().insert(path);
+            self.desk.asked.borrow_mut().entry(path).or_insert(Takes::Text(None));
         }
-        let Some(entry) = self.entry(key) else { return Vec::new() };
+        let Some(entry) = self.entry(key, Takes::Tables) else { return Vec::new() };
         let Value::List(items) = &entry.node.value else {
             let wrong = Wrong::Kind { found: entry.node.value.kind(), wanted: "a list of tables" };
             self.fault(key, wrong, None);
@@ -179,7 +187,7 @@ impl<'a> Section<'a> {
 
     /// True or false.
     pub(super) fn flag(&self, key: &str, default: bool) -> bool {
-        let Some(entry) = self.entry(key) else { return default };
+        let Some(entry) = self.entry(key, Takes::Flag) else { return default };
         let value = settle(&entry.node);
         let Value::Flag(flag) = value else {
             self.wrong_kind(key, &value, "true or false", "true, false");
@@ -193,7 +201,8 @@ impl<'a> Section<'a> {
     where
         T: TryFrom<i64> + PartialOrd + std::fmt::Display,
     {
-        let Some(entry) = self.entry(key) else { return default };
+        let takes = Takes::Integer(range.start().to_string(), range.end().to_string());
+        let Some(entry) = self.entry(key, takes) else { return default };
         let allowed = format!("{} to {}", range.start(), range.end());
         let value = settle(&entry.node);
         let Value::Integer(number) = value else {
@@ -209,7 +218,8 @@ impl<'a> Section<'a> {
 
     /// A number in `range`, with or without a point.
     pub(super) fn number(&self, key: &str, default: f64, range: RangeInclusive<f64>) -> f64 {
-        let Some(entry) = self.entry(key) else { return default };
+        let takes = Takes::Number(*range.start(), *range.end());
+        let Some(entry) = self.entry(key, takes) else { return default };
         let allowed = format!("{:?} to {:?}", range.start(), range.end());
         let value = settle(&entry.node);
         let Some(number) = value.as_number() else {
@@ -225,7 +235,7 @@ impl<'a> Section<'a> {
 
     /// A text, if the key is there and is one.
     pub(super) fn text(&self, key: &str) -> Option<Placed<String>> {
-        let entry = self.entry(key)?;
+        let entry = self.entry(key, Takes::Text(None))?;
         let text = as_text(&entry.node);
         if text.is_none() {
             let wrong = Wrong::Kind { found: entry.node.value.kind(), wanted: "text in quotes" };
@@ -260,6 +270,7 @@ impl<'a> Section<'a> {
         allowed: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
+        self.entry(key, Takes::Text(Some(allowed.to_owned())));
         let text = self.text(key)?;
         let value = parse(&text.value);
         if value.is_none() {
@@ -276,6 +287,7 @@ impl<'a> Section<'a> {
                 .find(|(word, _)| word.eq_ignore_ascii_case(text))
                 .map(|&(_, value)| value)
         };
+        self.entry(key, Takes::Choice(word_list(choices)));
         self.parsed(key, &words(choices), find).unwrap_or(default)
     }
 
@@ -287,6 +299,7 @@ impl<'a> Section<'a> {
         choices: &[(&str, T)],
     ) -> BTreeSet<T> {
         let allowed = words(choices);
+        self.entry(key, Takes::Choices(word_list(choices)));
         let Some(texts) = self.texts(key) else { return default.iter().copied().collect() };
         let by_word: BTreeMap<_, _> = choices.iter().copied().collect();
         let mut found = BTreeSet::new();
@@ -309,7 +322,7 @@ impl<'a> Section<'a> {
 
     /// A list of texts; a single text is a list of one. From the environment, commas divide.
     pub(super) fn texts(&self, key: &str) -> Option<Vec<Placed<String>>> {
-        let entry = self.entry(key)?;
+        let entry = self.entry(key, Takes::Texts)?;
         let dotted = join(&self.path, key);
         let place = entry.node.place.clone();
         match &entry.node.value {
@@ -353,8 +366,11 @@ impl<'a> Section<'a> {
 }
 
 fn words<T>(choices: &[(&str, T)]) -> String {
-    let words: Vec<&str> = choices.iter().map(|&(word, _)| word).collect();
-    words.join(", ")
+    word_list(choices).join(", ")
+}
+
+fn word_list<T>(choices: &[(&str, T)]) -> Vec<String> {
+    choices.iter().map(|(word, _)| (*word).to_owned()).collect()
 }
 
 /// What a loose text is when a number or flag is wanted.

@@ -66,11 +66,61 @@ impl Value {
     }
 }
 
+fn flatten(table: &Table, path: &str, values: &mut BTreeMap<String, (String, Place)>) {
+    for (key, entry) in table {
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match &entry.node.value {
+            Value::Table(inner) => flatten(inner, &path, values),
+            Value::List(items) if tables(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    if let Value::Table(inner) = &item.value {
+                        flatten(inner, &format!("{path}[{index}]"), values);
+                    }
+                }
+            }
+            value @ (Value::Text(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Flag(_)
+            | Value::Moment
+            | Value::List(_)
+            | Value::Loose(_)) => {
+                values.insert(path, (literal(value), entry.node.place.clone()));
+            }
+        }
+    }
+}
+
+/// A value as TOML writes it, on one line.
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Text(text) => toml::Value::String(text.clone()).to_string(),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => toml::Value::Float(*number).to_string(),
+        Value::Flag(flag) => flag.to_string(),
+        Value::Moment => "a date".to_owned(),
+        Value::Loose(text) => text.clone(),
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(|item| literal(&item.value)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Table(table) => {
+            let pairs: Vec<String> = table
+                .iter()
+                .map(|(key, entry)| format!("{key} = {}", literal(&entry.node.value)))
+                .collect();
+            format!("{{ {} }}", pairs.join(", "))
+        }
+    }
+}
+
 /// What settings are read from, each laid over those before it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Layers {
     /// The file; `conf.d/*.toml` beside it follows, in the order of the names.
     pub file: Option<PathBuf>,
+    /// What is taken for the content of that file, to try a change before it is made.
+    pub text: Option<String>,
     /// Environment variables; only `ENTRACTE__…` are looked at.
     pub environment: Vec<(String, String)>,
     /// `KEY=VALUE` from the command line.
@@ -78,23 +128,22 @@ pub struct Layers {
 }
 
 /// The file that is read when none is named.
-const SYSTEM_FILE: &str = "/etc/entracte/entracte.toml";
+pub const SYSTEM_FILE: &str = "/etc/entracte/entracte.toml";
 
 /// The start of every environment variable that is a setting.
 const ENVIRONMENT_PREFIX: &str = "ENTRACTE__";
 
 impl Layers {
-    /// The layers of this process: `file`, or the system's file if there is one; the environment;
+    /// The layers of this process: `file`, or the system's file, which need not be there; the environment;
     /// `settings`.
     #[must_use]
     pub fn of_process(file: Option<&Path>, settings: &[String]) -> Self {
-        let system = Path::new(SYSTEM_FILE);
-        let file = file.or_else(|| system.exists().then_some(system));
+        let file = file.unwrap_or_else(|| Path::new(SYSTEM_FILE));
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX))
             .collect();
-        Self { file: file.map(Path::to_owned), environment, settings: settings.to_vec() }
+        Self { file: Some(file.to_owned()), text: None, environment, settings: settings.to_vec() }
     }
 
     /// Where a key stands, or the nearest table around it; for what shows only once it is used.
@@ -111,11 +160,23 @@ impl Layers {
         place
     }
 
+    /// Every value that is set anywhere, by its key (`external_audio.sources[0].name`): as TOML writes it,
+    /// and where it stands.
+    #[must_use]
+    pub fn values(&self) -> BTreeMap<String, (String, Place)> {
+        let mut values = BTreeMap::new();
+        flatten(&self.read(&mut Vec::new()), "", &mut values);
+        values
+    }
+
     /// Reads all layers into one table. What cannot be read goes to `faults`.
     pub(super) fn read(&self, faults: &mut Vec<Fault>) -> Table {
         let mut table = Table::new();
         if let Some(file) = &self.file {
-            read_file(file, &mut table, faults);
+            match &self.text {
+                Some(text) => lay(&mut table, read_text(text, file, faults)),
+                None => read_file(file, &mut table, faults),
+            }
             let folder = file.with_file_name("conf.d");
             for file in toml_files(&folder, faults) {
                 read_file(&file, &mut table, faults);
@@ -168,6 +229,9 @@ fn toml_files(folder: &Path, faults: &mut Vec<Fault>) -> Vec<PathBuf> {
 fn read_file(path: &Path, table: &mut Table, faults: &mut Vec<Fault>) {
     match std::fs::read_to_string(path) {
         Ok(text) => lay(table, read_text(&text, path, faults)),
+        // Without it, everything has its default.
+        Err(error)
+            if error.kind() == std::io::ErrorKind::NotFound && path == Path::new(SYSTEM_FILE) => {}
         Err(error) => {
             let place = Place::File { path: path.into(), line: 1, column: 1 };
             faults.push(whole(place, Wrong::Unreadable(error.to_string())));
@@ -296,6 +360,11 @@ fn put(table: &mut Table, keys: &[String], text: &str, place: &Place) {
     if let Value::Table(inner) = &mut entry.node.value {
         put(inner, rest, text, place);
     }
+}
+
+/// Puts a list with one empty table at the end of a path of keys.
+pub(super) fn put_empty_entry(table: &mut Table, keys: &[String]) {
+    put(table, keys, "[{}]", &Place::Default);
 }
 
 /// A list or table is written as in TOML; what else it is, is left open.

@@ -248,6 +248,6 @@ fn plan(state: &Path, radio: &Radio, usual_ports: bool) -> Result<Plan, StageErr
     );
     let file = state.join("entracte.toml");
     std::fs::write(&file, text).map_err(|error| StageError::System("the settings", error))?;
-    let layers = Layers { file: Some(file), environment: Vec::new(), settings: Vec::new() };
+    let layers = Layers { file: Some(file), ..Layers::default() };
     Plan::load(&layers).map_err(StageError::Settings)
 }

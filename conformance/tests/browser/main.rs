@@ -1,0 +1,251 @@
+//! The pages, in a real browser.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests of real programs: whatever is not as it should be shall fail them"
+)]
+
+mod bed;
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use bed::{Browser, PATIENCE, with_browser};
+use conformance::Subject;
+use conformance::rig::offer;
+use entracte::client::Phone;
+
+const MUSIC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/sources/assets/hold-music.wav");
+
+fn settings() -> String {
+    format!(
+        "[text_to_speech]\nenabled = false\n[external_audio]\n[[external_audio.sources]]\n\
+         name = \"Music\"\nuri = \"file:{MUSIC}\"\n[[external_audio.sources]]\nname = \"Gone\"\n\
+         uri = \"http://127.0.0.1:9/radio\"\n"
+    )
+}
+
+/// Goes by the one-time link, and is an administrator.
+async fn first_run(browser: &Browser, link: &str) {
+    browser.open_link(link).await;
+    browser.fill("user", "ada").await;
+    browser.fill("password", "correct horse").await;
+    browser.fill("again", "correct horse").await;
+    browser.press_button("Create the account").await;
+    browser.wait("header form").await;
+}
+
+/// A server whose pages somebody has come in to.
+async fn walk<F: Future<Output = ()>>(walk: impl FnOnce(Browser, Subject) -> F) {
+    let mut subject = Subject::own(&settings());
+    let link = subject.setup_link();
+    let (base, _) = link.split_once("/setup").unwrap();
+    with_browser(base, async |browser| {
+        first_run(&browser, &link).await;
+        walk(browser, subject).await;
+    })
+    .await;
+}
+
+/// Every page that is reached by the menu.
+const PAGES: &[&str] = &[
+    "/overview",
+    "/status/about",
+    "/status/server",
+    "/status/engine",
+    "/status/sources",
+    "/config/general",
+    "/config/audio",
+    "/config/external-audio",
+    "/config/text-to-speech",
+    "/config/server",
+    "/config/history",
+];
+
+#[tokio::test]
+async fn every_page_is_accessible_in_light_and_dark_and_on_a_phone() {
+    walk(async |browser, _subject| {
+        browser.open("/overview").await;
+        let menu = browser
+            .script("return [...document.querySelectorAll('body > nav a')].map(a => a.pathname)")
+            .await;
+        assert_eq!(menu, serde_json::json!(PAGES), "the menu has other pages than are walked");
+        let _ = browser.console().await;
+        for page in PAGES {
+            browser.open(page).await;
+            browser.wait("main h1").await;
+            for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 390)] {
+                browser.scheme(scheme).await;
+                browser.width(width).await;
+                browser.check_accessible(&format!("{page} {scheme} {width}")).await;
+                browser.picture(&format!("{page}-{scheme}-{width}")).await;
+            }
+        }
+        assert_eq!(browser.console().await, Vec::<serde_json::Value>::new());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_appears_and_ends_by_itself_and_its_details_are_shown() {
+    walk(async |browser, subject| {
+        browser.open("/status/server").await;
+        browser.until("live", "return document.getElementById('conn').textContent === 'Live'").await;
+        browser.script("window.same = 1; document.querySelector('.scroll').focus()").await;
+        let phone = Phone::open(subject.sip, None).await.unwrap();
+        let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let target = format!("sip:Music@{}", subject.sip);
+        let begun = entracte::clock::instant();
+        let answer = phone.call(&target, offer(rtp.local_addr().unwrap(), &[])).await.unwrap();
+        browser.wait("tr[id^=call-]").await;
+        println!("from the INVITE to the row: {:?}", begun.elapsed());
+        browser.press("tr[id^=call-] a").await;
+        browser.until_text("Local RTP Mode").await;
+        let fact = |name: &str| {
+            format!(
+                "return [...document.querySelectorAll('dt')].find(t => t.textContent === '{name}')\
+                 .nextElementSibling.textContent.trim()"
+            )
+        };
+        let own = rtp.local_addr().unwrap();
+        assert_eq!(browser.script(&fact("Remote RTP Port")).await, own.port().to_string());
+        assert_eq!(browser.script(&fact("Current State")).await, "connected");
+        browser
+            .until("packets go on", "return +[...document.querySelectorAll('dt')].find(t => t.textContent === 'Packets sent').nextElementSibling.textContent > 100")
+            .await;
+        browser.check_accessible("session").await;
+        browser.picture("session").await;
+        browser.press("dd a[href^='/status/resources/']").await;
+        browser.until_text("play source:Music").await;
+        browser.check_accessible("resource").await;
+        browser.picture("resource").await;
+        let xml = browser
+            .script("const r = new XMLHttpRequest(); r.open('GET', document.querySelector('a[href$=\".xml\"]').href, false); r.send(); return r.responseXML.documentElement.getAttribute('operation')")
+            .await;
+        assert_eq!(xml, "source");
+        browser.open("/status/server").await;
+        browser.wait("tr[id^=call-]").await;
+        phone.hang_up(answer).await;
+        browser.until("the row goes", "return !document.querySelector('tr[id^=call-]')").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn complaint_04_a_source_is_made_changed_heard_and_taken_back_on_the_page() {
+    walk(async |browser, subject| {
+        // A call that hears the source that will change.
+        let phone = Phone::open(subject.sip, None).await.unwrap();
+        let rtp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let target = format!("sip:Gone@{}", subject.sip);
+        let answer = phone.call(&target, offer(rtp.local_addr().unwrap(), &[])).await.unwrap();
+        browser.open("/config/external-audio").await;
+        // What is wrong is told at the field.
+        browser.fill("external_audio.sources[2].name", "music").await;
+        browser.fill("external_audio.sources[2].uri", "ftp://h/x").await;
+        browser.press_button("Look at the change").await;
+        browser.wait("[id='error-external_audio.sources[2].uri']").await;
+        browser.wait("[id='error-external_audio.sources[2].name']").await;
+        browser.check_accessible("faults").await;
+        browser.picture("config-faults").await;
+        // The dead one gets a file, and a third one comes.
+        browser.fill("external_audio.sources[1].uri", &format!("file:{MUSIC}")).await;
+        browser.fill("external_audio.sources[2].name", "Third <b>").await;
+        browser.fill("external_audio.sources[2].uri", &format!("file:{MUSIC}")).await;
+        browser.choose("external_audio.sources[2].start", "on-demand").await;
+        browser.press_button("Look at the change").await;
+        browser.until_text("This would change").await;
+        browser.check_accessible("review").await;
+        browser.picture("config-review").await;
+        browser.press_button("Apply").await;
+        browser.until_text("These are the settings now").await;
+        let file = std::fs::read_to_string(subject.config().unwrap()).unwrap();
+        assert!(file.contains("name = \"Third <b>\""), "{file}");
+        browser.open("/status/sources").await;
+        browser
+            .until("three sources", "return document.querySelectorAll('.cards > li').length === 3")
+            .await;
+        browser
+            .until(
+                "the changed one plays",
+                "return document.querySelectorAll('.cards > li')[1].innerText.includes('playing')",
+            )
+            .await;
+        // The call was not dropped, and hears it.
+        browser.until_text("by 1").await;
+        // It is heard in the browser: sound that was decoded, and time that goes on.
+        browser.script("document.querySelectorAll('audio')[1].play()").await;
+        browser
+            .until("it plays", "return document.querySelectorAll('audio')[1].currentTime > 1")
+            .await;
+        browser
+            .until(
+                "two listen",
+                "return document.querySelectorAll('.cards > li')[1].innerText.includes('by 2')",
+            )
+            .await;
+        let decoded = browser
+            .script("return document.querySelectorAll('audio')[1].webkitAudioDecodedByteCount")
+            .await;
+        assert!(decoded.as_u64() > Some(1_000), "{decoded}");
+        browser.script("document.querySelectorAll('audio')[1].pause()").await;
+        // And all of it is taken back.
+        browser.open("/config/history").await;
+        browser.picture("history").await;
+        browser.press("tbody tr:nth-child(2) a").await;
+        browser.until_text("Go back to these").await;
+        browser.press_button("Go back to these").await;
+        browser.until_text("These are the settings now").await;
+        browser.open("/status/sources").await;
+        browser
+            .until("two again", "return document.querySelectorAll('.cards > li').length === 2")
+            .await;
+        // Whoever came in is still in.
+        browser.open("/config/history").await;
+        browser.until_text("restored").await;
+        phone.hang_up(answer).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_logs_out_is_out_and_the_page_says_when_the_server_is_gone() {
+    walk(async |browser, subject| {
+        browser.open("/overview").await;
+        browser
+            .until("live", "return document.getElementById('conn').textContent === 'Live'")
+            .await;
+        browser.press_button("Log out").await;
+        browser.wait("input[name=password]").await;
+        browser.open("/config/general").await;
+        assert_eq!(browser.path().await, "/login");
+        browser.fill("user", "ada").await;
+        browser.fill("password", "wrong horse").await;
+        browser.press_button("Log in").await;
+        browser.wait("[role=alert]").await;
+        browser.check_accessible("login").await;
+        browser.picture("login").await;
+        browser.fill("user", "ada").await;
+        browser.fill("password", "correct horse").await;
+        browser.press_button("Log in").await;
+        // Back to where they wanted to go.
+        browser.wait("header form").await;
+        assert_eq!(browser.path().await, "/config/general");
+        browser.open("/").await;
+        assert_eq!(browser.path().await, "/status/about");
+        browser.open("/overview").await;
+        browser
+            .until("live", "return document.getElementById('conn').textContent === 'Live'")
+            .await;
+        subject.signal(rustix::process::Signal::TERM);
+        let begun = entracte::clock::instant();
+        let (status, _) =
+            tokio::task::spawn_blocking(move || subject.wait(PATIENCE)).await.unwrap();
+        assert_eq!(status.code(), Some(0));
+        println!("ended with a live page open in {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        browser.until_text("Connection lost").await;
+    })
+    .await;
+}

@@ -1,0 +1,177 @@
+//! Settings that change while the server runs: by hand and SIGHUP, by command, and what of it calls hear.
+
+use std::f64::consts::TAU;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use ::entracte::client::Phone;
+use ::entracte::client::ear::{Ear, lost, timeline};
+use conformance::rig::offer;
+use conformance::{Folder, Subject, entracte, programs};
+use rustix::process::Signal;
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Five seconds of a tone, as a file.
+fn tone(folder: &Folder, hz: u32) -> PathBuf {
+    let sample = |n: u32| (f64::from(n * hz) / 8_000.0 * TAU).sin() * 8_000.0;
+    #[expect(clippy::cast_possible_truncation, reason = "within the range of i16")]
+    let samples: Vec<i16> = (0..40_000).map(|n| sample(n) as i16).collect();
+    let wav = audio::wav::to_bytes(audio::wav::Format::TELEPHONE, &samples);
+    folder.write(&format!("{hz}.wav"), wav)
+}
+
+/// The pitch of the last half second that was heard, by its zero crossings.
+fn pitch(ear: &Ear) -> u32 {
+    let heard = timeline(&ear.heard());
+    let last = heard.get(heard.len().saturating_sub(4_000)..).unwrap_or_default();
+    let crossings =
+        last.iter().zip(last.iter().skip(1)).filter(|(a, b)| (**a < 0) != (**b < 0)).count();
+    u32::try_from(crossings).unwrap()
+}
+
+async fn until_pitch(ear: &Ear, hz: u32) {
+    let begun = ::entracte::clock::instant();
+    while pitch(ear).abs_diff(hz) > hz / 20 {
+        assert!(begun.elapsed() < PATIENCE, "{} Hz is heard, not {hz}", pitch(ear));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn source(name: &str, file: &Path) -> String {
+    format!("[[external_audio.sources]]\nname = \"{name}\"\nuri = \"file:{}\"\n", file.display())
+}
+
+/// `entracte` with these words, as a program of this server's host.
+fn command(subject: &Subject, words: &[&str]) -> programs::Left {
+    let mut program = Command::new(entracte());
+    program.args(words).args(["--url", &format!("http://{}", subject.http())]);
+    programs::run(program.arg("--token-file").arg(subject.token_file()), PATIENCE)
+}
+
+fn told(subject: &Subject, words: &[&str]) -> Value {
+    let left = command(subject, words);
+    assert_eq!(left.status.code(), Some(0), "{words:?}: {}", left.err);
+    serde_json::from_str(&left.out).unwrap()
+}
+
+const QUIET: &str = "[text_to_speech]\nenabled = false\n";
+
+/// Waits until the server has taken notice of its file.
+fn until_revision(subject: &Subject, number: u64) {
+    let begun = ::entracte::clock::instant();
+    let last = || told(subject, &["config", "history", "--json"]).pointer("/0/number").cloned();
+    while last() != Some(number.into()) {
+        assert!(begun.elapsed() < PATIENCE, "no revision {number}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn complaint_07_changed_hold_music_is_heard_by_the_calls_that_are_up() {
+    let folder = Folder::create();
+    let low = tone(&folder, 440);
+    tone(&folder, 1_000);
+    let ground = |file: &Path| format!("{QUIET}{}", source("Hold", file));
+    let subject = Subject::own(&ground(&low));
+    let phone = Phone::open(subject.sip, None).await.unwrap();
+    let ear = Ear::open(subject.sip, None).await.unwrap();
+    let target = format!("sip:Hold@{}", subject.sip);
+    let answer = phone.call(&target, offer(ear.local(), &[])).await.unwrap();
+    until_pitch(&ear, 440).await;
+    let file = subject.config().unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let change = |to: &str| std::fs::write(&file, to).unwrap();
+    change(&text.replace("440.wav", "1000.wav"));
+    subject.signal(Signal::HUP);
+    until_pitch(&ear, 1_000).await;
+    until_revision(&subject, 2);
+    // The page says by which settings it is heard.
+    assert_eq!(told(&subject, &["sources", "list", "--json"])[0]["revision"], 2);
+    // A file that is wrong changes nothing, and is told.
+    change(&text.replace("uri = \"file:", "uri = \"ftp:"));
+    subject.signal(Signal::HUP);
+    let left = command(&subject, &["config", "reload"]);
+    assert_eq!(left.status.code(), Some(1));
+    assert!(left.err.contains("external_audio.sources[0].uri"), "{}", left.err);
+    // A source that is gone: who hears it hears the fallback on, who comes is told.
+    change(&text.replace("\"Hold\"", "\"Other\""));
+    let applied = told(&subject, &["config", "reload", "--json"]);
+    assert_eq!(applied["revision"], 3, "{applied}");
+    assert!(phone.call(&target, offer(ear.local(), &[])).await.is_err());
+    let before = ear.count();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(ear.count() > before + 40, "the call that was up hears nothing");
+    // And back, by a command: the call that is up still stands, and a new one hears it.
+    let restored = told(&subject, &["config", "restore", "1", "--json"]);
+    assert_eq!(restored["differences"][0]["key"], "external_audio.sources[0].name");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    let again = Ear::open(subject.sip, None).await.unwrap();
+    let second = phone.call(&target, offer(again.local(), &[])).await.unwrap();
+    until_pitch(&again, 440).await;
+    assert_eq!(lost(&ear.heard()), 0);
+    phone.hang_up(second).await;
+    phone.hang_up(answer).await;
+}
+
+#[test]
+fn what_needs_a_restart_waits_for_it_and_is_told_and_what_does_not_is_used() {
+    let folder = Folder::create();
+    let subject = Subject::own(&format!("{QUIET}{}", source("Hold", &tone(&folder, 440))));
+    let file = subject.config().unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replace("[general]\n", "[general]\nkeep_temporary_files = true\n");
+    let text = text.replace("[general.mrcp]\n", "[general.mrcp]\nmax_sessions = 64\n");
+    std::fs::write(&file, text).unwrap();
+    let applied = told(&subject, &["config", "reload", "--json"]);
+    assert_eq!(applied["waiting"], serde_json::json!(["general.keep_temporary_files"]));
+    let live = |key: &str| {
+        let differences = applied["differences"].as_array().unwrap();
+        differences.iter().find(|each| each["key"] == key).unwrap()["live"].clone()
+    };
+    assert_eq!(live("general.mrcp.max_sessions"), true);
+    assert_eq!(live("general.keep_temporary_files"), false);
+    // What conf.d sets is read again too, and stands where it stands.
+    let other = file.with_file_name("conf.d");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("a.toml"), "[general.mrcp]\nmax_sessions = 7\n").unwrap();
+    let applied = told(&subject, &["config", "reload", "--json"]);
+    assert_eq!(applied["differences"][0]["after"], "7", "{applied}");
+}
+
+#[test]
+fn a_password_is_hashed_and_a_link_lets_back_in() {
+    let mut hash = Command::new(entracte());
+    let left = programs::run_with_input(hash.arg("hash-password"), b"correct horse\n", PATIENCE);
+    assert!(left.out.starts_with("$argon2id$"), "{} {}", left.out, left.err);
+    let short = programs::run_with_input(
+        Command::new(entracte()).arg("hash-password"),
+        b"short\n",
+        PATIENCE,
+    );
+    assert_eq!(short.status.code(), Some(2));
+    assert!(short.err.contains("at least 8"), "{}", short.err);
+    let user = format!(
+        "{QUIET}[[administration.users]]\nname = \"ada\"\npassword_hash = '{}'\n",
+        left.out.trim()
+    );
+    let subject = Subject::own(&user);
+    let mut reset = Command::new(entracte());
+    let left = programs::run(
+        reset.args(["reset-admin", "--config"]).arg(subject.config().unwrap()),
+        PATIENCE,
+    );
+    let (_, secret) = left.out.trim().split_once("/setup?token=").unwrap();
+    let page = |secret: &str| {
+        let mut stream = std::net::TcpStream::connect(subject.http()).unwrap();
+        let request = format!("GET /setup?token={secret} HTTP/1.0\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!((page(secret), page("guess")), ("200".to_owned(), "403".to_owned()));
+}

@@ -1,0 +1,89 @@
+//! Who did what: in a file that is only ever added to, and its end in memory for the pages.
+
+use std::collections::VecDeque;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use web::Audited;
+
+use crate::clock::wall;
+
+/// Entries that pages can show.
+const SHOWN_MAX: usize = 1_000;
+/// A longer file is put aside as `audit.1.jsonl`, in place of the one before.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// The audit: one JSON object a line, in `audit.jsonl` in the state folder.
+#[derive(Debug)]
+pub struct Audit {
+    file: PathBuf,
+    kept: Mutex<VecDeque<Audited>>,
+}
+
+impl Audit {
+    /// Goes on with the audit in this folder.
+    pub fn open(folder: &std::path::Path) -> Self {
+        let file = folder.join("audit.jsonl");
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        // A line that a crash cut short is left out.
+        let lines = text.lines().rev().filter_map(|line| serde_json::from_str(line).ok());
+        let mut kept: VecDeque<Audited> = lines.take(SHOWN_MAX).collect();
+        kept.make_contiguous().reverse();
+        Self { file, kept: Mutex::new(kept) }
+    }
+
+    /// Notes what was done.
+    pub fn note(&self, who: &str, what: &str, detail: &str) {
+        let entry = Audited {
+            at_unix_seconds: wall().as_secs(),
+            who: who.to_owned(),
+            what: what.to_owned(),
+            detail: detail.to_owned(),
+        };
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.write(&entry) {
+            tracing::error!(%error, file = %self.file.display(), "the audit is not written");
+        }
+        if kept.len() == SHOWN_MAX {
+            kept.pop_front();
+        }
+        kept.push_back(entry);
+    }
+
+    fn write(&self, entry: &Audited) -> io::Result<()> {
+        if fs::metadata(&self.file).is_ok_and(|file| file.len() > FILE_BYTES_MAX) {
+            fs::rename(&self.file, self.file.with_file_name("audit.1.jsonl"))?;
+        }
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.file);
+        file?.write_all(&line)
+    }
+
+    /// What is kept, the oldest first.
+    pub fn entries(&self) -> Vec<Audited> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_outlives_a_restart_and_a_torn_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(folder.path());
+        audit.note("ada", "logged in", "::1");
+        audit.note("ada\n{}", "settings changed", "\"x\"");
+        let file = folder.path().join("audit.jsonl");
+        let mut torn = OpenOptions::new().append(true).open(&file).unwrap();
+        torn.write_all(b"{\"at_unix").unwrap();
+        let again = Audit::open(folder.path()).entries();
+        assert_eq!(again, audit.entries());
+        assert_eq!((again.len(), again[1].who.as_str()), (2, "ada\n{}"));
+    }
+}

@@ -1,0 +1,122 @@
+//! Asks a server that runs, over HTTP, as its pages do.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::de::DeserializeOwned;
+
+use super::{ConfigArgs, Exit};
+use crate::settings::local_token_file;
+
+/// Which server, and as whom.
+#[derive(Args, Debug)]
+pub(super) struct Target {
+    /// The server; without it the one that the configuration describes, on this host.
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<String>,
+    /// A file with the secret of an API token. Without it, a server on this host is asked as whoever may
+    /// read its state folder.
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+}
+
+/// How long a server may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// A server that can be asked.
+pub(super) struct Server {
+    client: reqwest::Client,
+    url: String,
+    token: Option<String>,
+}
+
+impl Target {
+    /// The server, not yet asked.
+    ///
+    /// # Errors
+    /// After the reason was printed.
+    pub(super) fn server(&self) -> Result<Server, Exit> {
+        let (url, token_file) = match (&self.url, &self.token_file) {
+            (Some(url), file) => (url.trim_end_matches('/').to_owned(), file.clone()),
+            (None, file) => {
+                let plan = self.config.load_or_explain()?;
+                let Some(mut address) = plan.http else {
+                    eprintln!("entracte: http.enabled is false: the server cannot be asked");
+                    return Err(Exit::Usage);
+                };
+                if address.ip().is_unspecified() {
+                    address.set_ip(if address.is_ipv4() {
+                        Ipv4Addr::LOCALHOST.into()
+                    } else {
+                        Ipv6Addr::LOCALHOST.into()
+                    });
+                }
+                let file = file.clone().unwrap_or_else(|| local_token_file(&plan.state_dir));
+                (format!("http://{address}"), Some(file))
+            }
+        };
+        let token = token_file.and_then(|file| match std::fs::read_to_string(&file) {
+            Ok(text) => Some(text.trim().to_owned()),
+            // Where there is none, the server's refusal says what is missing.
+            Err(error) => {
+                tracing::debug!(%error, file = %file.display(), "no token");
+                None
+            }
+        });
+        // For an address that begins with https; a second one in one process changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build();
+        let client = client.map_err(|error| {
+            eprintln!("entracte: {error}");
+            Exit::Failed
+        })?;
+        Ok(Server { client, url, token })
+    }
+}
+
+impl Server {
+    /// What the server answers at `path`.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
+        let url = format!("{}{path}", self.url);
+        self.answer(self.client.get(&url), &url).await
+    }
+
+    /// Orders something.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, String> {
+        let url = format!("{}{path}", self.url);
+        self.answer(self.client.post(&url), &url).await
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        request: reqwest::RequestBuilder,
+        url: &str,
+    ) -> Result<T, String> {
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = request
+            .send()
+            .await
+            .map_err(|_| format!("no answer from {url}: does the server run?"))?;
+        let status = answer.status();
+        let bytes = answer.bytes().await.map_err(|error| error.to_string())?;
+        if status == reqwest::StatusCode::UNAUTHORIZED {
+            return Err(format!(
+                "{url} does not know us: run this as the server's user or root, or give --token-file"
+            ));
+        }
+        if !status.is_success() {
+            let told = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
+            let why = told.and_then(|told| Some(told.get("error")?.as_str()?.to_owned()));
+            return Err(format!("{url} answers {status}: {}", why.unwrap_or_default()));
+        }
+        serde_json::from_slice(&bytes)
+            .map_err(|_| format!("{url} answers something else than was asked for"))
+    }
+}

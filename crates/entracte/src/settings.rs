@@ -1,0 +1,549 @@
+//! The settings of a running server: read, changed by people and pages alike, kept with their history,
+//! put to use without dropping a call.
+//!
+//! There is one file. A page changes it as a person would ([`document`]), the result is checked like any
+//! other before it is written, and every text that was in use is kept ([`history`]). What of a change can
+//! be used at once is: [`LIVE`] names those keys; the others wait for the next start, and are told.
+
+mod document;
+mod history;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use control::playout::Defaults;
+use tokio::sync::mpsc;
+use web::{Applied, Change, Difference, Field, FieldFault, Pending, Proposal, Revision, Takes};
+
+use crate::clock::wall;
+use crate::config::{Faults, Layers, Place, Plan, references};
+use crate::serve;
+use crate::services::Services;
+use crate::wiring::Event;
+use history::{History, write_atomically};
+
+/// Keys, or the tables they are in, that are used as soon as they change.
+pub const LIVE: &[&str] = &[
+    "administration",
+    "audio.default_prosody_rate",
+    "audio.default_prosody_volume",
+    "external_audio",
+    "general.mrcp.max_sessions",
+    "log.level",
+    "text_to_speech.default_rate",
+];
+
+/// Keys that make the server run programs or send away what is in a file: whoever may only come in by a
+/// page shall not set them.
+const FILE_ONLY: &[&str] = &[
+    "media.ffmpeg",
+    "text_to_speech.helper_path",
+    "text_to_speech.providers[].arguments",
+    "text_to_speech.providers[].key_file",
+    "text_to_speech.providers[].program",
+];
+
+/// Keys whose values are shown to nobody.
+const SECRET: &[&str] = &["administration.users[].password_hash", "administration.tokens[].sha256"];
+/// What is shown in their place.
+const HIDDEN: &str = "\"(hidden)\"";
+
+/// Whether a key is used as soon as it changes.
+#[must_use]
+pub fn is_live(key: &str) -> bool {
+    LIVE.iter().any(|live| {
+        key.strip_prefix(live).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    })
+}
+
+/// What a change is put to use in.
+#[derive(Debug)]
+pub struct Running {
+    /// Where audio comes from.
+    pub services: Arc<Services>,
+    /// The control loop.
+    pub events: mpsc::Sender<Event>,
+}
+
+/// The settings of a running server.
+#[derive(Debug)]
+pub struct Keeper {
+    layers: Layers,
+    history: Option<History>,
+    running: Running,
+    /// One change at a time.
+    changing: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    plan: Arc<Plan>,
+    /// What the server started with: what is not live is still that.
+    started: BTreeMap<String, String>,
+    /// What is in use, or waits for a restart.
+    values: BTreeMap<String, String>,
+    revision: u64,
+    faults: Vec<FieldFault>,
+}
+
+type Values = BTreeMap<String, String>;
+
+impl Keeper {
+    /// Keeps the settings of a server that starts with `plan`, as `layers` say it.
+    pub fn new(layers: Layers, plan: Arc<Plan>, running: Running) -> Self {
+        let history = History::open(plan.state_dir.join("settings-history"));
+        let history = history.inspect_err(|error| tracing::warn!(%error, "no history of settings"));
+        let history = history.ok();
+        let values = values(&layers);
+        let state =
+            State { plan, started: values.clone(), values, revision: 0, faults: Vec::new() };
+        let keeper = Self {
+            layers,
+            history,
+            running,
+            changing: tokio::sync::Mutex::default(),
+            state: Mutex::new(state),
+        };
+        let text = keeper.text().unwrap_or_default();
+        let number = keeper.note(&text, "the server", "found at the start", &[]);
+        keeper.lock().revision = number;
+        keeper
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The settings in use, and those that wait for a restart.
+    pub fn plan(&self) -> Arc<Plan> {
+        Arc::clone(&self.lock().plan)
+    }
+
+    /// The file that pages change.
+    fn file(&self) -> &Path {
+        self.layers.file.as_deref().unwrap_or_else(|| Path::new(crate::config::SYSTEM_FILE))
+    }
+
+    fn text(&self) -> io::Result<String> {
+        match std::fs::read_to_string(self.file()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            read => read,
+        }
+    }
+
+    /// The layers with `text` in place of the file's.
+    fn layers_with(&self, text: &str) -> Layers {
+        let file = Some(self.file().to_owned());
+        Layers { file, text: Some(text.to_owned()), ..self.layers.clone() }
+    }
+
+    /// Keeps `text` in the history, unless it is the last there already; answers its number.
+    fn note(&self, text: &str, who: &str, how: &str, keys: &[String]) -> u64 {
+        let Some(history) = &self.history else { return 0 };
+        let last = history.last();
+        if let Some((number, kept)) = &last
+            && kept == text
+        {
+            return *number;
+        }
+        let revision = Revision {
+            number: 0,
+            at_unix_seconds: wall().as_secs(),
+            who: who.to_owned(),
+            how: how.to_owned(),
+            keys: keys.to_vec(),
+        };
+        history.add(text, revision).unwrap_or_else(|error| {
+            tracing::error!(%error, "settings are in use and not kept in the history");
+            last.map_or(0, |(number, _)| number)
+        })
+    }
+
+    /// Every key with its value.
+    pub fn fields(&self) -> Vec<Field> {
+        let values = self.layers_with(&self.text().unwrap_or_default()).values();
+        let takes = Plan::takes();
+        let mut fields = Vec::new();
+        for schema in keys_in_order() {
+            for key in keys_of("", &schema, &values) {
+                let blank = blank(&key, &schema, &takes);
+                let value = values.get(&key);
+                fields.push(Field {
+                    value: value
+                        .map(|(value, _)| if blank.secret { HIDDEN } else { value }.to_owned()),
+                    pinned: value.and_then(|(_, place)| self.pinned(place)).or(blank.pinned),
+                    ..blank
+                });
+            }
+        }
+        fields
+    }
+
+    /// The keys of one entry of a list of tables, none of them set.
+    pub fn blank(list: &str) -> Vec<(String, Field)> {
+        let takes = Plan::takes();
+        let within = format!("{list}[].");
+        let keys = keys_in_order().into_iter();
+        keys.filter_map(|schema| {
+            let key = schema.strip_prefix(&within)?.to_owned();
+            Some((
+                key.clone(),
+                Field { default: "(new)".to_owned(), ..blank(&key, &schema, &takes) },
+            ))
+        })
+        .collect()
+    }
+
+    /// Where a value stands, if pages cannot change it there.
+    fn pinned(&self, place: &Place) -> Option<String> {
+        match place {
+            Place::File { path, .. } if **path == *self.file() => None,
+            Place::Default => None,
+            Place::File { .. } | Place::Environment(_) | Place::Argument(_) => {
+                Some(place.to_string())
+            }
+        }
+    }
+
+    /// What `changes` would do.
+    ///
+    /// # Errors
+    /// All that is wrong with the settings as they would be.
+    pub fn propose(&self, changes: &[Change]) -> Result<Proposal, Vec<FieldFault>> {
+        let text =
+            self.text().map_err(|error| whole(&format!("{}: {error}", self.file().display())))?;
+        let (_, plan, after) = self.changed(&text, changes)?;
+        Ok(Proposal {
+            base: base(&text),
+            differences: differences(&values(&self.layers_with(&text)), &after),
+            notes: plan.notes.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    /// The text after `changes`, what it means, and its values.
+    fn changed(
+        &self,
+        text: &str,
+        changes: &[Change],
+    ) -> Result<(String, Plan, Values), Vec<FieldFault>> {
+        let standing = self.layers_with(text).values();
+        let pinned = changes.iter().filter_map(|change| {
+            let (Change::Set { key, .. } | Change::Unset { key } | Change::Remove { entry: key }) =
+                change;
+            if FILE_ONLY.contains(&schema(key).as_str()) {
+                let what = "is changed in the configuration file only".to_owned();
+                return Some(FieldFault { key: key.clone(), what });
+            }
+            let within = format!("{key}.");
+            let below = |other: &String| other == key || other.starts_with(&within);
+            let mut here = standing.iter().filter(|(other, _)| below(other));
+            let pin = here.find_map(|(_, (_, place))| self.pinned(place))?;
+            Some(FieldFault { key: key.clone(), what: format!("is set at {pin}, and only there") })
+        });
+        let pinned: Vec<_> = pinned.collect();
+        if !pinned.is_empty() {
+            return Err(pinned);
+        }
+        let changed = document::edit(text, changes)
+            .map_err(|error| vec![FieldFault { key: error.key, what: error.what }])?;
+        let layers = self.layers_with(&changed);
+        let plan = Plan::load(&layers).map_err(|faults| of_faults(&faults))?;
+        // What only shows when it is used: a fallback that is no audio, a URI that leads nowhere.
+        serve::live_sources(&plan).map_err(|error| {
+            vec![FieldFault { key: error.key().to_owned(), what: error.to_string() }]
+        })?;
+        let after = values(&layers);
+        Ok((changed, plan, after))
+    }
+
+    /// Makes changes, and puts to use what can be.
+    ///
+    /// # Errors
+    /// All that is wrong; then nothing has changed.
+    pub async fn apply(
+        &self,
+        changes: &[Change],
+        wanted: Option<&str>,
+        who: &str,
+    ) -> Result<Applied, Vec<FieldFault>> {
+        let _one = self.changing.lock().await;
+        let text =
+            self.text().map_err(|error| whole(&format!("{}: {error}", self.file().display())))?;
+        if wanted.is_some_and(|wanted| wanted != base(&text)) {
+            return Err(whole(
+                "somebody else has changed the settings meanwhile; look at them again",
+            ));
+        }
+        let (changed, plan, _) = self.changed(&text, changes)?;
+        if changed == text {
+            return Ok(self.applied(Vec::new()));
+        }
+        // What was there before is kept too, if a person had changed it by hand.
+        self.note(&text, "somebody", "edited by hand", &[]);
+        self.write(&changed)?;
+        self.use_it(plan, &changed, who, "changed").await
+    }
+
+    fn write(&self, text: &str) -> Result<(), Vec<FieldFault>> {
+        write_atomically(self.file(), text.as_bytes()).map_err(|error| {
+            whole(&format!("{} cannot be written: {error}", self.file().display()))
+        })
+    }
+
+    /// Reads the file again, and puts to use what can be.
+    ///
+    /// # Errors
+    /// All that is wrong with it; then the last good settings stay in use.
+    pub async fn reload(&self, who: &str) -> Result<Applied, Vec<FieldFault>> {
+        let _one = self.changing.lock().await;
+        let outcome = match self.text() {
+            Ok(text) => match self.changed(&text, &[]) {
+                Ok((_, plan, _)) => self.use_it(plan, &text, who, "edited by hand").await,
+                Err(faults) => Err(faults),
+            },
+            Err(error) => Err(whole(&format!("{}: {error}", self.file().display()))),
+        };
+        if let Err(faults) = &outcome {
+            for fault in faults {
+                tracing::error!(key = fault.key, "settings not reloaded: {}", fault.what);
+            }
+            self.lock().faults.clone_from(faults);
+        }
+        outcome
+    }
+
+    /// Puts `plan` to use, as far as it can be, and keeps its text.
+    async fn use_it(
+        &self,
+        plan: Plan,
+        text: &str,
+        who: &str,
+        how: &str,
+    ) -> Result<Applied, Vec<FieldFault>> {
+        let after = values(&self.layers_with(text));
+        let differ = differences(&self.lock().values, &after);
+        let keys: Vec<String> = differ.iter().map(|difference| difference.key.clone()).collect();
+        let revision = self.note(text, who, how, &keys);
+        let unusable = |error: serve::StartError| {
+            vec![FieldFault { key: error.key().to_owned(), what: error.to_string() }]
+        };
+        let (configs, settings) = serve::live_sources(&plan).map_err(unusable)?;
+        let services = &self.running.services;
+        services
+            .sources
+            .change(configs, settings, revision)
+            .map_err(|error| whole(&format!("external_audio: {error}")))?;
+        let defaults = serve::defaults(&plan, services);
+        let used = Used {
+            catalog: services.catalog(),
+            sessions_max: plan.general.mrcp.max_sessions,
+            defaults,
+        };
+        // The loop is gone at the server's end only.
+        let _ = self.running.events.send(Event::Settings(Box::new(used))).await;
+        crate::logging::set_level(plan.log.level);
+        {
+            let mut state = self.lock();
+            state.plan = Arc::new(plan);
+            state.values = after;
+            state.revision = revision;
+            state.faults.clear();
+        }
+        let applied = self.applied(differ);
+        tracing::info!(target: "audit", who, revision, ?keys, waiting = ?applied.waiting, "settings changed");
+        Ok(applied)
+    }
+
+    fn applied(&self, differences: Vec<Difference>) -> Applied {
+        let Pending { revision, waiting, .. } = self.pending();
+        Applied { revision, differences, waiting }
+    }
+
+    /// What waits for a restart, and what is wrong with the file.
+    pub fn pending(&self) -> Pending {
+        let state = self.lock();
+        let differ = differences(&state.started, &state.values);
+        let waiting = differ.into_iter().filter(|difference| !difference.live);
+        Pending {
+            revision: state.revision,
+            waiting: waiting.map(|difference| difference.key).collect(),
+            faults: state.faults.clone(),
+        }
+    }
+
+    /// Earlier settings, the youngest first.
+    pub fn revisions(&self) -> Vec<Revision> {
+        self.history.as_ref().map(History::revisions).unwrap_or_default()
+    }
+
+    /// The text of an earlier revision, without secrets.
+    pub fn revision_text(&self, number: u64) -> Option<String> {
+        Some(redact(&self.history.as_ref()?.text(number)?))
+    }
+
+    /// Brings an earlier revision back; who may come in stays as it is now.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn restore(&self, number: u64, who: &str) -> Result<Applied, Vec<FieldFault>> {
+        let _one = self.changing.lock().await;
+        let kept = self.history.as_ref().and_then(|history| history.text(number));
+        let kept =
+            kept.ok_or_else(|| whole(&format!("revision {number} is not kept (any more)")))?;
+        let text = self.text().map_err(|error| whole(&error.to_string()))?;
+        let restored = document::with_accounts_of(&kept, &text)
+            .map_err(|error| vec![FieldFault { key: error.key, what: error.what }])?;
+        let (_, plan, _) = self.changed(&restored, &[])?;
+        self.note(&text, "somebody", "edited by hand", &[]);
+        self.write(&restored)?;
+        self.use_it(plan, &restored, who, &format!("restored {number}")).await
+    }
+}
+
+/// What the control loop is told of new settings.
+#[derive(Debug)]
+pub struct Used {
+    /// What calls may ask for.
+    pub catalog: control::capabilities::Catalog,
+    /// Calls at one time.
+    pub sessions_max: usize,
+    /// Rate, volume and language where nothing else is said.
+    pub defaults: Defaults,
+}
+
+fn values(layers: &Layers) -> Values {
+    layers.values().into_iter().map(|(key, (value, _))| (key, value)).collect()
+}
+
+/// Every key, in the order in which the example configuration explains them.
+fn keys_in_order() -> Vec<String> {
+    let mut keys = Plan::keys();
+    keys.sort_by_key(|key| references().get(key).map_or(usize::MAX, |reference| reference.at));
+    keys
+}
+
+/// A key without a value.
+fn blank(key: &str, schema: &str, takes: &BTreeMap<String, Takes>) -> Field {
+    // Keys within a value are explained with it.
+    let mut explained = schema;
+    while !references().contains_key(explained)
+        && let Some((above, _)) = explained.rsplit_once("[].")
+    {
+        explained = above;
+    }
+    let reference = references().get(explained);
+    Field {
+        key: key.to_owned(),
+        meaning: reference.map(|reference| reference.meaning.clone()).unwrap_or_default(),
+        takes: takes.get(schema).cloned().unwrap_or(Takes::Text(None)),
+        default: reference.map(|reference| reference.default.clone()).unwrap_or_default(),
+        value: None,
+        pinned: FILE_ONLY.contains(&schema).then(|| "the configuration file".to_owned()),
+        live: is_live(schema),
+        secret: SECRET.contains(&schema),
+    }
+}
+
+/// The keys that `rest` of a schema stands for behind `path`: one for each entry of its lists.
+fn keys_of(path: &str, rest: &str, values: &BTreeMap<String, (String, Place)>) -> Vec<String> {
+    let Some((list, rest)) = rest.split_once("[].") else { return vec![format!("{path}{rest}")] };
+    let list = format!("{path}{list}[");
+    let index = |key: &String| key.strip_prefix(&list)?.split_once(']')?.0.parse::<usize>().ok();
+    let indices: BTreeSet<usize> = values.keys().filter_map(index).collect();
+    indices.into_iter().flat_map(|at| keys_of(&format!("{list}{at}]."), rest, values)).collect()
+}
+
+fn differences(before: &Values, after: &Values) -> Vec<Difference> {
+    let hidden = |key: &str, value: Option<&String>| {
+        let secret = SECRET.contains(&schema(key).as_str());
+        value.map(|value| if secret { HIDDEN } else { value }.to_owned())
+    };
+    let mut keys: Vec<&String> = before.keys().chain(after.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    let differ = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
+    differ
+        .map(|key| Difference {
+            key: key.clone(),
+            before: hidden(key, before.get(key)),
+            after: hidden(key, after.get(key)),
+            live: is_live(key),
+        })
+        .collect()
+}
+
+/// `sources[3].name` to `sources[].name`.
+fn schema(key: &str) -> String {
+    let mut schema = String::new();
+    let mut rest = key;
+    while let Some((before, after)) = rest.split_once('[') {
+        schema.push_str(before);
+        schema.push_str("[]");
+        rest = after.split_once(']').map_or("", |(_, after)| after);
+    }
+    schema + rest
+}
+
+/// Names a text.
+fn base(text: &str) -> String {
+    let mut name = web::hex(&web::sha256(text.as_bytes()));
+    name.truncate(16);
+    name
+}
+
+fn whole(what: &str) -> Vec<FieldFault> {
+    vec![FieldFault { key: String::new(), what: what.to_owned() }]
+}
+
+fn of_faults(faults: &Faults) -> Vec<FieldFault> {
+    let fault = |fault: &crate::config::Fault| {
+        let allowed = fault.allowed.as_ref().map(|allowed| format!("; allowed: {allowed}"));
+        let what = format!("{}{}", fault.wrong, allowed.unwrap_or_default());
+        let what = if fault.key.is_empty() { format!("{}: {what}", fault.place) } else { what };
+        FieldFault { key: fault.key.clone(), what }
+    };
+    faults.faults().iter().map(fault).collect()
+}
+
+/// A text of settings without what is secret in it.
+fn redact(text: &str) -> String {
+    let line = |line: &str| {
+        let key = line.trim_start().split([' ', '=']).next().unwrap_or_default();
+        match key {
+            "password_hash" | "sha256" => format!("{key} = {HIDDEN}\n"),
+            _ => format!("{line}\n"),
+        }
+    };
+    text.lines().map(line).collect()
+}
+
+/// Where the file of the one-time link is.
+#[must_use]
+pub fn setup_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("http").join("setup-link.json")
+}
+
+/// Where the secret is by which whoever may read the state folder is known to the server.
+#[must_use]
+pub fn local_token_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("http").join("local-token")
+}
+
+/// Makes the secret for commands on this host anew; answers its hash.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn make_local_token(state_dir: &Path) -> io::Result<[u8; 32]> {
+    let secret = web::random_secret().map_err(io::Error::other)?;
+    let file = local_token_file(state_dir);
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    // A file of another owner or mode is not written into.
+    let _ = std::fs::remove_file(&file);
+    write_atomically(&file, secret.as_bytes())?;
+    Ok(web::sha256(secret.as_bytes()))
+}

@@ -1,0 +1,147 @@
+//! What all handlers share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::accounts::{Checker, Role, Visitor};
+use crate::guard::{Peer, Proof};
+use crate::live::Cached;
+use crate::sessions::{Guessers, Sessions};
+use crate::settings::{Change, FieldFault, Settings};
+use crate::view::{Looks, View};
+
+/// How the pages are served.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The file of the one-time link. See [`crate::make_setup_link`].
+    pub setup_file: PathBuf,
+    /// Whether browsers come by TLS, so that cookies may insist on it.
+    pub secure: bool,
+}
+
+/// What all handlers share.
+#[derive(Debug)]
+pub(crate) struct Web<V> {
+    pub(crate) view: Arc<V>,
+    pub(crate) options: Options,
+    pub(crate) sessions: Sessions,
+    pub(crate) guessers: Guessers,
+    pub(crate) checker: Checker,
+    pub(crate) looks: Cached<Looks>,
+    began: Instant,
+}
+
+/// How old a look at all calls may be before the server is asked again: many viewers cost it one question.
+const LOOKS: Duration = Duration::from_millis(250);
+/// How long the server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl<V: View + Settings> Web<V> {
+    #[expect(clippy::disallowed_methods, reason = "this is a shell crate's clock")]
+    pub(crate) fn new(view: Arc<V>, options: Options) -> Self {
+        Self {
+            view,
+            options,
+            sessions: Sessions::default(),
+            guessers: Guessers::default(),
+            checker: Checker::new(),
+            looks: Cached::new(LOOKS),
+            began: Instant::now(),
+        }
+    }
+
+    /// The time since the start, which nobody can set back.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Who has this name and password.
+    ///
+    /// # Errors
+    /// How long to wait, after too many failures.
+    pub(crate) async fn try_password(
+        &self,
+        peer: Peer,
+        name: &str,
+        password: &str,
+    ) -> Result<Option<Visitor>, Duration> {
+        self.guessers.try_now(peer.ip(), name, self.now())?;
+        let accounts = self.view.accounts();
+        let account = accounts.user(name);
+        if !self.checker.check(account, password).await {
+            let name: String = name.chars().take(64).collect();
+            tracing::warn!(target: "audit", user = ?name, from = %peer.ip(), "log-in refused");
+            return Ok(None);
+        }
+        self.guessers.right(peer.ip(), name);
+        Ok(account.map(|account| Visitor { name: account.name.clone(), role: account.role }))
+    }
+
+    /// Lets somebody come in with this password.
+    ///
+    /// # Errors
+    /// When the settings would be wrong, or cannot be written.
+    pub(crate) async fn set_account(
+        &self,
+        name: &str,
+        role: Role,
+        password_hash: &str,
+        who: &str,
+    ) -> Result<(), Vec<FieldFault>> {
+        let users = &self.view.accounts().users;
+        // Who is there already gets the new password and role.
+        let at = users.iter().position(|user| user.name == name).unwrap_or(users.len());
+        let entry = format!("administration.users[{at}]");
+        let set = |key: &str, value: &str| Change::Set {
+            key: format!("{entry}.{key}"),
+            value: toml_text(value),
+        };
+        let changes =
+            [set("name", name), set("role", role.as_str()), set("password_hash", password_hash)];
+        self.view.apply(&changes, None, who).await.map(|_| ())
+    }
+
+    /// Whether whoever opened a page may still look at it.
+    pub(crate) fn still(&self, proof: &Proof) -> bool {
+        match proof {
+            Proof::Session(id) => {
+                let (accounts, idle_max) = (self.view.accounts(), self.view.idle_max());
+                self.sessions.visitor(id, &accounts, idle_max, (self.now(), false)).is_some()
+            }
+            // It lasts no longer than the connection.
+            Proof::Header => true,
+        }
+    }
+
+    /// Every call and engine, at most a moment old; `None` when the server is ending.
+    pub(crate) async fn looks(&self) -> Option<Arc<Looks>> {
+        let ask = tokio::time::timeout(PATIENCE, self.looks.get(|| self.view.looks()));
+        ask.await.ok().flatten()
+    }
+}
+
+/// The time since 1970.
+#[expect(clippy::disallowed_methods, reason = "this is a shell crate's clock")]
+pub(crate) fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// A text as TOML writes it: a basic string.
+pub(crate) fn toml_text(text: &str) -> String {
+    let mut written = String::with_capacity(text.len() + 2);
+    written.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => written.push_str("\\\""),
+            '\\' => written.push_str("\\\\"),
+            '\n' => written.push_str("\\n"),
+            control if control.is_control() => {
+                written.push_str(&format!("\\u{:04X}", u32::from(control)));
+            }
+            letter => written.push(letter),
+        }
+    }
+    written.push('"');
+    written
+}

@@ -1,0 +1,257 @@
+//! A server that is made up, and who may come in to it.
+
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use vocab::Redacted;
+use web::{
+    About, Account, Accounts, Applied, Audited, Cache, Call, Capabilities, Change, Channel, Device,
+    Engine, Field, FieldFault, Happening, Heard, Listening, Looks, Options, Packets, Pending,
+    Proposal, Provider, Resource, Revision, Role, Settings, Skipped, Source, SourceState, Speech,
+    Standing, Token, View, Waits,
+};
+
+/// The secret of a token that may do everything.
+pub(crate) const TOKEN: &str = "a-secret-of-a-program";
+/// The password of everybody: `vera` may see, `otto` listen, `ada` change.
+pub(crate) const PASSWORD: &str = "correct horse";
+
+static HASH: LazyLock<String> = LazyLock::new(|| web::hash_password(PASSWORD).unwrap());
+
+#[derive(Clone, Default)]
+pub(crate) struct Made {
+    pub(crate) ending: bool,
+    /// The first of several; as many more as it says.
+    pub(crate) calls: u64,
+    /// Text that a peer can set, in every place where it can.
+    pub(crate) evil: Option<String>,
+    pub(crate) audited: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+pub(crate) fn options() -> Options {
+    Options { setup_file: std::env::temp_dir().join("entracte-web-no-such-file"), secure: false }
+}
+
+fn source(name: &str, state: SourceState) -> Source {
+    Source {
+        name: name.to_owned(),
+        uri: "http://h/radio".to_owned(),
+        revision: 0,
+        state,
+        why: (state == SourceState::Away).then(|| "the server answers 404".to_owned()),
+        heard: if state == SourceState::Playing { Heard::Source } else { Heard::Fallback },
+        heard_seconds: 1.5,
+        silent: false,
+        listeners: 3,
+        peak_dbfs: -6.5,
+        rms_dbfs: -12.0,
+        buffered_ms: 1_250,
+        title: Some("It's \"2\" <b>".to_owned()),
+        codec: Some("mp3 44100 Hz stereo".to_owned()),
+        reconnects: 4,
+        underruns: 1,
+        limited_ms: 35,
+        skipped: vec![Skipped { file: "a.mp3".to_owned(), why: "empty".to_owned() }],
+    }
+}
+
+impl View for Made {
+    fn sources(&self) -> Vec<Source> {
+        let mut all =
+            vec![source("Radio", SourceState::Playing), source("a \"b\"\\/ü", SourceState::Away)];
+        if let Some(evil) = &self.evil {
+            let own = source(evil, SourceState::Away);
+            let (uri, why, title) = (evil.clone(), Some(evil.clone()), Some(evil.clone()));
+            let skipped = vec![Skipped { file: evil.clone(), why: evil.clone() }];
+            all.push(Source { uri, why, title, codec: Some(evil.clone()), skipped, ..own });
+        }
+        all
+    }
+
+    fn sources_late(&self) -> u64 {
+        7
+    }
+
+    fn happenings(&self) -> Vec<Happening> {
+        vec![Happening {
+            at_unix_seconds: 1_700_000_000.5,
+            source: "Radio".to_owned(),
+            what: "away".to_owned(),
+            why: "the server answers 404".to_owned(),
+        }]
+    }
+
+    fn devices(&self) -> Result<Vec<Device>, String> {
+        Err("no sound server: Connection refused".to_owned())
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            resources: vec!["speechsynth".to_owned()],
+            codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()],
+            sources: vec!["Radio".to_owned()],
+            text_to_speech: true,
+        }
+    }
+
+    fn speech(&self) -> Speech {
+        let provider = |name: &str, failed: Option<&str>| Provider {
+            name: name.to_owned(),
+            form: "openai".to_owned(),
+            failed: failed.map(str::to_owned),
+            rests_seconds: if failed.is_some() { 4.5 } else { 0.0 },
+            spoken: 12,
+            failures: 2,
+            restarts: 0,
+            first_audio: Waits {
+                count: 3,
+                sum_seconds: 0.5,
+                within: vec![(0.02, 0), (0.1, 2), (1.0, 3)],
+            },
+        };
+        let cache = Cache { entries: 5, bytes: 4_096, hits: 7, misses: 8, corrupt: 1 };
+        Speech {
+            providers: vec![provider("neural", Some("it answers 500")), provider("a\"b", None)],
+            texts: 1,
+            limited_ms: 10,
+            cache: Some(cache),
+            prompt_cache: None,
+        }
+    }
+
+    fn about(&self) -> About {
+        About {
+            machine: self.evil.clone().unwrap_or_else(|| "media1".to_owned()),
+            version: "1.2.3".to_owned(),
+            started_unix_seconds: 1_700_000_000,
+            up_seconds: 3_700,
+            process: 42,
+            listens: vec!["sip/udp 127.0.0.1:6060".to_owned()],
+            notes: self.evil.iter().cloned().collect(),
+        }
+    }
+
+    async fn looks(&self) -> Option<Looks> {
+        let calls = (1..=self.calls).map(|session| self.call(session)).collect();
+        let engine = Engine { number: 0, thread_id: 77, load_percent: 12.5, ..Engine::default() };
+        (!self.ending).then_some(Looks { calls, engines: vec![engine] })
+    }
+
+    fn listen(&self, source: &str) -> Option<Listening> {
+        let (heard, listening) = mpsc::channel(4);
+        let _ = heard.try_send(b"RIFF".to_vec());
+        (source == "Radio").then_some(listening)
+    }
+
+    async fn standing(&self) -> Option<Standing> {
+        Some(Standing { sessions: 2, draining: self.ending, ..Standing::default() })
+    }
+}
+
+impl Made {
+    fn call(&self, session: u64) -> Call {
+        let evil = self.evil.clone();
+        let text = |usual: &str| evil.clone().unwrap_or_else(|| usual.to_owned());
+        Call {
+            session,
+            call_id: text(&format!("{session:08x}@phone")),
+            state: "connected".to_owned(),
+            age_seconds: 12.5,
+            peer: "127.0.0.1:5060".to_owned(),
+            local_rtp: "127.0.0.1:16384".parse().ok(),
+            mode: Some("sendonly".to_owned()),
+            remote_rtp: "127.0.0.1:4000".parse().ok(),
+            codec: Some("PCMU 20 ms".to_owned()),
+            channels: vec![Channel {
+                id: text(&format!("{session:x}@speechsynth")),
+                state: "speaking".to_owned(),
+                speak_request: Some(7),
+            }],
+            resource: Some(Resource {
+                id: session + 100,
+                operation: "source".to_owned(),
+                created_unix_seconds: 1_700_000_000.0,
+                age_seconds: 3.5,
+                idle_seconds: 0.0,
+                engine: Some(0),
+                engine_thread: Some(77),
+                graph: Some("0/3.1".to_owned()),
+                steps: vec![text("play source:Radio")],
+            }),
+            rtp: Some(Packets { sent: 100, ..Packets::default() }),
+        }
+    }
+}
+
+impl Settings for Made {
+    fn accounts(&self) -> Arc<Accounts> {
+        let account = |name: &str, role| Account {
+            name: name.to_owned(),
+            role,
+            password_hash: Redacted::new(HASH.clone()),
+        };
+        let users = vec![
+            account("vera", Role::Viewer),
+            account("otto", Role::Operator),
+            account("ada", Role::Administrator),
+        ];
+        let sha256 = web::sha256(TOKEN.as_bytes());
+        let token = Token { name: "program".to_owned(), role: Role::Administrator, sha256 };
+        Arc::new(Accounts { users, tokens: vec![token] })
+    }
+
+    fn idle_max(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn audit(&self, who: &str, what: &str, _detail: &str) {
+        self.audited.lock().unwrap().push((who.to_owned(), what.to_owned()));
+    }
+
+    fn audited(&self) -> Vec<Audited> {
+        let text = self.evil.clone().unwrap_or_else(|| "ada".to_owned());
+        vec![Audited { at_unix_seconds: 1, who: text.clone(), what: text.clone(), detail: text }]
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        Vec::new()
+    }
+
+    fn blank(&self, _list: &str) -> Vec<(String, Field)> {
+        Vec::new()
+    }
+
+    fn propose(&self, _changes: &[Change]) -> Result<Proposal, Vec<FieldFault>> {
+        Ok(Proposal { base: "b".to_owned(), differences: Vec::new(), notes: Vec::new() })
+    }
+
+    async fn apply(
+        &self,
+        _changes: &[Change],
+        _base: Option<&str>,
+        _who: &str,
+    ) -> Result<Applied, Vec<FieldFault>> {
+        Ok(Applied::default())
+    }
+
+    async fn reload(&self, _who: &str) -> Result<Applied, Vec<FieldFault>> {
+        Ok(Applied::default())
+    }
+
+    fn revisions(&self) -> Vec<Revision> {
+        Vec::new()
+    }
+
+    fn revision_text(&self, _number: u64) -> Option<String> {
+        None
+    }
+
+    async fn restore(&self, _number: u64, _who: &str) -> Result<Applied, Vec<FieldFault>> {
+        Ok(Applied::default())
+    }
+
+    fn pending(&self) -> Pending {
+        Pending::default()
+    }
+}

@@ -79,10 +79,16 @@ impl Subject {
 
     /// Starts the server with `settings` besides free ports on 127.0.0.1.
     pub fn own(settings: &str) -> Self {
+        Self::over(settings, |_| String::new())
+    }
+
+    /// As [`Self::own`], over a state folder that `prepare` fills; what it gives back are further settings.
+    pub fn over(settings: &str, prepare: impl FnOnce(&std::path::Path) -> String) -> Self {
         let folder = Folder::create();
+        let more = prepare(folder.path());
         let text = format!(
             "state_dir = {:?}\n[general]\nlisten_interface = \"127.0.0.1\"\n[general.sip]\nport = 0\n\
-             [general.mrcp]\nport = 0\n[http]\nport = 0\n[audio.rtp]\ninterface = \"127.0.0.1\"\n{settings}",
+             [general.mrcp]\nport = 0\n[http]\nport = 0\n[audio.rtp]\ninterface = \"127.0.0.1\"\n{settings}{more}",
             folder.path()
         );
         let file = folder.write("entracte.toml", text);

@@ -111,7 +111,8 @@ impl Browser {
 
     /// Types into a field in place of what is in it.
     pub(crate) async fn fill(&self, name: &str, text: &str) {
-        let field = self.client.find(Locator::Css(&format!("[name='{name}']"))).await;
+        let field =
+            self.client.find(Locator::Css(&format!("[name='{name}']:not([type=hidden])"))).await;
         let field = field.unwrap_or_else(|error| panic!("{name}: {error}"));
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
@@ -198,7 +199,9 @@ impl Browser {
     pub(crate) async fn console(&self) -> Vec<Value> {
         let said =
             self.client.issue_cmd(Raw("se/log", json!({ "type": "browser" }))).await.unwrap();
-        said.as_array().cloned().unwrap_or_default()
+        let said = said.as_array().cloned().unwrap_or_default();
+        // What the browser only recommends is at DEBUG.
+        said.into_iter().filter(|line| line["level"] != "DEBUG").collect()
     }
 
     /// A picture of the page, where `ENTRACTE_SCREENSHOTS` names a folder for them.

@@ -16,13 +16,18 @@ use conformance::Subject;
 use conformance::rig::offer;
 use entracte::client::Phone;
 
-const MUSIC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/sources/assets/hold-music.wav");
+/// A file that plays, by its real path: a URI may not climb.
+fn music() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/sources/assets/hold-music.wav");
+    std::fs::canonicalize(path).unwrap().display().to_string()
+}
 
 fn settings() -> String {
     format!(
         "[text_to_speech]\nenabled = false\n[external_audio]\n[[external_audio.sources]]\n\
-         name = \"Music\"\nuri = \"file:{MUSIC}\"\n[[external_audio.sources]]\nname = \"Gone\"\n\
-         uri = \"http://127.0.0.1:9/radio\"\n"
+         name = \"Music\"\nuri = \"file:{}\"\n[[external_audio.sources]]\nname = \"Gone\"\n\
+         uri = \"http://127.0.0.1:9/radio\"\n",
+        music()
     )
 }
 
@@ -55,10 +60,14 @@ const PAGES: &[&str] = &[
     "/status/server",
     "/status/engine",
     "/status/sources",
+    "/status/voices",
+    "/events",
+    "/diagnostics",
     "/config/general",
     "/config/audio",
     "/config/external-audio",
     "/config/text-to-speech",
+    "/administration",
     "/config/server",
     "/config/history",
 ];
@@ -132,6 +141,19 @@ async fn a_call_appears_and_ends_by_itself_and_its_details_are_shown() {
     .await;
 }
 
+/// A source can be tried before it is there, and the host's devices are listed.
+async fn try_sources(browser: &Browser) {
+    browser.press("fieldset[id='external_audio.sources[1]'] button[hx-post]").await;
+    browser.until_text("Connection refused").await;
+    browser.fill("external_audio.sources[1].uri", &format!("file:{}", music())).await;
+    browser.press("fieldset[id='external_audio.sources[1]'] button[hx-post]").await;
+    browser.until_text("It is heard.").await;
+    browser.check_accessible("tried").await;
+    browser.picture("config-tried").await;
+    browser.press("details summary").await;
+    browser.until_text("no sound server").await;
+}
+
 #[tokio::test]
 async fn complaint_04_a_source_is_made_changed_heard_and_taken_back_on_the_page() {
     walk(async |browser, subject| {
@@ -149,10 +171,11 @@ async fn complaint_04_a_source_is_made_changed_heard_and_taken_back_on_the_page(
         browser.wait("[id='error-external_audio.sources[2].name']").await;
         browser.check_accessible("faults").await;
         browser.picture("config-faults").await;
+        try_sources(&browser).await;
         // The dead one gets a file, and a third one comes.
-        browser.fill("external_audio.sources[1].uri", &format!("file:{MUSIC}")).await;
+        browser.fill("external_audio.sources[1].uri", &format!("file:{}", music())).await;
         browser.fill("external_audio.sources[2].name", "Third <b>").await;
-        browser.fill("external_audio.sources[2].uri", &format!("file:{MUSIC}")).await;
+        browser.fill("external_audio.sources[2].uri", &format!("file:{}", music())).await;
         browser.choose("external_audio.sources[2].start", "on-demand").await;
         browser.press_button("Look at the change").await;
         browser.until_text("This would change").await;
@@ -205,6 +228,98 @@ async fn complaint_04_a_source_is_made_changed_heard_and_taken_back_on_the_page(
         browser.open("/config/history").await;
         browser.until_text("restored").await;
         phone.hang_up(answer).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn complaint_24_a_voice_is_heard_with_its_latency_provider_and_cache_on_the_waveform() {
+    let mut subject = Subject::own("");
+    let link = subject.setup_link();
+    let (base, _) = link.split_once("/setup").unwrap();
+    with_browser(base, async |browser| {
+        first_run(&browser, &link).await;
+        browser.open("/status/voices").await;
+        let first =
+            browser.script("return document.querySelector('[data-voice]').dataset.voice").await;
+        assert_eq!(first, "flite/slt", "the preferred provider's voices come first");
+        for words in ["spoken now", "from the cache"] {
+            browser.press("[data-voice]").await;
+            browser.until_text(words).await;
+        }
+        let caption = browser.script("return document.querySelector('figcaption').innerText").await;
+        let caption = caption.as_str().unwrap();
+        assert!(caption.contains("flite, voice slt: first sound after"), "{caption}");
+        browser
+            .until(
+                "it is heard",
+                "return document.querySelector('#preview audio').currentTime > 0.2",
+            )
+            .await;
+        browser
+            .until(
+                "a wave is drawn",
+                "return document.querySelector('.wave polygon').points.numberOfItems > 100",
+            )
+            .await;
+        browser.check_accessible("preview").await;
+        browser.picture("voices-preview").await;
+        browser.fill("voice", "nobody").await;
+        browser.press_button("Speak").await;
+        browser
+            .until(
+                "refused or another speaks",
+                "return document.querySelector('#preview').innerText.length > 0",
+            )
+            .await;
+        browser.open("/status/voices?q=german").await;
+        browser.open("/status/voices?q=espeak/").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn accounts_and_tokens_are_made_changed_and_removed() {
+    walk(async |browser, subject| {
+        browser.open("/administration").await;
+        browser.fill("user", "vera").await;
+        browser.choose("role", "viewer").await;
+        browser.fill("password", "battery staple").await;
+        browser.fill("again", "battery stapler").await;
+        browser.press_button("Add").await;
+        browser.until_text("The two passwords differ.").await;
+        browser.fill("user", "vera").await;
+        browser.fill("password", "battery staple").await;
+        browser.fill("again", "battery staple").await;
+        browser.press_button("Add").await;
+        browser.until_text("vera may come in as viewer.").await;
+        browser.press("[aria-label='Remove ada']").await;
+        browser.until_text("This is the last administrator.").await;
+        browser.fill("name", "grafana").await;
+        browser.press_button("Make").await;
+        browser.until_text("shown this once").await;
+        browser.check_accessible("token").await;
+        browser.picture("administration").await;
+        let secret = browser.script("return document.querySelector('pre').innerText").await;
+        let file = std::fs::read_to_string(subject.config().unwrap()).unwrap();
+        assert!(!file.contains(secret.as_str().unwrap()) && !file.contains("battery"), "{file}");
+        // A new password ends the session that began with the old one.
+        browser.fill("old_password", "correct horse").await;
+        browser.fill("new_user", "adele").await;
+        browser.fill("new_password", "correct horses").await;
+        browser.fill("confirm", "correct horses").await;
+        browser.press("form[action='/administration/account'] button").await;
+        browser.until_text("The account is changed.").await;
+        browser.open("/administration").await;
+        browser.wait("input[name=password]").await;
+        browser.fill("user", "adele").await;
+        browser.fill("password", "correct horses").await;
+        browser.press_button("Log in").await;
+        browser.wait("[aria-label='Remove vera']").await;
+        browser.press("[aria-label='Remove vera']").await;
+        browser.until_text("vera may not come in any more.").await;
+        browser.open("/events?q=adele").await;
+        browser.until_text("settings changed").await;
     })
     .await;
 }

@@ -9,9 +9,11 @@
 mod command_line;
 mod complaints;
 mod dissector;
+mod doctor;
 mod hostile;
 mod killed;
 mod settings;
 mod sipp;
 mod softphone;
+mod upgrade;
 mod vanishing;

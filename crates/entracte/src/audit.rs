@@ -13,6 +13,8 @@ use crate::clock::wall;
 
 /// Entries that pages can show.
 const SHOWN_MAX: usize = 1_000;
+/// The first line.
+const HEAD: &str = "{\"format\":\"entracte-audit 1\"}\n";
 /// A longer file is put aside as `audit.1.jsonl`, in place of the one before.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
@@ -57,10 +59,12 @@ impl Audit {
         if fs::metadata(&self.file).is_ok_and(|file| file.len() > FILE_BYTES_MAX) {
             fs::rename(&self.file, self.file.with_file_name("audit.1.jsonl"))?;
         }
-        let mut line = serde_json::to_vec(entry)?;
-        line.push(b'\n');
+        let line = serde_json::to_string(entry)?;
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.file);
-        file?.write_all(&line)
+        let mut file = file?;
+        // The file says what it is before anything else. Invariant 9.
+        let head = if file.metadata()?.len() == 0 { HEAD } else { "" };
+        file.write_all(format!("{head}{line}\n").as_bytes())
     }
 
     /// What is kept, the oldest first.
@@ -85,5 +89,6 @@ mod tests {
         let again = Audit::open(folder.path()).entries();
         assert_eq!(again, audit.entries());
         assert_eq!((again.len(), again[1].who.as_str()), (2, "ada\n{}"));
+        assert!(fs::read_to_string(&file).unwrap().starts_with(HEAD));
     }
 }

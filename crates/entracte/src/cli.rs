@@ -14,6 +14,7 @@ mod bench;
 mod check_config;
 mod config;
 mod demo;
+mod doctor;
 mod player;
 mod serve;
 mod sessions;
@@ -69,6 +70,7 @@ enum Verb {
     /// Reads a configuration and prints every fault in it, with line and key.
     CheckConfig(check_config::CheckConfig),
     Config(config::Config),
+    Doctor(doctor::Doctor),
     Sources(sources::Sources),
     Sessions(sessions::Sessions),
     HashPassword(accounts::HashPassword),
@@ -170,6 +172,7 @@ fn run(verb: Verb) -> Exit {
         Verb::CheckConfig(arguments) => arguments.run(),
         Verb::Sources(arguments) => arguments.run(),
         Verb::Config(arguments) => arguments.run(),
+        Verb::Doctor(arguments) => arguments.run(),
         Verb::Sessions(arguments) => arguments.run(),
         Verb::HashPassword(arguments) => arguments.run(),
         Verb::ResetAdmin(arguments) => arguments.run(),

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::services::{Chunks, Services};
-use crate::wiring::Event;
+use crate::wiring::{Event, Voiced};
 
 /// Pieces that may wait in a program's ring; a piece is mostly 20 to 100 ms.
 pub const PIECES_MAX: usize = 64;
@@ -267,7 +267,7 @@ struct Feeder {
     word: u32,
     next_tag: u32,
     /// Who speaks, until its first sound.
-    voice: Option<(Arc<str>, Arc<str>)>,
+    voice: Option<Voiced>,
 }
 
 impl Feeder {
@@ -395,7 +395,12 @@ impl Feeder {
                         Ok(speech::Chunk::Sentence) => self.border(Unit::Sentence).await?,
                         Ok(speech::Chunk::Paragraph) => self.border(Unit::Paragraph).await?,
                         Ok(speech::Chunk::Voice { provider, voice }) => {
-                            self.voice = Some((provider, voice));
+                            self.voice = Some(Voiced { provider, voice, cached: false });
+                        }
+                        Ok(speech::Chunk::Kept) => {
+                            if let Some(voiced) = &mut self.voice {
+                                voiced.cached = true;
+                            }
                         }
                         Err(error) => {
                             return Err(End::Failed(crate::services::speech_failure(&error)));
@@ -516,11 +521,11 @@ impl Feeder {
 
     /// Where the program begins with speech, the engine tells when its first sound is sent.
     async fn first_sound(&mut self) -> Result<(), Stop> {
-        let Some((provider, voice)) = self.voice.take() else { return Ok(()) };
+        let Some(voiced) = self.voice.take() else { return Ok(()) };
         if self.pushed > 0 || self.skip != Skip::Samples(0) {
             return Ok(());
         }
-        let event = Event::Speaks { program: self.program, provider, voice };
+        let event = Event::Speaks { program: self.program, voiced };
         self.events.send(event).await.map_err(|_| Gone)?;
         Ok(self.push(Piece::Tag(FIRST_SOUND)).await?)
     }

@@ -15,6 +15,8 @@
 //! - [`config`]: settings from file, environment and command line to one checked [`config::Plan`].
 //! - [`settings`]: the settings while the server runs: changed, kept, put to use. [`audit`]: who did what.
 //!   [`view`]: both of these and all else for `web`. [`logging`]: the log.
+//! - [`doctor`]: what is wrong with a host, and what to do.
+//! - [`trial`]: one source, tried by itself.
 //! - [`recite`]: what a call would hear, into memory.
 //! - [`cli`]: the verbs, their arguments and the exit status.
 
@@ -25,6 +27,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod feeder;
 pub mod first_audio;
 pub mod journal;
@@ -35,6 +38,7 @@ pub mod recite;
 pub mod serve;
 pub mod services;
 pub mod settings;
+pub mod trial;
 pub mod view;
 pub mod voices;
 pub mod wiring;

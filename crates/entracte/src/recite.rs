@@ -10,14 +10,15 @@ use control::playout::{Defaults, Prosody};
 use control::position::Start;
 use control::{Failure, Feed, ProgramId};
 use engine::{Piece, Program};
-use mrcp::content::Content;
+use mrcp::MediaType;
+use mrcp::content::{Content, Part};
 use mrcp::settings::Settings;
 use tokio::sync::mpsc;
 
 use crate::clock::instant;
 use crate::feeder;
 use crate::services::Services;
-use crate::wiring::Event;
+use crate::wiring::{Event, Voiced};
 
 /// The longest recital: an hour.
 pub const SAMPLES_MAX: usize = 3_600 * 8_000;
@@ -37,8 +38,16 @@ pub struct Recital {
     pub marks: Vec<(String, usize)>,
     /// How long the first sound took.
     pub first: Duration,
-    /// Who spoke first, if anybody did: the provider's name and the voice's id.
-    pub voice: Option<(Arc<str>, Arc<str>)>,
+    /// Who spoke first, if anybody did.
+    pub voice: Option<Voiced>,
+}
+
+/// A text of this media type; `None` if that is none.
+pub fn content(text: String, media_type: &str) -> Option<Content> {
+    let media_type = MediaType::parse(media_type)?;
+    let bytes = text.into_bytes();
+    let part = Part { media_type, bytes, id: None, base: None, location: None };
+    Some(Content { spoken: vec![part], sounds: Vec::new() })
 }
 
 /// Recites `content`.
@@ -79,8 +88,8 @@ async fn listen(mut program: Program, mut told: mpsc::Receiver<Event>) -> Result
     let mut failure = None;
     loop {
         while let Ok(event) = told.try_recv() {
-            if let Event::Speaks { provider, voice, .. } = &event {
-                recital.voice = Some((Arc::clone(provider), Arc::clone(voice)));
+            if let Event::Speaks { voiced, .. } = &event {
+                recital.voice = Some(voiced.clone());
             }
             if let Event::Feed(feed) = event {
                 match feed {

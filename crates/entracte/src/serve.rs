@@ -240,6 +240,7 @@ fn view(
         listens: listens.to_vec(),
         notes: notes.collect(),
         media: media_address(plan),
+        trials: tokio::sync::Semaphore::new(crate::view::TRIALS_MAX),
     }
 }
 

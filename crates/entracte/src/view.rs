@@ -12,16 +12,18 @@ use sources::{Phase, SourceState};
 use tokio::sync::{mpsc, oneshot};
 use web::{
     About, Accounts, Applied, Audited, Call, Capabilities, Change, Channel, Device, Engine, Field,
-    FieldFault, Heard, Listening, Looks, Packets, Pending, Proposal, Resource, Revision, Settings,
-    Skipped, Source, Standing, View,
+    FieldFault, Heard, Listening, Looks, Packets, Pending, Preview, Proposal, Resource, Revision,
+    Settings, Skipped, Source, Standing, View,
 };
 
 use crate::audit::Audit;
 use crate::clock::{instant, wall};
 use crate::first_audio::{BORDERS_MS, Seen};
 use crate::journal::Entry;
+use crate::recite::Recital;
 use crate::services::{Services, Speaking};
 use crate::settings::Keeper;
+use crate::trial::Trial;
 use crate::wiring::{CallLook, Event};
 
 /// What is looked at.
@@ -51,8 +53,12 @@ pub struct ServerView {
     pub notes: Vec<String>,
     /// The address that media is sent from.
     pub media: Option<IpAddr>,
+    /// Places for trials of sources and texts.
+    pub trials: tokio::sync::Semaphore,
 }
 
+/// Trials at one time: each takes a decoder or a helper from the calls.
+pub const TRIALS_MAX: usize = 2;
 /// Blocks of a source that may wait for a browser: two seconds. One that reads slower misses some.
 const LISTENING_BLOCKS: usize = 20;
 /// Units in a block: 100 ms.
@@ -208,6 +214,32 @@ async fn listen(ring: Arc<Ring>, heard: mpsc::Sender<Vec<u8>>) {
         }
         // A browser that reads slower than the source plays misses some of it.
         let _ = heard.try_send(block);
+    }
+}
+
+/// How long a source that is tried is listened to.
+const TRIAL: Duration = Duration::from_secs(3);
+/// Bars of a waveform.
+const PEAKS: usize = 200;
+/// Below this a sample is silence: -60 dBFS.
+const AUDIBLE: u16 = 33;
+
+fn preview(recital: &Recital) -> Preview {
+    let samples = recital.samples.as_slice();
+    let ms = |samples: usize| u64::try_from(samples / 8).unwrap_or(u64::MAX);
+    let part = samples.len().div_ceil(PEAKS).max(1);
+    let peak = |part: &[i16]| part.iter().map(|sample| sample.unsigned_abs()).max().unwrap_or(0);
+    let lead = samples.iter().position(|sample| sample.unsigned_abs() > AUDIBLE);
+    let voiced = recital.voice.as_ref();
+    Preview {
+        wav: audio::wav::to_bytes(audio::wav::Format::TELEPHONE, samples),
+        duration_ms: ms(samples.len()),
+        peaks: samples.chunks(part).map(|part| f32::from(peak(part)) / 32_768.0).collect(),
+        provider: voiced.map(|voiced| voiced.provider.to_string()).unwrap_or_default(),
+        voice: voiced.map(|voiced| voiced.voice.to_string()).unwrap_or_default(),
+        cached: voiced.is_some_and(|voiced| voiced.cached),
+        first_audio_ms: u64::try_from(recital.first.as_millis()).unwrap_or(u64::MAX),
+        lead_ms: ms(lead.unwrap_or(0)),
     }
 }
 
@@ -367,6 +399,65 @@ impl View for ServerView {
             calls: found.calls.into_iter().map(|look| self.call(look, &threads)).collect(),
             engines: found.engines.iter().enumerate().map(engine_of).collect(),
         })
+    }
+
+    async fn doctor(&self) -> Vec<web::Finding> {
+        let plan = self.keeper.plan();
+        crate::doctor::examine(&plan, crate::doctor::Subject::Running).await
+    }
+
+    async fn try_source(&self, source: &str) -> Result<web::Tried, String> {
+        let Ok(_place) = self.trials.try_acquire() else {
+            return Err("other sources are being tried at this moment".to_owned());
+        };
+        let config = crate::trial::source_of(source).map_err(|error| error.to_string())?;
+        let plan = self.keeper.plan();
+        let settings = crate::serve::source_settings(&plan).map_err(|error| error.to_string())?;
+        let trial = Trial::start(config, settings).map_err(|error| error.to_string())?;
+        let judged = tokio::task::spawn_blocking(move || trial.judge(TRIAL)).await;
+        judged.map_err(|_| "the trial broke off".to_owned())?.map_err(|error| error.to_string())
+    }
+
+    fn voices(&self) -> Vec<web::Voice> {
+        let Speaking::On(speech) = &self.services.speech else { return Vec::new() };
+        let whole = speech.voices().filter(|voice| !voice.variant);
+        whole
+            .map(|voice| web::Voice {
+                provider: voice.provider.clone(),
+                id: voice.id.clone(),
+                languages: voice.languages.clone(),
+                gender: crate::voices::gender(voice).map(str::to_owned),
+            })
+            .collect()
+    }
+
+    async fn preview(
+        &self,
+        text: &str,
+        voice: Option<&str>,
+        rate: Option<f64>,
+    ) -> Result<Preview, String> {
+        let Ok(_place) = self.trials.try_acquire() else {
+            return Err("other texts are being spoken at this moment".to_owned());
+        };
+        let mut settings = mrcp::settings::Settings::default();
+        let given = [
+            ("Voice-Name", voice.map(str::to_owned)),
+            ("Prosody-Rate", rate.map(|rate| rate.to_string())),
+        ];
+        for (name, value) in given {
+            if let (Some(param), Some(value)) = (mrcp::settings::Param::parse(name), value) {
+                settings.set(param, &value).map_err(|_| format!("{name} cannot be {value}"))?;
+            }
+        }
+        let content = crate::recite::content(text.to_owned(), "text/plain")
+            .ok_or_else(|| "no such media type".to_owned())?;
+        let plan = self.keeper.plan();
+        let defaults = crate::serve::defaults(&plan, &self.services);
+        let prosody = control::playout::Prosody::Control;
+        let recital =
+            crate::recite::recite(&self.services, &defaults, &content, &settings, prosody).await;
+        Ok(preview(&recital.map_err(|failure| failure.to_string())?))
     }
 
     fn listen(&self, source: &str) -> Option<Listening> {

@@ -25,6 +25,16 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// The longest key.
 const KEY_BYTES_MAX: u64 = 8_192;
 
+/// A voice's gender, as SSML writes it.
+pub const fn gender(voice: &VoiceInfo) -> Option<&'static str> {
+    match voice.gender {
+        Some(ssml::Gender::Female) => Some("female"),
+        Some(ssml::Gender::Male) => Some("male"),
+        Some(ssml::Gender::Neutral) => Some("neutral"),
+        None => None,
+    }
+}
+
 /// Starts speech. What can be done without is noted.
 ///
 /// # Errors

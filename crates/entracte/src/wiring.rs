@@ -49,10 +49,8 @@ pub enum Event {
     Speaks {
         /// Which program.
         program: ProgramId,
-        /// The provider's name.
-        provider: Arc<str>,
-        /// The voice's id.
-        voice: Arc<str>,
+        /// Who speaks in it first.
+        voiced: Voiced,
     },
     /// What became of the lexicons that a request wanted.
     Lexicons {
@@ -81,6 +79,17 @@ impl From<NetEvent> for Event {
     fn from(event: NetEvent) -> Self {
         Self::Net(event)
     }
+}
+
+/// Who speaks.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Voiced {
+    /// The provider's name.
+    pub provider: Arc<str>,
+    /// The voice's id.
+    pub voice: Arc<str>,
+    /// It was spoken before, and kept.
+    pub cached: bool,
 }
 
 /// How things stand: zero everywhere once every call is over and the timers have run out.
@@ -238,7 +247,7 @@ struct Loaded {
     /// When it was ordered.
     ordered: Mono,
     /// Who speaks in it first.
-    voice: Option<(Arc<str>, Arc<str>)>,
+    voice: Option<Voiced>,
     feeder: Option<AbortHandle>,
 }
 
@@ -326,9 +335,9 @@ impl Wiring {
             Event::Engine(report) => self.report(report),
             Event::Feed(feed) => self.decide(control::Event::Feed(feed)),
             Event::FeederGone(program) => self.feeder_gone(program),
-            Event::Speaks { program, provider, voice } => {
+            Event::Speaks { program, voiced } => {
                 if let Some(loaded) = self.programs.get_mut(&program) {
-                    loaded.voice = Some((provider, voice));
+                    loaded.voice = Some(voiced);
                 }
             }
             Event::Lexicons { session, ticket, fetched } => {
@@ -678,10 +687,10 @@ impl Wiring {
     /// The packet with a program's first speech was sent.
     fn spoke(&mut self, program: ProgramId, sent_at: Mono) {
         let Some(loaded) = self.programs.get_mut(&program) else { return };
-        let Some((provider, voice)) = loaded.voice.take() else { return };
+        let Some(Voiced { provider, voice, cached }) = loaded.voice.take() else { return };
         let after = sent_at.since(loaded.ordered);
         let (first_ms, by) = (after.as_millis(), &*provider);
-        tracing::info!(%program, provider = by, voice = &*voice, first_ms, "speaks");
+        tracing::info!(%program, provider = by, voice = &*voice, cached, first_ms, "speaks");
         self.parts.services.first_audio.observe(by, after);
         let by = control::Spoken { provider, voice, after };
         self.decide(control::Event::Spoke { program, by });

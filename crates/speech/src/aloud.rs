@@ -188,6 +188,7 @@ impl Giving {
     }
 
     async fn whole(&mut self, samples: &[i16]) -> Option<()> {
+        self.replies.send(Reply::Kept).await.ok()?;
         for block in samples.chunks(BLOCK_SAMPLES) {
             self.give(block).await?;
         }

@@ -33,6 +33,8 @@ pub(crate) struct Job {
 /// What the listener of a job gets. The channel's end before `End` or `Refused` is a loss too.
 #[derive(Debug)]
 pub(crate) enum Reply {
+    /// What follows was spoken before, and kept.
+    Kept,
     Audio(Vec<i16>),
     Point {
         sample: u64,

@@ -59,6 +59,7 @@ pub(crate) async fn tell<A: Future<Output = ()>>(
                 told.points.push((*sample, point.clone()));
                 false
             }
+            Reply::Kept => false,
             Reply::End => true,
             Reply::Refused(_) | Reply::Broke(_) | Reply::Lost => {
                 let _ = replies.send(reply).await;
@@ -112,6 +113,7 @@ impl Told {
 
     /// The points of a block come just before it, as from a helper.
     async fn tell(self, replies: &mpsc::Sender<Reply>) -> Option<()> {
+        replies.send(Reply::Kept).await.ok()?;
         let mut points = self.points.into_iter().peekable();
         let mut given = 0;
         for block in self.samples.chunks(BLOCK_SAMPLES) {

@@ -311,6 +311,7 @@ impl<'r> Speaking<'r> {
                         }
                     }
                 }
+                Some(Reply::Kept) => self.waiting.push_back(Chunk::Kept),
                 Some(Reply::Point { sample, point }) if silent => unsaid.push((sample, point)),
                 Some(Reply::Point { sample, point }) => {
                     self.place(rendered, from, sample, &point);
@@ -421,7 +422,7 @@ impl<'r> Speaking<'r> {
             }
             Chunk::Sentence => &mut self.told.sentence,
             Chunk::Mark(_) | Chunk::Paragraph => &mut self.told.mark,
-            Chunk::Samples(_) | Chunk::Voice { .. } => return,
+            Chunk::Samples(_) | Chunk::Voice { .. } | Chunk::Kept => return,
         };
         if last.is_none_or(|last| last < place.atom) {
             *last = Some(place.atom);
@@ -445,8 +446,11 @@ impl<'r> Speaking<'r> {
 fn samples_in(chunk: &Chunk) -> usize {
     match chunk {
         Chunk::Samples(samples) => samples.len(),
-        Chunk::Mark(_) | Chunk::Word | Chunk::Sentence | Chunk::Paragraph | Chunk::Voice { .. } => {
-            0
-        }
+        Chunk::Mark(_)
+        | Chunk::Word
+        | Chunk::Sentence
+        | Chunk::Paragraph
+        | Chunk::Kept
+        | Chunk::Voice { .. } => 0,
     }
 }

@@ -68,6 +68,8 @@ pub enum Chunk {
         /// The voice's id.
         voice: Arc<str>,
     },
+    /// What follows was spoken before, and kept.
+    Kept,
 }
 
 /// Why text is not, or not wholly, spoken.

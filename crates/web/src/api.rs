@@ -9,7 +9,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::Mutex;
 
 use crate::accounts::Visitor;
 use crate::answers::refused;
@@ -47,18 +46,9 @@ pub(crate) async fn source<V: View + Settings>(
 }
 
 pub(crate) async fn devices<V: View + Settings>(State(web): State<Arc<Web<V>>>) -> Response {
-    // One at a time: each opens every device of the host for a moment.
-    static ASKING: Mutex<()> = Mutex::const_new(());
-    let Ok(asking) = ASKING.try_lock() else {
-        return refused(StatusCode::TOO_MANY_REQUESTS, "the devices are being asked for already");
-    };
-    // The sound server is asked, and every device listened to: that takes a second.
-    let asked = tokio::task::spawn_blocking(move || web.view.devices()).await;
-    drop(asking);
-    match asked {
-        Ok(Ok(devices)) => Json(devices).into_response(),
-        Ok(Err(why)) => refused(StatusCode::BAD_GATEWAY, &why),
-        Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, "the devices could not be asked for"),
+    match web.devices().await {
+        Ok(devices) => Json(devices).into_response(),
+        Err((status, why)) => refused(status, &why),
     }
 }
 

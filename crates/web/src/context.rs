@@ -1,15 +1,18 @@
 //! What all handlers share.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::http::StatusCode;
 
 use crate::accounts::{Checker, Role, Visitor};
 use crate::guard::{Peer, Proof};
 use crate::live::Cached;
 use crate::sessions::{Guessers, Sessions};
 use crate::settings::{Change, FieldFault, Settings};
-use crate::view::{Looks, View};
+use crate::view::{Device, Looks, View};
 
 /// How the pages are served.
 #[derive(Clone, Debug)]
@@ -29,11 +32,15 @@ pub(crate) struct Web<V> {
     pub(crate) guessers: Guessers,
     pub(crate) checker: Checker,
     pub(crate) looks: Cached<Looks>,
+    asking: tokio::sync::Mutex<()>,
+    sounds: Mutex<VecDeque<(u64, Arc<Vec<u8>>)>>,
     began: Instant,
 }
 
 /// How old a look at all calls may be before the server is asked again: many viewers cost it one question.
 const LOOKS: Duration = Duration::from_millis(250);
+/// Sounds that are kept for the page that asks next: some megabytes at most.
+const SOUNDS_MAX: usize = 20;
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -47,6 +54,8 @@ impl<V: View + Settings> Web<V> {
             guessers: Guessers::default(),
             checker: Checker::new(),
             looks: Cached::new(LOOKS),
+            asking: tokio::sync::Mutex::default(),
+            sounds: Mutex::default(),
             began: Instant::now(),
         }
     }
@@ -112,6 +121,44 @@ impl<V: View + Settings> Web<V> {
             // It lasts no longer than the connection.
             Proof::Header => true,
         }
+    }
+
+    /// The devices of the host. One question at a time: each opens every device for a moment.
+    ///
+    /// # Errors
+    /// Why they cannot be told, with the status that says so.
+    pub(crate) async fn devices(self: &Arc<Self>) -> Result<Vec<Device>, (StatusCode, String)> {
+        let Ok(_asking) = self.asking.try_lock() else {
+            let why = "the devices are being asked for already".to_owned();
+            return Err((StatusCode::TOO_MANY_REQUESTS, why));
+        };
+        // The sound server is asked, and every device listened to: that takes a second.
+        let web = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || web.view.devices()).await {
+            Ok(Ok(devices)) => Ok(devices),
+            Ok(Err(why)) => Err((StatusCode::BAD_GATEWAY, why)),
+            Err(_) => {
+                let why = "the devices could not be asked for".to_owned();
+                Err((StatusCode::INTERNAL_SERVER_ERROR, why))
+            }
+        }
+    }
+
+    /// Keeps a sound for a moment, for the page that asks for it next.
+    pub(crate) fn keep_sound(&self, wav: Vec<u8>) -> u64 {
+        let mut sounds = self.sounds.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = sounds.back().map_or(1, |(number, _)| number + 1);
+        if sounds.len() == SOUNDS_MAX {
+            sounds.pop_front();
+        }
+        sounds.push_back((number, Arc::new(wav)));
+        number
+    }
+
+    /// A sound that was kept.
+    pub(crate) fn sound(&self, number: u64) -> Option<Arc<Vec<u8>>> {
+        let sounds = self.sounds.lock().unwrap_or_else(PoisonError::into_inner);
+        sounds.iter().find(|(known, _)| *known == number).map(|(_, wav)| Arc::clone(wav))
     }
 
     /// Every call and engine, at most a moment old; `None` when the server is ending.

@@ -1,11 +1,15 @@
 //! The pages.
 
+pub(crate) mod administration;
 pub(crate) mod assets;
 pub(crate) mod config;
+pub(crate) mod diagnostics;
+pub(crate) mod events;
 pub(crate) mod overview;
 pub(crate) mod show;
 pub(crate) mod sources;
 pub(crate) mod status;
+pub(crate) mod tools;
 
 use serde::Deserialize;
 
@@ -40,6 +44,9 @@ const MENU: &[(&str, &[Entry])] = &[
             entry("/status/server", "Server Status"),
             entry("/status/engine", "Audio Engine"),
             entry("/status/sources", "Sources"),
+            Entry { path: "/status/voices", name: "Voices", role: Role::Operator },
+            entry("/events", "Events"),
+            Entry { path: "/diagnostics", name: "Diagnostics", role: Role::Operator },
         ],
     ),
     (
@@ -49,6 +56,7 @@ const MENU: &[(&str, &[Entry])] = &[
             administrators("/config/audio", "Audio"),
             administrators("/config/external-audio", "External Audio"),
             administrators("/config/text-to-speech", "Text to Speech"),
+            administrators("/administration", "Administration"),
             administrators("/config/server", "Server"),
             administrators("/config/history", "History"),
         ],

@@ -21,6 +21,11 @@ pub fn router<V: View + Settings>(view: Arc<V>, options: Options) -> Router {
     let web = Arc::new(Web::new(view, options));
     let operators = Router::new()
         .route("/listen/{name}", get(pages::sources::listen::<V>))
+        .route("/status/voices", get(pages::tools::voices::<V>))
+        .route("/diagnostics", get(pages::diagnostics::diagnostics::<V>))
+        .route("/api/v1/diagnostics", get(pages::diagnostics::diagnostics_json::<V>))
+        .route("/voices/preview", post(pages::tools::preview::<V>))
+        .route("/voices/sound/{number}", get(pages::tools::sound::<V>))
         .layer(from_fn(async |request, next| at_least(Role::Operator, request, next).await));
     let known = Router::new()
         .merge(operators)
@@ -61,6 +66,7 @@ fn page_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
         .route("/logout", post(login::log_out::<V>))
         .route("/overview", get(overview::overview::<V>))
         .route("/live/overview", get(overview::overview_live::<V>))
+        .route("/events", get(pages::events::events::<V>))
         .route("/status/about", get(status::about::<V>))
         .route("/status/server", get(status::server::<V>))
         .route("/live/server", get(status::server_live::<V>))
@@ -75,9 +81,17 @@ fn page_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
 }
 
 fn administrators<V: View + Settings>() -> Router<Arc<Web<V>>> {
-    use pages::config;
+    use pages::{administration, config};
     Router::new()
+        .route("/administration", get(administration::form::<V>))
+        .route("/administration/account", post(administration::change::<V>))
+        .route("/administration/users", post(administration::add_user::<V>))
+        .route("/administration/users/remove", post(administration::remove_user::<V>))
+        .route("/administration/tokens", post(administration::add_token::<V>))
+        .route("/administration/tokens/remove", post(administration::remove_token::<V>))
         .route("/config/reload", post(config::reload::<V>))
+        .route("/config/devices", get(pages::tools::devices::<V>))
+        .route("/config/test", post(pages::tools::test::<V>))
         .route("/config/history", get(config::history::<V>))
         .route("/config/history/{number}", get(config::revision::<V>))
         .route("/config/history/{number}/restore", post(config::restore::<V>))

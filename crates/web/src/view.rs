@@ -37,6 +37,29 @@ pub trait View: Send + Sync + 'static {
     /// Every call and engine as it stands; `None` when it is ending.
     fn looks(&self) -> impl Future<Output = Option<Looks>> + Send;
 
+    /// Looks over the host and the settings, and says what to do about what is wrong.
+    fn doctor(&self) -> impl Future<Output = Vec<Finding>> + Send;
+
+    /// Tries a source that need not be configured: a URI, or `device:` and a name.
+    ///
+    /// # Errors
+    /// In words, when it is none that sources have, or too many are tried at this moment.
+    fn try_source(&self, source: &str) -> impl Future<Output = Result<Tried, String>> + Send;
+
+    /// The voices that can be asked for, those of the preferred provider first.
+    fn voices(&self) -> Vec<Voice>;
+
+    /// Speaks a text as a call would hear it.
+    ///
+    /// # Errors
+    /// In words, what would end the SPEAK; or too many are spoken at this moment.
+    fn preview(
+        &self,
+        text: &str,
+        voice: Option<&str>,
+        rate: Option<f64>,
+    ) -> impl Future<Output = Result<Preview, String>> + Send;
+
     /// What a source plays from now on, as a call would hear it; `None` when there is none of this name.
     /// Whoever holds it is a listener.
     fn listen(&self, source: &str) -> Option<Listening>;
@@ -44,6 +67,113 @@ pub trait View: Send + Sync + 'static {
 
 /// Audio as it is heard: a WAV file without an end, in blocks.
 pub type Listening = mpsc::Receiver<Vec<u8>>;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Fine,
+    /// Good to know.
+    Hint,
+    /// Likely wrong.
+    Warning,
+    /// Wrong.
+    Fault,
+}
+
+impl Severity {
+    /// In one word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fine => "fine",
+            Self::Hint => "hint",
+            Self::Warning => "warning",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// Something that was looked at.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about: `ports`, `addresses`, `sound`, ….
+    pub area: String,
+    /// What was found.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// What came of trying a source.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Tried {
+    /// It can be heard.
+    pub ok: bool,
+    /// Where it comes from.
+    pub uri: String,
+    /// What is wrong with it.
+    pub error: Option<String>,
+    /// Codec, rate and channels.
+    pub codec: Option<String>,
+    /// The title, as the stream or the file told it.
+    pub title: Option<String>,
+    /// How long the first sample took to be decoded.
+    pub first_sample_ms: Option<u64>,
+    /// How long the source took to be heard.
+    pub heard_ms: Option<u64>,
+    /// Integrated loudness by EBU R 128; none when all of it was silence.
+    pub loudness_lufs: Option<f64>,
+    /// The largest sample, dBFS.
+    pub peak_dbfs: Option<f64>,
+    /// The root mean square, dBFS.
+    pub rms_dbfs: Option<f64>,
+    /// Audio that is decoded and waits to be heard.
+    pub buffered_ms: u64,
+    /// Times the buffer ran dry although the connection stood.
+    pub underruns: u64,
+    /// Connections made after the first.
+    pub reconnects: u64,
+    /// Files of a folder that were passed over.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A voice that can be asked for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Voice {
+    /// Whose it is.
+    pub provider: String,
+    /// What the provider calls it.
+    pub id: String,
+    /// Its languages.
+    pub languages: Vec<String>,
+    /// `female`, `male` or `neutral`, where it is known.
+    pub gender: Option<String>,
+}
+
+/// A text that was spoken.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Preview {
+    /// The sound as a WAV file.
+    pub wav: Vec<u8>,
+    /// How long it is, in milliseconds.
+    pub duration_ms: u64,
+    /// The largest sample of each of equally many parts, 0 to 1.
+    pub peaks: Vec<f32>,
+    /// Who spoke.
+    pub provider: String,
+    /// With which voice.
+    pub voice: String,
+    /// It was spoken before, and kept.
+    pub cached: bool,
+    /// From the order to the first sound, in milliseconds.
+    pub first_audio_ms: u64,
+    /// Silence before the first audible sample, in milliseconds.
+    pub lead_ms: u64,
+}
 
 /// Which server this is.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]

@@ -6,6 +6,15 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
 });
 
+// A voice of the list speaks the text above it.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-voice]");
+  if (!button) return;
+  document.getElementById("voice").value = button.dataset.voice;
+  document.querySelector(".preview").requestSubmit();
+  document.getElementById("preview").scrollIntoView({ block: "nearest" });
+});
+
 // Whether a live page is live.
 const conn = document.getElementById("conn");
 let lost;

@@ -4,21 +4,19 @@
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use audio::live::{Ring, UNIT_MS, UNIT_SAMPLES, Unit, unit_at};
+use audio::live::UNIT_MS;
 use audio::wav;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
-use sources::{Heard, Level, Phase, SourceConfig, SourceKind, SourceState};
-use tokio::sync::mpsc;
+use serde_json::json;
+use sources::{Heard, Level, SourceConfig};
 
 use super::ask::Target;
 use super::player::Player;
 use super::{ConfigArgs, Exit};
-use crate::clock::instant;
 use crate::config::Plan;
+use crate::trial::Trial;
 
 /// Lists a server's sources, or the devices of this host; tries a source, or listens to one.
 #[derive(Args, Debug)]
@@ -98,18 +96,6 @@ struct Wanted {
     #[command(flatten)]
     config: ConfigArgs,
 }
-
-/// How long a source has for its first sample.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(5);
-
-/// Until then the fallback is still in the ring, and fading.
-const FADED_UNITS: u64 = 12;
-
-/// Units behind the clock that are read, as an engine does.
-const BEHIND_UNITS: u64 = 2;
 
 impl Sources {
     pub(super) fn run(self) -> Exit {
@@ -244,36 +230,28 @@ fn shown(level: Level) -> String {
 
 impl Wanted {
     /// Starts the one source. A name of the configuration goes before a URI.
-    fn open(&self) -> Result<Opened, Exit> {
+    fn open(&self) -> Result<(Trial, tokio::runtime::Runtime), Exit> {
         let plan = self.config.load_or_explain()?;
         let config = self.find(&plan)?;
         let settings = crate::serve::source_settings(&plan).map_err(|error| failed(&error))?;
         let runtime = super::runtime().ok_or(Exit::Failed)?;
-        let (happenings, events) = mpsc::channel(256);
-        let begun = instant();
-        let live = {
+        let trial = {
             let _context = runtime.enter();
-            sources::Sources::start(vec![config], settings, &happenings)
+            Trial::start(config, settings)
         };
-        let live = live.map_err(|error| failed(&error))?;
-        Ok(Opened { live, events, begun, _runtime: runtime })
+        Ok((trial.map_err(|error| failed(&error))?, runtime))
     }
 
     fn find(&self, plan: &Plan) -> Result<SourceConfig, Exit> {
         let listed = &plan.external_audio.sources;
         let names: Vec<_> = listed.iter().map(|source| source.name.as_str()).collect();
         if let Some(found) = sources::find_name(&names, &self.source).and_then(|n| listed.get(n)) {
-            let config = crate::serve::source_config(found).map_err(|error| failed(&error))?;
-            return Ok(SourceConfig { start: sources::Start::Always, ..config });
+            return crate::serve::source_config(found).map_err(|error| failed(&error));
         }
-        let kind = match self.source.strip_prefix("device:") {
-            Some(device) => SourceKind::Device(device.to_owned()),
-            None => SourceKind::parse(&self.source).map_err(|_| {
-                eprintln!("entracte: {}", unknown(&self.source, &names));
-                Exit::Usage
-            })?,
-        };
-        Ok(SourceConfig::new("source", kind))
+        crate::trial::source_of(&self.source).map_err(|_| {
+            eprintln!("entracte: {}", unknown(&self.source, &names));
+            Exit::Usage
+        })
     }
 }
 
@@ -287,185 +265,55 @@ fn unknown(wanted: &str, names: &[&str]) -> String {
     )
 }
 
-/// One source that was started.
-struct Opened {
-    live: sources::Sources,
-    events: mpsc::Receiver<sources::SourceEvent>,
-    begun: std::time::Instant,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Opened {
-    fn state(&self) -> Option<SourceState> {
-        self.live.snapshot().into_iter().next()
-    }
-
-    fn ring(&self) -> Option<Arc<Ring>> {
-        let name = self.live.names().into_iter().next()?;
-        self.live.live(&name)
-    }
-
-    /// Waits until the source itself is heard; returns how long its first sample took to decode, and
-    /// how long it took to be heard. The trouble of the last try is why it is not.
-    fn until_heard(&mut self) -> Result<(Duration, Duration), String> {
-        let mut decoded = None;
-        loop {
-            while let Ok(event) = self.events.try_recv() {
-                if matches!(event.what, sources::Happening::Playing(_)) {
-                    decoded.get_or_insert_with(|| self.begun.elapsed());
-                }
-            }
-            let state = self.state().ok_or("there is no source")?;
-            if let (Heard::Source, Some(decoded)) = (state.heard, decoded) {
-                return Ok((decoded, self.begun.elapsed()));
-            }
-            let waited = self.begun.elapsed();
-            match state.phase {
-                // A second try may still reach what the first did not.
-                Phase::Away(trouble) if waited > Duration::from_secs(3) => {
-                    return Err(trouble.to_string());
-                }
-                _ if waited > PATIENCE => {
-                    return Err(format!("no audio in {} s", PATIENCE.as_secs()));
-                }
-                Phase::Away(_) | Phase::Connecting | Phase::Playing | Phase::Resting => {}
-            }
-            std::thread::sleep(LOOK);
-        }
-    }
-
-    /// Hears the source unit by unit, in real time.
-    fn listen(
-        &self,
-        seconds: u32,
-        mut hear: impl FnMut(&Unit) -> Result<(), Exit>,
-    ) -> Result<(), Exit> {
-        let ring = self.ring().ok_or(Exit::Failed)?;
-        let here = || {
-            unit_at(Duration::from_millis(engine::clock::now().as_millis()))
-                .saturating_sub(BEHIND_UNITS)
-        };
-        let mut next = here() + FADED_UNITS;
-        let end = next + u64::from(seconds) * 1_000 / UNIT_MS;
-        while next < end {
-            while next <= here() && next < end {
-                let mut unit = [0; UNIT_SAMPLES];
-                // What is not there is silence, as in a call.
-                let _ = ring.read(next, &mut unit);
-                hear(&unit)?;
-                next += 1;
-            }
-            std::thread::sleep(LOOK);
-        }
-        Ok(())
-    }
-}
-
 impl Test {
     fn run(&self) -> Result<Exit, Exit> {
-        let mut opened = self.wanted.open()?;
-        let heard = opened.until_heard();
-        let Some(state) = opened.state() else { return Ok(Exit::Failed) };
-        let (first, audible) = match heard {
-            Ok(times) => times,
-            Err(why) => {
-                if self.json {
-                    println!("{}", json!({ "ok": false, "uri": state.uri, "error": why }));
-                } else {
-                    println!("{}: {why}", state.uri);
-                }
-                return Ok(Exit::Failed);
-            }
-        };
-        let mut meter = Meter::new().map_err(|error| failed(&error))?;
-        opened.listen(self.seconds, |unit| {
-            meter.hear(unit);
-            Ok(())
-        })?;
-        let Some(state) = opened.state() else { return Ok(Exit::Failed) };
-        let Found { loudness_lufs, peak_dbfs, rms_dbfs } = meter.found();
-        let silent = loudness_lufs.is_none();
-        let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        let codec = state.codec.unwrap_or_default();
+        let (trial, runtime) = self.wanted.open()?;
+        let tried = trial.judge(Duration::from_secs(self.seconds.into()));
+        drop(runtime);
+        let tried = tried.map_err(|error| failed(&error))?;
         if self.json {
-            println!(
-                "{}",
-                json!({
-                    "ok": !silent, "uri": state.uri, "codec": codec, "title": state.title,
-                    "first_sample_ms": ms(first), "heard_ms": ms(audible),
-                    "loudness_lufs": loudness_lufs, "peak_dbfs": peak_dbfs, "rms_dbfs": rms_dbfs,
-                    "buffered_ms": ms(state.buffered), "underruns": state.underruns,
-                    "reconnects": state.reconnects,
-                    "skipped": state.skipped.iter().map(|s| json!({ "file": s.file, "why": s.why }))
-                        .collect::<Value>(),
-                })
-            );
+            println!("{}", json!(tried));
         } else {
-            println!("{}", state.uri);
-            println!("codec         {codec}");
-            if let Some(title) = &state.title {
-                println!("title         {title}");
-            }
-            println!("first sample  after {} ms, heard after {} ms", ms(first), ms(audible));
-            let loudness = loudness_lufs
-                .map_or_else(|| "silence".to_owned(), |lufs| format!("{lufs:.1} LUFS"));
-            println!("loudness      {loudness}, peak {peak_dbfs:.1} dBFS, RMS {rms_dbfs:.1} dBFS");
-            println!(
-                "held          {} ms, {} underruns, {} reconnects",
-                ms(state.buffered),
-                state.underruns,
-                state.reconnects
-            );
-            for skipped in &state.skipped {
-                println!("passed over   {}: {}", skipped.file, skipped.why);
-            }
-            if silent {
-                println!("wrong         it gives silence");
-            }
+            print!("{}", told(&tried));
         }
-        Ok(if silent { Exit::Failed } else { Exit::Done })
+        Ok(if tried.ok { Exit::Done } else { Exit::Failed })
     }
 }
 
-/// What a meter found.
-struct Found {
-    /// EBU R 128 integrated loudness; `None` when all of it was below the gate.
-    loudness_lufs: Option<f64>,
-    peak_dbfs: f64,
-    rms_dbfs: f64,
-}
-
-/// Measures what is heard.
-struct Meter {
-    loudness: ebur128::EbuR128,
-    samples: Vec<i16>,
-}
-
-impl Meter {
-    fn new() -> Result<Self, ebur128::Error> {
-        let loudness = ebur128::EbuR128::new(1, audio::RATE_HZ, ebur128::Mode::I)?;
-        Ok(Self { loudness, samples: Vec::new() })
+/// What came of a trial, for people.
+fn told(tried: &web::Tried) -> String {
+    let first = match (tried.first_sample_ms, tried.heard_ms) {
+        (Some(first), Some(heard)) => (first, heard),
+        _ => return format!("{}: {}\n", tried.uri, tried.error.as_deref().unwrap_or_default()),
+    };
+    let mut lines = vec![tried.uri.clone()];
+    let mut line = |name: &str, what: String| lines.push(format!("{name:<13} {what}"));
+    line("codec", tried.codec.clone().unwrap_or_default());
+    if let Some(title) = &tried.title {
+        line("title", title.clone());
     }
-
-    fn hear(&mut self, unit: &Unit) {
-        // It fails only for a wrong count of channels.
-        let _ = self.loudness.add_frames_i16(unit);
-        self.samples.extend_from_slice(unit);
+    line("first sample", format!("after {} ms, heard after {} ms", first.0, first.1));
+    let loudness =
+        tried.loudness_lufs.map_or_else(|| "silence".to_owned(), |lufs| format!("{lufs:.1} LUFS"));
+    let (peak, rms) = (tried.peak_dbfs.unwrap_or_default(), tried.rms_dbfs.unwrap_or_default());
+    line("loudness", format!("{loudness}, peak {peak:.1} dBFS, RMS {rms:.1} dBFS"));
+    let (underruns, reconnects) = (tried.underruns, tried.reconnects);
+    line(
+        "held",
+        format!("{} ms, {underruns} underruns, {reconnects} reconnects", tried.buffered_ms),
+    );
+    for skipped in &tried.skipped {
+        line("passed over", format!("{}: {}", skipped.file, skipped.why));
     }
-
-    fn found(&self) -> Found {
-        let lufs = self.loudness.loudness_global().ok().filter(|lufs| lufs.is_finite());
-        Found {
-            loudness_lufs: lufs,
-            peak_dbfs: audio::measure::peak_dbfs(&self.samples),
-            rms_dbfs: audio::measure::rms_dbfs(&self.samples),
-        }
+    if let Some(wrong) = &tried.error {
+        line("wrong", wrong.clone());
     }
+    lines.join("\n") + "\n"
 }
 
 impl Listen {
     fn run(&self) -> Result<Exit, Exit> {
-        let mut opened = self.wanted.open()?;
+        let (mut opened, _runtime) = self.wanted.open()?;
         if let Err(why) = opened.until_heard() {
             eprintln!("entracte: {why}; the fallback is heard instead");
         }
@@ -483,7 +331,7 @@ impl Listen {
             false => None,
         };
         let mut units = 0;
-        opened.listen(self.seconds, |unit| {
+        opened.listen(Duration::from_secs(self.seconds.into()), |unit| {
             if let Some(file) = &mut file {
                 file.write(unit).map_err(|error| failed(&error))?;
             }

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use audio::wav;
 use clap::Args;
 use control::playout::Prosody;
-use mrcp::MediaType;
-use mrcp::content::{Content, Part};
+
 use mrcp::settings::{Param, Settings};
 use serde_json::{Value, json};
 use speech::{Choice, VoiceInfo};
@@ -119,7 +118,9 @@ impl Speak {
         let services = services(plan).await?;
         let defaults = serve::defaults(plan, &services);
         let wanted = self.voice(&services, &defaults.style)?;
-        let content = content(text, if self.ssml { "application/ssml+xml" } else { "text/plain" })?;
+        let kind = if self.ssml { "application/ssml+xml" } else { "text/plain" };
+        let content =
+            recite::content(text, kind).ok_or_else(|| Trouble::failed("no such media type"))?;
         // Markup weighs more than the settings of a SPEAK, but not more than what is typed here.
         let prosody = if self.rate.is_some() { Prosody::Control } else { Prosody::Request };
         let recital = recite::recite(&services, &defaults, &content, &settings, prosody)
@@ -132,7 +133,7 @@ impl Speak {
             }
         }
         let (provider, voice) = match &recital.voice {
-            Some((provider, voice)) => (&**provider, &**voice),
+            Some(voiced) => (&*voiced.provider, &*voiced.voice),
             // Nothing was spoken, or it does not begin with it.
             None => (wanted.provider.as_str(), wanted.voice.as_str()),
         };
@@ -239,15 +240,6 @@ fn provider(services: &Services) -> Result<&speech::Speech, Trouble> {
     }
 }
 
-fn content(text: String, media_type: &str) -> Result<Content, Trouble> {
-    let Some(media_type) = MediaType::parse(media_type) else {
-        return Err(Trouble::failed("no such media type"));
-    };
-    let bytes = text.into_bytes();
-    let part = Part { media_type, bytes, id: None, base: None, location: None };
-    Ok(Content { spoken: vec![part], sounds: Vec::new() })
-}
-
 fn standard_input() -> Result<String, Trouble> {
     let mut text = String::new();
     let read = io::stdin().lock().take(TEXT_BYTES_MAX).read_to_string(&mut text);
@@ -270,22 +262,13 @@ fn print(bytes: &[u8]) -> Result<(), Trouble> {
     done.map_err(|error| Trouble::failed(format!("standard output: {error}")))
 }
 
-const fn gender(voice: &VoiceInfo) -> Option<&'static str> {
-    match voice.gender {
-        Some(ssml::Gender::Female) => Some("female"),
-        Some(ssml::Gender::Male) => Some("male"),
-        Some(ssml::Gender::Neutral) => Some("neutral"),
-        None => None,
-    }
-}
-
 fn voice_json(voice: &VoiceInfo) -> Value {
     json!({
         "provider": voice.provider,
         "id": voice.id,
         "name": voice.name,
         "languages": voice.languages,
-        "gender": gender(voice),
+        "gender": crate::voices::gender(voice),
         "age": voice.age,
         "variant": voice.variant,
     })
@@ -305,7 +288,7 @@ fn table(voices: &[&VoiceInfo]) -> String {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{}: {what}", voice.provider);
         }
-        let gender = gender(voice).unwrap_or("-");
+        let gender = crate::voices::gender(voice).unwrap_or("-");
         let _ = writeln!(text, "  {:width$}  {gender:7}  {}", voice.id, voice.name);
     }
     text

@@ -5,10 +5,14 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
 use web::Revision;
 
 /// Revisions that are kept; the oldest go.
 const REVISIONS_MAX: usize = 500;
+
+/// What a file of what is known of a revision says first. Invariant 9.
+const FORMAT: &str = "entracte-settings-revision 1";
 
 /// A folder with two files a revision: `000012.toml`, the text, and `000012.json`, what is known of it.
 #[derive(Clone, Debug)]
@@ -39,7 +43,13 @@ impl History {
 
     /// All that are kept, the youngest first.
     pub(super) fn revisions(&self) -> Vec<Revision> {
-        let read = |number| serde_json::from_slice(&fs::read(self.path(number, "json")).ok()?).ok();
+        let read = |number| {
+            let bytes = fs::read(self.path(number, "json")).ok()?;
+            let mut known: Value = serde_json::from_slice(&bytes).ok()?;
+            let readable = known.get("format").is_some_and(|format| format == FORMAT);
+            let revision = known.get_mut("revision").filter(|_| readable)?.take();
+            serde_json::from_value(revision).ok()
+        };
         self.numbers().into_iter().rev().filter_map(read).collect()
     }
 
@@ -61,7 +71,8 @@ impl History {
         let number = numbers.last().map_or(1, |last| last + 1);
         let revision = Revision { number, ..revision };
         write_atomically(&self.path(number, "toml"), text.as_bytes())?;
-        write_atomically(&self.path(number, "json"), &serde_json::to_vec(&revision)?)?;
+        let known = json!({ "format": FORMAT, "revision": revision });
+        write_atomically(&self.path(number, "json"), known.to_string().as_bytes())?;
         let old = numbers.len().saturating_sub(REVISIONS_MAX - 1);
         for number in numbers.into_iter().take(old) {
             let _ = fs::remove_file(self.path(number, "json"));

@@ -63,6 +63,8 @@ pub(crate) struct Heard {
     pub(crate) first: Option<Duration>,
     /// Who spoke, and from which sample on.
     pub(crate) voices: Vec<(String, usize)>,
+    /// Stretches that were spoken before, and kept.
+    pub(crate) kept: usize,
 }
 
 impl Heard {
@@ -89,6 +91,7 @@ impl Heard {
             Ok(Chunk::Voice { provider, voice }) => {
                 self.voices.push((format!("{provider}/{voice}"), at));
             }
+            Ok(Chunk::Kept) => self.kept += 1,
             Err(error) => self.error = Some(error),
         }
     }

@@ -174,7 +174,7 @@ fn text_of(takes: &Takes, literal: &str) -> String {
 }
 
 /// A TOML string without its quotes; anything else as it is.
-fn plain(literal: &str) -> String {
+pub(super) fn plain(literal: &str) -> String {
     if let Some(raw) = literal.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
         return raw.to_owned();
     }

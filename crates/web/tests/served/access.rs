@@ -296,6 +296,8 @@ async fn what_a_peer_can_set_is_shown_as_text_on_every_page() {
         "/status/engine",
         "/status/sources",
         "/config/history",
+        "/events",
+        "/diagnostics",
         "/api/v1/resources/101.xml",
     ] {
         let answer = server.get(path, &cookie).await;

@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use vocab::Redacted;
 use web::{
     About, Account, Accounts, Applied, Audited, Cache, Call, Capabilities, Change, Channel, Device,
-    Engine, Field, FieldFault, Happening, Heard, Listening, Looks, Options, Packets, Pending,
-    Proposal, Provider, Resource, Revision, Role, Settings, Skipped, Source, SourceState, Speech,
-    Standing, Token, View, Waits,
+    Engine, Field, FieldFault, Finding, Happening, Heard, Listening, Looks, Options, Packets,
+    Pending, Preview, Proposal, Provider, Resource, Revision, Role, Settings, Severity, Skipped,
+    Source, SourceState, Speech, Standing, Token, Tried, View, Voice, Waits,
 };
 
 /// The secret of a token that may do everything.
@@ -136,6 +136,30 @@ impl View for Made {
         let calls = (1..=self.calls).map(|session| self.call(session)).collect();
         let engine = Engine { number: 0, thread_id: 77, load_percent: 12.5, ..Engine::default() };
         (!self.ending).then_some(Looks { calls, engines: vec![engine] })
+    }
+
+    async fn doctor(&self) -> Vec<Finding> {
+        let (area, what) = ("ports".to_owned(), self.evil.clone().unwrap_or_default());
+        let remedy = self.evil.clone();
+        vec![Finding { severity: Severity::Fault, area, what, remedy }]
+    }
+
+    async fn try_source(&self, source: &str) -> Result<Tried, String> {
+        let error = (source != "http://h/good").then(|| "the server answers 404".to_owned());
+        Ok(Tried { ok: error.is_none(), uri: source.to_owned(), error, ..Tried::default() })
+    }
+
+    fn voices(&self) -> Vec<Voice> {
+        Vec::new()
+    }
+
+    async fn preview(
+        &self,
+        _text: &str,
+        _voice: Option<&str>,
+        _rate: Option<f64>,
+    ) -> Result<Preview, String> {
+        Err("texts are not spoken".to_owned())
     }
 
     fn listen(&self, source: &str) -> Option<Listening> {

@@ -88,12 +88,12 @@ impl Subject {
         let more = prepare(folder.path());
         let text = format!(
             "state_dir = {:?}\n[general]\nlisten_interface = \"127.0.0.1\"\n[general.sip]\nport = 0\n\
-             [general.mrcp]\nport = 0\n[http]\nport = 0\n[audio.rtp]\ninterface = \"127.0.0.1\"\n{settings}{more}",
+             [general.mrcp]\nport = 0\n[audio.rtp]\ninterface = \"127.0.0.1\"\n{settings}{more}",
             folder.path()
         );
         let file = folder.write("entracte.toml", text);
         let mut child = Command::new(entracte())
-            .args(["serve", "--config"])
+            .args(["serve", "--set", "http.port=0", "--config"])
             .arg(file)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

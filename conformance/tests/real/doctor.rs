@@ -70,7 +70,7 @@ fn complaint_49_addresses_that_cannot_be_reached_are_told_and_ports_in_use() {
     let (mrcp, sip) = (tcp.local_addr().unwrap().port(), udp.local_addr().unwrap().port());
     let settings = format!(
         "[general.sip]\nport = {sip}\nprotocol = [\"udp\"]\n[general.mrcp]\nport = {mrcp}\n\
-         [http]\nport = 0\naddress = \"0.0.0.0\"\n[text_to_speech]\nenabled = false\n"
+         [http]\nport = 0\naddress = \"0.0.0.0\"\ntls = \"off\"\n[text_to_speech]\nenabled = false\n"
     );
     let (found, status) = found(&folder, &settings);
     assert_eq!(status, Some(1));

@@ -142,6 +142,65 @@ fn what_needs_a_restart_waits_for_it_and_is_told_and_what_does_not_is_used() {
     assert_eq!(applied["differences"][0]["after"], "7", "{applied}");
 }
 
+/// Asks with TLS, taking only this certificate for the server's.
+fn listed_over_tls(subject: &Subject, certificate: &Path) -> programs::Left {
+    let mut program = Command::new(entracte());
+    program.args(["sources", "list", "--json", "--url", &format!("https://{}", subject.http())]);
+    program.arg("--token-file").arg(subject.token_file()).arg("--certificate").arg(certificate);
+    programs::run(&mut program, PATIENCE)
+}
+
+#[test]
+fn pages_come_with_tls_by_an_own_certificate_and_by_another_after_a_reload() {
+    let mut subject = Subject::own(&format!("{QUIET}[http]\ntls = \"on\"\n"));
+    assert!(subject.setup_link().starts_with("https://"));
+    let file = subject.config().unwrap();
+    let made = file.with_file_name("http").join("certificate.pem");
+    let left = listed_over_tls(&subject, &made);
+    assert_eq!((left.status.code(), left.out.trim()), (Some(0), "[]"), "{}", left.err);
+    // Whoever comes without TLS is led to it.
+    let mut stream = std::net::TcpStream::connect(subject.http()).unwrap();
+    let request =
+        format!("GET /overview HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", subject.http());
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.contains(&format!("location: https://{}/overview", subject.http())), "{answer}");
+    // A certificate of one's own.
+    let (certificate, key) = (file.with_file_name("c.pem"), file.with_file_name("k.pem"));
+    let openssl = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args([
+            "-days",
+            "2",
+            "-subj",
+            "/CN=pages.example",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(openssl.status.success(), "{}", String::from_utf8_lossy(&openssl.stderr));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let named = format!("tls = \"on\"\ncertificate = {certificate:?}\nkey = {key:?}\n");
+    std::fs::write(&file, text.replace("tls = \"on\"\n", &named)).unwrap();
+    subject.signal(Signal::HUP);
+    let begun = ::entracte::clock::instant();
+    while listed_over_tls(&subject, &certificate).status.code() != Some(0) {
+        assert!(begun.elapsed() < PATIENCE, "{}", listed_over_tls(&subject, &certificate).err);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(
+        listed_over_tls(&subject, &made).status.code(),
+        Some(1),
+        "the old one is still shown"
+    );
+}
+
 #[test]
 fn a_password_is_hashed_and_a_link_lets_back_in() {
     let mut hash = Command::new(entracte());

@@ -22,7 +22,7 @@ pub use network::{AddressType, Addresses, Dscp, Interfaces, Network, PortRange};
 pub use plan::{
     Administration, Audio, BuiltIn, Engine, ExternalAudio, General, Location, Log, LogFormat,
     LogLevel, Media, Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits,
-    SourcePlan, Start, TextToSpeech, Transport, VoicePlan,
+    SourcePlan, Start, TextToSpeech, TlsPlan, Transport, VoicePlan,
 };
 pub use reference::{EXAMPLE, Reference, references};
 pub use tree::{Layers, SYSTEM_FILE};

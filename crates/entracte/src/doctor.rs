@@ -12,6 +12,7 @@ use nix::sys::statvfs::statvfs;
 use sources::SourceKind;
 use web::{Finding, Severity};
 
+use crate::certificates::Certificates;
 use crate::config::{Interfaces, Location, Plan, ProviderForm, Transport};
 use crate::recite;
 use crate::serve;
@@ -194,13 +195,23 @@ fn is_private(address: IpAddr) -> bool {
 
 fn getting_in(plan: &Plan, report: &mut Report) {
     let Some(http) = plan.http else { return };
-    if !http.ip().is_loopback() {
-        let remedy = "set http.address to 127.0.0.1 and let a proxy with TLS stand before it";
+    if !http.ip().is_loopback() && plan.tls.is_none() {
+        let remedy = "set http.tls to \"on\", or http.address to 127.0.0.1 behind a proxy with TLS";
         report.warning(
             "pages",
             format!("pages are at {http} without TLS: passwords can be read on the way"),
             remedy,
         );
+    }
+    if let Some(tls) = &plan.tls {
+        match Certificates::load(plan, tls, "localhost") {
+            Ok(_) => report.fine("pages", "the certificate and its key fit"),
+            Err(error) => report.fault(
+                "pages",
+                error.to_string(),
+                "name both files, readable for the server's user; or neither",
+            ),
+        }
     }
     if plan.administration.accounts.users.is_empty() {
         let remedy =

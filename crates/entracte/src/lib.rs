@@ -14,7 +14,7 @@
 //! - [`bench`]: measures a server from outside.
 //! - [`config`]: settings from file, environment and command line to one checked [`config::Plan`].
 //! - [`settings`]: the settings while the server runs: changed, kept, put to use. [`audit`]: who did what.
-//!   [`view`]: both of these and all else for `web`. [`logging`]: the log.
+//!   [`certificates`]: what pages are served with. [`view`]: all of these of these and all else for `web`. [`logging`]: the log.
 //! - [`doctor`]: what is wrong with a host, and what to do.
 //! - [`trial`]: one source, tried by itself.
 //! - [`recite`]: what a call would hear, into memory.
@@ -22,6 +22,7 @@
 
 pub mod audit;
 pub mod bench;
+pub mod certificates;
 pub mod cli;
 pub mod client;
 pub mod clock;

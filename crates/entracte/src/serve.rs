@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use vocab::Tokens;
 
 use crate::audit::Audit;
+use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::config::{self, Location, Plan};
 use crate::journal::Journal;
@@ -161,18 +162,11 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     let sip = addresses(&bound)?;
     let mrcp = listeners(&bound.mrcp, "general.mrcp.port")?;
     let mrcp_port = mrcp.first().map_or(plan.general.mrcp.port, SocketAddr::port);
-    let mut agent = agent_config(plan, &sip, tokens.next_seed());
-    agent.timing = options.timing;
-    let agent = Agent::new(agent);
-    let server = control::Server::new(control::Config {
-        seed: tokens.next_seed(),
-        sessions_max: plan.general.mrcp.max_sessions,
-        mrcp_port,
-        capabilities: capabilities(plan),
-        defaults: defaults(plan, &services),
-        catalog: services.catalog(),
-        liveness: options.liveness,
-    });
+    let agent = agent_config(plan, &sip, tokens.next_seed());
+    let agent = Agent::new(AgentConfig { timing: options.timing, ..agent });
+    let server = server_config(plan, &services, tokens.next_seed());
+    let liveness = options.liveness;
+    let server = control::Server::new(control::Config { mrcp_port, liveness, ..server });
     let sip_limits = &plan.general.sip.limits;
     let limits = limits(plan, options);
     let registry = Registry::new(sip_limits.connections_max, sip_limits.connections_per_peer_max);
@@ -196,9 +190,17 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     let http = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let rtp = rtp_ports(plan);
     let listens = listens(&sip, &mrcp, &rtp, http);
-    let running = settings::Running { services: Arc::clone(&services), events: events.clone() };
+    let host = host_name();
+    let certificates = plan.tls.as_ref().filter(|_| http.is_some());
+    let certificates = certificates.map(|tls| Certificates::load(plan, tls, &host)).transpose()?;
+    let tls = certificates.as_ref().map(Certificates::server).transpose()?;
+    let running = settings::Running {
+        services: Arc::clone(&services),
+        events: events.clone(),
+        certificates: certificates.map(|certificates| (certificates, host)),
+    };
     let view = Arc::new(view(plan, running, &listens, &notes));
-    let tasks = listen(bound, (Arc::clone(&view), plan), limits, &registry);
+    let tasks = listen(bound, (Arc::clone(&view), plan, tls), limits, &registry);
     let wiring = Wiring::new(parts, Clock::start(), tokens.next_seed());
     let control = tokio::spawn(wiring.run(received));
     let setup_link = first_link(plan, http);
@@ -215,6 +217,19 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
         view,
         setup_link,
     })
+}
+
+/// What the machine that decides is told once.
+fn server_config(plan: &Plan, services: &Services, seed: [u8; 32]) -> control::Config {
+    control::Config {
+        seed,
+        sessions_max: plan.general.mrcp.max_sessions,
+        mrcp_port: plan.general.mrcp.port,
+        capabilities: capabilities(plan),
+        defaults: defaults(plan, services),
+        catalog: services.catalog(),
+        liveness: control::Liveness::default(),
+    }
 }
 
 /// What pages show and change.
@@ -259,7 +274,7 @@ fn limits(plan: &Plan, options: &Options) -> Limits {
 /// Starts a task for everything that is bound.
 fn listen(
     bound: Bound,
-    (view, plan): (Arc<ServerView>, &Plan),
+    (view, plan, tls): (Arc<ServerView>, &Plan, Option<Arc<rustls::ServerConfig>>),
     limits: Limits,
     registry: &Registry,
 ) -> Vec<JoinHandle<()>> {
@@ -277,8 +292,8 @@ fn listen(
     }
     if let Some(listener) = bound.http {
         let setup_file = settings::setup_file(&plan.state_dir);
-        let router = web::router(view, web::Options { setup_file, secure: false });
-        tasks.push(tokio::spawn(web::serve(listener, router)));
+        let router = web::router(view, web::Options { setup_file, secure: tls.is_some() });
+        tasks.push(tokio::spawn(web::serve(listener, router, tls)));
     }
     tasks
 }
@@ -303,7 +318,7 @@ fn first_link(plan: &Plan, http: Option<SocketAddr>) -> Option<String> {
     let http = http.filter(|_| plan.administration.accounts.users.is_empty())?;
     let file = settings::setup_file(&plan.state_dir);
     match web::make_setup_link(&file, crate::clock::wall()) {
-        Ok(secret) => Some(setup_link(http, &secret)),
+        Ok(secret) => Some(setup_link(plan, http, &secret)),
         Err(error) => {
             tracing::error!(%error, file = %file.display(), "no link for the first administrator");
             None
@@ -313,13 +328,14 @@ fn first_link(plan: &Plan, http: Option<SocketAddr>) -> Option<String> {
 
 /// The one-time link with this secret, as it is opened on this host.
 #[must_use]
-pub fn setup_link(mut http: SocketAddr, secret: &str) -> String {
+pub fn setup_link(plan: &Plan, mut http: SocketAddr, secret: &str) -> String {
     if http.ip().is_unspecified() {
         let here: IpAddr =
             if http.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
         http.set_ip(here);
     }
-    format!("http://{http}/setup?token={secret}")
+    let scheme = if plan.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{http}/setup?token={secret}")
 }
 
 impl Running {

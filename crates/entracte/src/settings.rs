@@ -17,12 +17,14 @@ use control::playout::Defaults;
 use tokio::sync::mpsc;
 use web::{Applied, Change, Difference, Field, FieldFault, Pending, Proposal, Revision, Takes};
 
+use crate::certificates::Certificates;
 use crate::clock::wall;
 use crate::config::{Faults, Layers, Place, Plan, references};
 use crate::serve;
 use crate::services::Services;
 use crate::wiring::Event;
-use history::{History, write_atomically};
+use history::History;
+pub use history::write_atomically;
 
 /// Keys, or the tables they are in, that are used as soon as they change.
 pub const LIVE: &[&str] = &[
@@ -31,6 +33,8 @@ pub const LIVE: &[&str] = &[
     "audio.default_prosody_volume",
     "external_audio",
     "general.mrcp.max_sessions",
+    "http.certificate",
+    "http.key",
     "log.level",
     "text_to_speech.default_rate",
 ];
@@ -38,6 +42,8 @@ pub const LIVE: &[&str] = &[
 /// Keys that make the server run programs or send away what is in a file: whoever may only come in by a
 /// page shall not set them.
 const FILE_ONLY: &[&str] = &[
+    "http.certificate",
+    "http.key",
     "media.ffmpeg",
     "text_to_speech.helper_path",
     "text_to_speech.providers[].arguments",
@@ -65,6 +71,8 @@ pub struct Running {
     pub services: Arc<Services>,
     /// The control loop.
     pub events: mpsc::Sender<Event>,
+    /// What pages are served with, if by TLS.
+    pub certificates: Option<(Arc<Certificates>, String)>,
 }
 
 /// The settings of a running server.
@@ -336,6 +344,9 @@ impl Keeper {
             .sources
             .change(configs, settings, revision)
             .map_err(|error| whole(&format!("external_audio: {error}")))?;
+        if let (Some((certificates, host)), Some(tls)) = (&self.running.certificates, &plan.tls) {
+            certificates.reload(&plan, tls, host).map_err(unusable)?;
+        }
         let defaults = serve::defaults(&plan, services);
         let used = Used {
             catalog: services.catalog(),

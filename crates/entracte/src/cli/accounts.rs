@@ -86,7 +86,7 @@ impl ResetAdmin {
         let file = setup_file(&plan.state_dir);
         match web::make_setup_link(&file, crate::clock::wall()) {
             Ok(secret) => {
-                println!("{}", setup_link(http, &secret));
+                println!("{}", setup_link(&plan, http, &secret));
                 Exit::Done
             }
             Err(error) => {

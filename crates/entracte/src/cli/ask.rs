@@ -20,6 +20,9 @@ pub(super) struct Target {
     /// read its state folder.
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+    /// The certificate that the server must show, as PEM, where nobody known has signed it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) certificate: Option<PathBuf>,
     #[command(flatten)]
     pub(super) config: ConfigArgs,
 }
@@ -40,6 +43,14 @@ impl Target {
     /// # Errors
     /// After the reason was printed.
     pub(super) fn server(&self) -> Result<Server, Exit> {
+        // Our own certificate is known by its file, not by who signed it.
+        let mut own = match &self.certificate {
+            Some(file) => Some(std::fs::read(file).map_err(|error| {
+                eprintln!("entracte: {}: {error}", file.display());
+                Exit::Usage
+            })?),
+            None => None,
+        };
         let (url, token_file) = match (&self.url, &self.token_file) {
             (Some(url), file) => (url.trim_end_matches('/').to_owned(), file.clone()),
             (None, file) => {
@@ -56,7 +67,13 @@ impl Target {
                     });
                 }
                 let file = file.clone().unwrap_or_else(|| local_token_file(&plan.state_dir));
-                (format!("http://{address}"), Some(file))
+                let scheme = if plan.tls.is_some() { "https" } else { "http" };
+                if let Some(tls) = &plan.tls {
+                    let made = || crate::certificates::own_files(&plan.state_dir).0;
+                    let file = tls.files.as_ref().map_or_else(made, |(file, _)| file.clone());
+                    own = own.or_else(|| std::fs::read(file).ok());
+                }
+                (format!("{scheme}://{address}"), Some(file))
             }
         };
         let token = token_file.and_then(|file| match std::fs::read_to_string(&file) {
@@ -69,8 +86,15 @@ impl Target {
         });
         // For an address that begins with https; a second one in one process changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder().no_proxy().timeout(ANSWER).build();
-        let client = client.map_err(|error| {
+        let mut builder = reqwest::Client::builder().no_proxy().timeout(ANSWER);
+        if let Some(certificates) =
+            own.and_then(|pem| reqwest::Certificate::from_pem_bundle(&pem).ok())
+        {
+            // It is asked at an address, which the certificate need not name; it must be that certificate.
+            builder =
+                builder.tls_certs_only(certificates).tls_danger_accept_invalid_hostnames(true);
+        }
+        let client = builder.build().map_err(|error| {
             eprintln!("entracte: {error}");
             Exit::Failed
         })?;

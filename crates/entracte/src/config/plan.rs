@@ -30,6 +30,8 @@ pub struct Plan {
     pub administration: Administration,
     /// `http`: where pages and the API are; `None` when they are switched off.
     pub http: Option<SocketAddr>,
+    /// `http.tls`: how pages are served with TLS; `None` when they are not.
+    pub tls: Option<TlsPlan>,
     /// `log`.
     pub log: Log,
     /// What is strange and works all the same.
@@ -44,6 +46,13 @@ impl Plan {
         let own = || self.state_dir.join("temporary");
         self.general.temporary_directory.clone().unwrap_or_else(own)
     }
+}
+
+/// `http.tls`, `http.certificate`, `http.key`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct TlsPlan {
+    /// The files of the certificate and its key; `None` for one that the server makes for itself.
+    pub files: Option<(PathBuf, PathBuf)>,
 }
 
 /// `administration`: who may come in over HTTP.

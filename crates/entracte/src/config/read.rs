@@ -13,7 +13,7 @@ use super::fault::{Faults, Wrong};
 use super::network::{AddressType, Addresses, Dscp, InterfaceName, Interfaces, Network, PortRange};
 use super::plan::{
     Audio, Engine, General, Log, LogFormat, LogLevel, Media, Mrcp, Plan, Rtp, Sip, SipLimits,
-    Transport,
+    TlsPlan, Transport,
 };
 use super::reader::{Desk, Placed, Section};
 use super::tree::{self, Layers, Table};
@@ -85,6 +85,7 @@ fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
     check_ports(root, &general, &audio.rtp);
     Plan {
         administration: administration::administration(&root.section("administration")),
+        tls: tls(&root.section("http")),
         http: http(&root.section("http"), &general),
         general,
         audio,
@@ -286,6 +287,28 @@ fn http(section: &Section<'_>, general: &General) -> Option<SocketAddr> {
     }
     let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
     enabled.then(|| SocketAddr::new(address, port))
+}
+
+/// Whether pages are served with TLS. Loopback needs none.
+fn tls(section: &Section<'_>) -> Option<TlsPlan> {
+    let choices = [("auto", None), ("on", Some(true)), ("off", Some(false))];
+    let wanted = section.choice("tls", None, &choices);
+    let address = section.text("address").and_then(|text| text.value.parse::<IpAddr>().ok());
+    let loopback = address.is_none_or(|address| address.is_loopback());
+    let files = match (absolute(section, "certificate"), absolute(section, "key")) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (Some(_), None) => {
+            section.missing("key", Some("the file of the certificate's key"));
+            None
+        }
+        (None, Some(_)) => {
+            section.missing("certificate", Some("the file of the certificate"));
+            None
+        }
+        (None, None) => None,
+    };
+    let outside = !loopback || files.is_some();
+    wanted.unwrap_or(outside).then_some(TlsPlan { files })
 }
 
 /// Ports of different services that would meet.

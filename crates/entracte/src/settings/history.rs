@@ -83,7 +83,10 @@ impl History {
 }
 
 /// Writes a file so that a power cut leaves the old or the new one, whole. Mode and owner stay.
-pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// When the folder or the file cannot be written; then the old one is there.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A link stays a link: what it points to is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = path.parent().unwrap_or_else(|| Path::new("."));

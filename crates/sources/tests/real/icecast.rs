@@ -33,10 +33,18 @@ struct Icecast {
     process: Option<Ours>,
 }
 
+/// A port that is free now, below those that the system gives to whoever connects: at one of those a client
+/// that knocks before icecast2 listens may meet itself.
+fn free_port() -> u16 {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let mut ports = (first..first + 2_000).step_by(7);
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(free).expect("a free port")
+}
+
 impl Icecast {
     fn start() -> Self {
-        // Free now, and asked for at once.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let folder = Folder::new();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let mut icecast = Self { folder, port, process: None };

@@ -43,7 +43,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = web::router(Arc::new(made.clone()), options());
-        Self { address, made, serving: tokio::spawn(web::serve(listener, router)) }
+        Self { address, made, serving: tokio::spawn(web::serve(listener, router, None)) }
     }
 
     async fn ask(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {

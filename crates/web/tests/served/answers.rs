@@ -17,7 +17,7 @@ async fn ask(made: Made, method: &str, path: &str) -> (u16, String, String) {
 async fn ask_as(made: Made, method: &str, path: &str, host: &str) -> (u16, String, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = tokio::spawn(web::serve(listener, web::router(Arc::new(made), options())));
+    let serving = tokio::spawn(web::serve(listener, web::router(Arc::new(made), options()), None));
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
@@ -78,7 +78,7 @@ async fn connections_are_bounded_and_the_next_one_is_served_when_one_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving =
-        tokio::spawn(web::serve(listener, web::router(Arc::new(Made::default()), options())));
+        tokio::spawn(web::serve(listener, web::router(Arc::new(Made::default()), options()), None));
     let mut idle = Vec::new();
     for _ in 0..web::CONNECTIONS_MAX {
         idle.push(TcpStream::connect(address).await.unwrap());

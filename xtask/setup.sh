@@ -47,6 +47,7 @@ if [ "$stage" = test ]; then
     program openssl openssl "tests make certificates with it"
     program chromium chromium "tests walk the pages with it, a browser"
     program chromium-driver chromedriver "drives that browser"
+    program libxml2-utils xmllint "checks an archive of settings by its schema"
     program tshark tshark "tests dissect captured calls with it"
 fi
 

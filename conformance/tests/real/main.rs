@@ -12,6 +12,7 @@ mod dissector;
 mod doctor;
 mod hostile;
 mod killed;
+mod operation;
 mod settings;
 mod sipp;
 mod softphone;

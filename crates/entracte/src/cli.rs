@@ -15,6 +15,7 @@ mod check_config;
 mod config;
 mod demo;
 mod doctor;
+mod paper;
 mod player;
 mod serve;
 mod sessions;
@@ -76,6 +77,8 @@ enum Verb {
     HashPassword(accounts::HashPassword),
     ResetAdmin(accounts::ResetAdmin),
     Speak(speak::Speak),
+    Completions(paper::Completions),
+    Man(paper::Man),
 }
 
 /// The settings of a verb that runs with a configuration.
@@ -176,6 +179,8 @@ fn run(verb: Verb) -> Exit {
         Verb::Sessions(arguments) => arguments.run(),
         Verb::HashPassword(arguments) => arguments.run(),
         Verb::ResetAdmin(arguments) => arguments.run(),
+        Verb::Completions(arguments) => arguments.run(),
+        Verb::Man(arguments) => arguments.run(),
         Verb::Speak(arguments) => arguments.run(),
     }
 }

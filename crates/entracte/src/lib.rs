@@ -16,6 +16,7 @@
 //! - [`settings`]: the settings while the server runs: changed, kept, put to use. [`audit`]: who did what.
 //!   [`certificates`]: what pages are served with. [`view`]: all of these of these and all else for `web`. [`logging`]: the log.
 //! - [`doctor`]: what is wrong with a host, and what to do.
+//! - [`supervision`]: what systemd is told.
 //! - [`trial`]: one source, tried by itself.
 //! - [`recite`]: what a call would hear, into memory.
 //! - [`cli`]: the verbs, their arguments and the exit status.
@@ -39,6 +40,7 @@ pub mod recite;
 pub mod serve;
 pub mod services;
 pub mod settings;
+pub mod supervision;
 pub mod trial;
 pub mod view;
 pub mod voices;

@@ -347,6 +347,11 @@ impl Running {
         web::Settings::reload(&*self.view, who).await
     }
 
+    /// Feeds systemd's watchdog, where there is one, until it is dropped.
+    pub fn watchdog(&self) -> impl Future<Output = ()> + Send + 'static {
+        crate::supervision::feed_watchdog(self.events.clone())
+    }
+
     /// Comes when the server has ended by itself, which it should not.
     pub async fn ended(&mut self) {
         let _ = (&mut self.control).await;

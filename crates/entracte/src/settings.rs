@@ -5,6 +5,7 @@
 //! other before it is written, and every text that was in use is kept ([`history`]). What of a change can
 //! be used at once is: [`LIVE`] names those keys; the others wait for the next start, and are told.
 
+pub mod archive;
 mod document;
 mod history;
 
@@ -55,6 +56,36 @@ const FILE_ONLY: &[&str] = &[
 const SECRET: &[&str] = &["administration.users[].password_hash", "administration.tokens[].sha256"];
 /// What is shown in their place.
 const HIDDEN: &str = "\"(hidden)\"";
+
+/// A configuration file that sets what `text` does, with who may come in as `now` has it, unless `text` says so
+/// itself.
+///
+/// # Errors
+/// When one of them is no TOML.
+pub fn with_accounts(text: &str, now: &str) -> Result<String, String> {
+    let own = text.contains("[[administration.");
+    if own {
+        return Ok(text.to_owned());
+    }
+    document::with_accounts_of(text, now).map_err(|error| error.to_string())
+}
+
+/// What differs between two readings of settings.
+#[must_use]
+pub fn difference(before: &Layers, after: &Layers) -> Vec<Difference> {
+    differences(&values(before), &values(after))
+}
+
+/// Everything that is set, without what is secret unless that is wanted.
+#[must_use]
+pub fn all_values(layers: &Layers, secrets: bool) -> archive::Values {
+    let mut all = values(layers);
+    let hidden = |key: &String| {
+        ["administration.users[", "administration.tokens["].iter().any(|list| key.starts_with(list))
+    };
+    all.retain(|key, _| secrets || !hidden(key));
+    all
+}
 
 /// Whether a key is used as soon as it changes.
 #[must_use]

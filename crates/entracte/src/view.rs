@@ -401,6 +401,32 @@ impl View for ServerView {
         })
     }
 
+    fn host(&self) -> web::Host {
+        let plan = self.keeper.plan();
+        let mut folders = vec![plan.state_dir.clone(), plan.temporary_directory()];
+        folders.dedup();
+        let free = |folder: &std::path::PathBuf| {
+            let stat = nix::sys::statvfs::statvfs(folder).ok()?;
+            let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+            Some((folder.display().to_string(), free))
+        };
+        // proc(5): fields 14 and 15 of `stat` are processor time in ticks of 10 ms; field 2 of `statm` is pages.
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        let ticks: u64 =
+            fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages: u64 = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+        let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        web::Host {
+            free_bytes: folders.iter().filter_map(free).collect(),
+            resident_bytes: pages * 4_096,
+            cpu_seconds: ticks / 100,
+            open_files: open,
+            started_unix_seconds: self.about().started_unix_seconds,
+        }
+    }
+
     async fn doctor(&self) -> Vec<web::Finding> {
         let plan = self.keeper.plan();
         crate::doctor::examine(&plan, crate::doctor::Subject::Running).await

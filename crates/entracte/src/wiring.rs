@@ -67,6 +67,8 @@ pub enum Event {
     Ask(oneshot::Sender<Standing>),
     /// Somebody wants to see every call and engine.
     Look(oneshot::Sender<Looks>),
+    /// Somebody wants to know that the engines tick.
+    Ticks(oneshot::Sender<Vec<u64>>),
     /// Settings have changed.
     Settings(Box<Used>),
     /// No new calls.
@@ -349,6 +351,10 @@ impl Wiring {
             }
             Event::Look(reply) => {
                 let _ = reply.send(self.look());
+            }
+            Event::Ticks(reply) => {
+                let loads = self.parts.engines.loads();
+                let _ = reply.send(loads.iter().map(|load| load.ticks).collect());
             }
             Event::Settings(used) => {
                 let Used { catalog, sessions_max, defaults } = *used;

@@ -73,12 +73,8 @@ pub(crate) async fn ready<V: View + Settings>(State(web): State<Arc<Web<V>>>) ->
 
 pub(crate) async fn exposition<V: View + Settings>(State(web): State<Arc<Web<V>>>) -> Response {
     let standing = standing_of(&*web.view).await.unwrap_or_default();
-    let text = metrics::exposition(
-        &web.view.sources(),
-        web.view.sources_late(),
-        &web.view.speech(),
-        standing,
-    );
+    let looks = web.looks().await.unwrap_or_default();
+    let text = metrics::exposition(&*web.view, standing, &looks.engines);
     ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response()
 }
 

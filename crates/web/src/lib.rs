@@ -39,6 +39,6 @@ pub use settings::{
 pub use setup::{SETUP_LINK, make_setup_link};
 pub use view::{
     About, Alarm, Cache, Call, Capabilities, Channel, Device, Engine, Finding, Happening, Heard,
-    Listening, Looks, Packets, Preview, Provider, Resource, Severity, Skipped, Source, SourceState,
-    Speech, Standing, Tried, View, Voice, Waits,
+    Host, Listening, Looks, Packets, Preview, Provider, Resource, Severity, Skipped, Source,
+    SourceState, Speech, Standing, Tried, View, Voice, Waits,
 };

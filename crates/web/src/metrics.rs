@@ -6,23 +6,31 @@ use std::fmt::Write as _;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use crate::view::{Heard, Provider, Source, SourceState, Speech, Standing, Waits, alarms};
+use crate::settings::{Pending, Settings};
+use crate::view::{
+    Engine, Heard, Host, Provider, Source, SourceState, Speech, Standing, View, Waits, alarms,
+};
 
 /// All metrics as Prometheus reads them.
 pub(crate) fn exposition(
-    sources: &[Source],
-    late: u64,
-    speech: &Speech,
+    view: &(impl View + Settings),
     standing: Standing,
+    engines: &[Engine],
 ) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
+    let (sources, speech) = (view.sources(), view.speech());
     with_local_recorder(&recorder, || {
         describe();
+        describe_host();
         sources.iter().for_each(of_source);
-        counter!("entracte_sources_late_total").absolute(late);
-        of_speech(speech);
-        gauge!("entracte_alarms").set(count(alarms(sources, speech).len()));
+        counter!("entracte_sources_late_total").absolute(view.sources_late());
+        of_speech(&speech);
+        gauge!("entracte_alarms").set(count(alarms(&sources, &speech).len()));
         of_standing(standing);
+        engines.iter().for_each(of_engine);
+        of_host(&view.host());
+        of_settings(&view.pending());
+        gauge!("entracte_build_info", "version" => view.about().version).set(1.0);
     });
     let mut text = recorder.handle().render();
     first_audio(&speech.providers, &mut text);
@@ -132,6 +140,74 @@ fn describe() {
     describe_gauge!("entracte_utterances", "Utterances that are prepared or played");
     describe_gauge!("entracte_connections", "TCP connections");
     describe_gauge!("entracte_sip_transactions", "SIP transactions, of both sides");
+}
+
+fn describe_host() {
+    describe_gauge!(
+        "entracte_engine_load_ratio",
+        "How busy an engine was over the last 30 s, 0 to 1"
+    );
+    describe_gauge!("entracte_engine_streams", "Calls that an engine sends audio to");
+    describe_gauge!(
+        "entracte_engine_late_p99_seconds",
+        Unit::Seconds,
+        "Lateness that 99 of 100 ticks of an engine stayed under lately"
+    );
+    describe_counter!(
+        "entracte_engine_left_out_total",
+        "Ticks that an engine left out because it came more than 20 ms late"
+    );
+    describe_gauge!("entracte_disk_free_bytes", Unit::Bytes, "Free space where a folder is");
+    describe_gauge!("entracte_settings_revision", "The number of the settings in use");
+    describe_gauge!("entracte_settings_waiting", "Keys that wait for a restart");
+    describe_gauge!(
+        "entracte_settings_faults",
+        "Faults of the configuration file, which is not in use then"
+    );
+    describe_gauge!("entracte_build_info", "1, with the version");
+    describe_gauge!("process_resident_memory_bytes", Unit::Bytes, "Memory of the server's process");
+    describe_counter!(
+        "process_cpu_seconds_total",
+        Unit::Seconds,
+        "Processor time of the server's process, in whole seconds"
+    );
+    describe_gauge!("process_open_fds", "Files that the server's process has open");
+    describe_gauge!(
+        "process_start_time_seconds",
+        Unit::Seconds,
+        "When the server started, in seconds since 1970"
+    );
+}
+
+fn of_engine(engine: &Engine) {
+    let label = || [("engine", engine.number.to_string())];
+    gauge!("entracte_engine_load_ratio", &label()).set(engine.average_percent / 100.0);
+    gauge!("entracte_engine_streams", &label()).set(count(engine.graphs));
+    let late = f64::from(u32::try_from(engine.late_p99_us).unwrap_or(u32::MAX));
+    gauge!("entracte_engine_late_p99_seconds", &label()).set(late / 1_000_000.0);
+    counter!("entracte_engine_left_out_total", &label()).absolute(engine.left_out);
+}
+
+fn of_host(host: &Host) {
+    for (folder, free) in &host.free_bytes {
+        gauge!("entracte_disk_free_bytes", "dir" => folder.clone()).set(bytes(*free));
+    }
+    gauge!("process_resident_memory_bytes").set(bytes(host.resident_bytes));
+    counter!("process_cpu_seconds_total").absolute(host.cpu_seconds);
+    gauge!("process_open_fds").set(count(host.open_files));
+    gauge!("process_start_time_seconds").set(bytes(host.started_unix_seconds));
+}
+
+fn of_settings(pending: &Pending) {
+    gauge!("entracte_settings_revision").set(bytes(pending.revision));
+    gauge!("entracte_settings_waiting").set(count(pending.waiting.len()));
+    gauge!("entracte_settings_faults").set(count(pending.faults.len()));
+}
+
+/// Exact to 2^53.
+#[expect(clippy::cast_precision_loss, reason = "a figure for a curve")]
+const fn bytes(number: u64) -> f64 {
+    number as f64
 }
 
 fn of_source(source: &Source) {

@@ -37,6 +37,9 @@ pub trait View: Send + Sync + 'static {
     /// Every call and engine as it stands; `None` when it is ending.
     fn looks(&self) -> impl Future<Output = Option<Looks>> + Send;
 
+    /// What the process takes of the host, and what is left.
+    fn host(&self) -> Host;
+
     /// Looks over the host and the settings, and says what to do about what is wrong.
     fn doctor(&self) -> impl Future<Output = Vec<Finding>> + Send;
 
@@ -67,6 +70,21 @@ pub trait View: Send + Sync + 'static {
 
 /// Audio as it is heard: a WAV file without an end, in blocks.
 pub type Listening = mpsc::Receiver<Vec<u8>>;
+
+/// What the process takes of its host, and what is left.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Host {
+    /// Free space where each folder is, by its path.
+    pub free_bytes: Vec<(String, u64)>,
+    /// Memory of the process.
+    pub resident_bytes: u64,
+    /// Its processor time.
+    pub cpu_seconds: u64,
+    /// Files that it has open.
+    pub open_files: usize,
+    /// When it started, in seconds since 1970.
+    pub started_unix_seconds: u64,
+}
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]

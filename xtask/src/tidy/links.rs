@@ -4,8 +4,8 @@ use super::Complaint;
 use super::files::Files;
 
 /// A word in backticks that starts so is a path from the top.
-const FOLDERS: [&str; 8] =
-    ["crates/", "docs/", "config/", "xtask/", "conformance/", "fuzz/", ".ci/", ".config/"];
+const FOLDERS: [&str; 9] =
+    ["crates/", "docs/", "config/", "xtask/", "conformance/", "fuzz/", "ops/", ".ci/", ".config/"];
 
 pub(super) fn complaints(files: &Files) -> Vec<Complaint> {
     let mut complaints = Vec::new();

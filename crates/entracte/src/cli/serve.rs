@@ -9,6 +9,7 @@ use super::{ConfigArgs, Exit};
 use crate::config::Plan;
 use crate::logging::log_to_stderr;
 use crate::serve::{self, DRAIN, Running};
+use crate::supervision;
 
 /// Runs the server. SIGTERM and SIGINT take no new calls, wait for those that are up (30 s at most)
 /// and end; a second one says goodbye to those calls and ends at once. SIGHUP reads the settings again.
@@ -56,8 +57,24 @@ impl Serve {
             let _ = writeln!(std::io::stdout(), "first administrator (15 minutes, once): {link}");
             tracing::info!(link, "no administrator yet: this link opens once, for 15 minutes");
         }
-        end_when_told(running, terminate, interrupt, hang_up).await
+        supervision::ready();
+        let watchdog = tokio::spawn(running.watchdog());
+        let exit = end_when_told(running, terminate, interrupt, hang_up).await;
+        watchdog.abort();
+        exit
     }
+}
+
+async fn reload(running: &Running) {
+    supervision::reloading();
+    match running.reload("SIGHUP").await {
+        Ok(applied) => {
+            tracing::info!(revision = applied.revision, waiting = ?applied.waiting, "settings reloaded");
+        }
+        // Each fault was logged where it was found.
+        Err(faults) => tracing::error!(faults = faults.len(), "the last good settings stay in use"),
+    }
+    supervision::ready();
 }
 
 async fn end_when_told(
@@ -70,19 +87,14 @@ async fn end_when_told(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hang_up.recv() => match running.reload("SIGHUP").await {
-                Ok(applied) => {
-                    tracing::info!(revision = applied.revision, waiting = ?applied.waiting, "settings reloaded");
-                }
-                // Each fault was logged where it was found.
-                Err(faults) => tracing::error!(faults = faults.len(), "the last good settings stay in use"),
-            },
+            _ = hang_up.recv() => reload(&running).await,
             () = running.ended() => {
                 tracing::error!("the control loop has ended; so does the server");
                 return Exit::Failed;
             }
         }
     }
+    supervision::stopping();
     tracing::info!("draining: no new calls");
     let again = async {
         tokio::select! {

@@ -30,6 +30,15 @@ pub(crate) fn first_ms(heard: &[i16], sounds: impl Fn(&[i16]) -> bool) -> usize 
     stretches.iter().position(|stretch| sounds(stretch)).unwrap() * 20
 }
 
+/// A port that is free now, below those that the system gives to whoever connects: at one of those a client
+/// that knocks before the server listens may meet itself.
+pub(crate) fn free_port() -> u16 {
+    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
+    let mut ports = (first..first + 2_000).step_by(7);
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(free).expect("a free port")
+}
+
 /// The path of a program, or a failure that says what to install.
 pub(crate) fn tool(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -12,8 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use sources::{Heard, Phase, Settings, Trouble};
 
 use crate::bed::{
-    CLICK_DBFS, FALLBACK_HZ, Folder, Ours, SOURCE_HZ, Server, Stage, roughest, send, settings,
-    share, tool,
+    CLICK_DBFS, FALLBACK_HZ, Folder, Ours, SOURCE_HZ, Server, Stage, free_port, roughest, send,
+    settings, share, tool,
 };
 
 const SOON: Duration = Duration::from_secs(6);
@@ -31,15 +31,6 @@ struct Icecast {
     folder: Folder,
     port: u16,
     process: Option<Ours>,
-}
-
-/// A port that is free now, below those that the system gives to whoever connects: at one of those a client
-/// that knocks before icecast2 listens may meet itself.
-fn free_port() -> u16 {
-    let first = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
-    let mut ports = (first..first + 2_000).step_by(7);
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    ports.find(free).expect("a free port")
 }
 
 impl Icecast {

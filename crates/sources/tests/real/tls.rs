@@ -1,13 +1,12 @@
 //! HTTPS, against openssl's own server.
 
-use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use sources::{Phase, Trouble};
 
-use crate::bed::{Folder, Ours, SOURCE_HZ, Stage, mp3, tool};
+use crate::bed::{Folder, Ours, SOURCE_HZ, Stage, free_port, mp3, tool};
 
 const SOON: Duration = Duration::from_secs(5);
 const URL: &str = "SOURCES_TEST_URL";
@@ -34,7 +33,7 @@ async fn https_is_heard_when_the_machine_trusts_the_server_and_refused_when_not(
     answer.extend(format!("Content-Length: {}\r\n\r\n", audio.len()).bytes());
     answer.extend(audio);
     folder.put("radio", &answer);
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let server = Command::new(tool("openssl"))
         .args(["s_server", "-quiet", "-HTTP", "-cert", "cert.pem", "-key", "key.pem", "-accept"])
         .arg(format!("127.0.0.1:{port}"))

@@ -174,6 +174,11 @@ async fn metrics_are_prometheus_text_with_help_and_escaped_labels() {
         "entracte_tts_first_audio_seconds_count{provider=\"neural\"} 3",
         "entracte_cache_bytes{cache=\"speech\"} 4096",
         "entracte_cache_hits_total{cache=\"speech\"} 7",
+        "entracte_engine_left_out_total{engine=\"0\"} 0",
+        "entracte_disk_free_bytes{dir=\"/var/lib/entracte\"} 5368709120",
+        "entracte_settings_faults 0",
+        "entracte_build_info{version=\"1.2.3\"} 1",
+        "process_open_fds 33",
     ] {
         assert!(body.lines().any(|each| each == line), "no {line:?} in\n{body}");
     }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use vocab::Redacted;
 use web::{
     About, Account, Accounts, Applied, Audited, Cache, Call, Capabilities, Change, Channel, Device,
-    Engine, Field, FieldFault, Finding, Happening, Heard, Listening, Looks, Options, Packets,
+    Engine, Field, FieldFault, Finding, Happening, Heard, Host, Listening, Looks, Options, Packets,
     Pending, Preview, Proposal, Provider, Resource, Revision, Role, Settings, Severity, Skipped,
     Source, SourceState, Speech, Standing, Token, Tried, View, Voice, Waits,
 };
@@ -136,6 +136,17 @@ impl View for Made {
         let calls = (1..=self.calls).map(|session| self.call(session)).collect();
         let engine = Engine { number: 0, thread_id: 77, load_percent: 12.5, ..Engine::default() };
         (!self.ending).then_some(Looks { calls, engines: vec![engine] })
+    }
+
+    fn host(&self) -> Host {
+        let free_bytes = vec![("/var/lib/entracte".to_owned(), 5 << 30)];
+        Host {
+            free_bytes,
+            resident_bytes: 4_096,
+            cpu_seconds: 9,
+            open_files: 33,
+            started_unix_seconds: 1,
+        }
     }
 
     async fn doctor(&self) -> Vec<Finding> {

@@ -82,6 +82,19 @@ impl Subject {
         Self::over(settings, |_| String::new())
     }
 
+    /// Starts the server on free ports of 127.0.0.1 with settings that may have any table.
+    pub fn with_tables(settings: &str) -> Self {
+        let ports = [
+            "general.listen_interface=127.0.0.1",
+            "general.sip.port=0",
+            "general.mrcp.port=0",
+            "audio.rtp.interface=127.0.0.1",
+        ];
+        let folder = Folder::create();
+        let text = format!("state_dir = {:?}\n{settings}", folder.path());
+        Self::run(folder, text, &ports)
+    }
+
     /// As [`Self::own`], over a state folder that `prepare` fills; what it gives back are further settings.
     pub fn over(settings: &str, prepare: impl FnOnce(&std::path::Path) -> String) -> Self {
         let folder = Folder::create();
@@ -91,10 +104,17 @@ impl Subject {
              [general.mrcp]\nport = 0\n[audio.rtp]\ninterface = \"127.0.0.1\"\n{settings}{more}",
             folder.path()
         );
+        Self::run(folder, text, &[])
+    }
+
+    fn run(folder: Folder, text: String, set: &[&str]) -> Self {
         let file = folder.write("entracte.toml", text);
-        let mut child = Command::new(entracte())
-            .args(["serve", "--set", "http.port=0", "--config"])
-            .arg(file)
+        let mut command = Command::new(entracte());
+        command.args(["serve", "--set", "http.port=0", "--config"]).arg(file);
+        for each in set {
+            command.args(["--set", each]);
+        }
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -97,6 +97,36 @@ async fn every_page_is_accessible_in_light_and_dark_and_on_a_phone() {
 }
 
 #[tokio::test]
+async fn the_first_run_leads_through_addresses_features_and_a_tone() {
+    walk(async |browser, subject| {
+        assert_eq!(browser.path().await, "/welcome/1");
+        browser.until_text("peers are told to send media to 127.0.0.1").await;
+        browser.check_accessible("welcome 1").await;
+        browser.picture("welcome-1").await;
+        browser.fill("general.sip.advertise", "media.example").await;
+        browser.press_button("Look at the change").await;
+        browser.press_button("Apply").await;
+        browser.until_text("Waits for a restart: general.sip.advertise").await;
+        browser.press_button("Back").await;
+        browser.press_button("Next").await;
+        browser.wait("[name='text_to_speech.enabled']").await;
+        browser.check_accessible("welcome 2").await;
+        browser.press_button("Next").await;
+        browser.wait("audio").await;
+        browser.script("document.querySelector('audio').play()").await;
+        browser
+            .until("the tone plays", "return document.querySelector('audio').currentTime > 0.3")
+            .await;
+        browser.check_accessible("welcome 3").await;
+        browser.press_button("Done").await;
+        browser.wait("#calls").await;
+        let file = std::fs::read_to_string(subject.config().unwrap()).unwrap();
+        assert!(file.contains("advertise = \"media.example\""), "{file}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_call_appears_and_ends_by_itself_and_its_details_are_shown() {
     walk(async |browser, subject| {
         browser.open("/status/server").await;

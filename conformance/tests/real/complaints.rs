@@ -171,3 +171,37 @@ async fn complaint_21_many_channels_on_one_connection_each_get_their_own_answers
     }
     rig.leaves_nothing_within(TIMERS).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn complaint_48_contact_names_the_signalling_address_and_sdp_the_media_address() {
+    let settings = "[general.sip]\nadvertise = \"sip.example\"\n[general.mrcp]\n\
+                    advertise = [\"198.51.100.7\"]\n[audio.rtp]\nadvertise = [\"198.51.100.8\"]\n";
+    let subject = conformance::Subject::with_tables(settings);
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let own = socket.local_addr().unwrap();
+    let body = conformance::rig::offer(own, &["speechsynth"]);
+    let invite = format!(
+        "INVITE sip:mresources@{0} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK48\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:a@{own}>;tag=1\r\nTo: <sip:mresources@{0}>\r\n\
+         Call-ID: 48@{own}\r\nCSeq: 1 INVITE\r\nContact: <sip:a@{own}>\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {1}\r\n\r\n",
+        subject.sip,
+        body.len()
+    );
+    socket.send_to(&[invite.as_bytes(), &body].concat(), subject.sip).await.unwrap();
+    let mut buffer = vec![0; 65_535];
+    let answer = loop {
+        let received = tokio::time::timeout(TIMERS, socket.recv(&mut buffer)).await;
+        let length = received.expect("no answer").unwrap();
+        let text = String::from_utf8_lossy(buffer.get(..length).unwrap()).into_owned();
+        if text.starts_with("SIP/2.0 200 ") {
+            break text;
+        }
+    };
+    let contact = answer.lines().find(|line| line.starts_with("Contact:")).unwrap();
+    assert!(contact.contains("@sip.example:") || contact.contains("sip:sip.example:"), "{contact}");
+    assert!(!contact.contains("198.51.100"), "{contact}");
+    let media: Vec<_> = answer.lines().filter(|line| line.starts_with("c=")).collect();
+    assert!(!media.is_empty() && media.iter().all(|line| line.contains("198.51.100.")), "{answer}");
+    assert!(media.iter().any(|line| line.contains("198.51.100.8")), "{answer}");
+}

@@ -117,6 +117,64 @@ async fn complaint_07_changed_hold_music_is_heard_by_the_calls_that_are_up() {
     phone.hang_up(answer).await;
 }
 
+/// An order to the API: its status, and what it answers.
+fn order(subject: &Subject, path: &str, body: &Value) -> (String, Value) {
+    let token = std::fs::read_to_string(subject.token_file()).unwrap();
+    let body = body.to_string();
+    let mut stream = std::net::TcpStream::connect(subject.http()).unwrap();
+    let request = format!(
+        "POST {path} HTTP/1.0\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().to_owned(), serde_json::from_str(body).unwrap())
+}
+
+#[test]
+fn complaint_50_a_change_is_refused_at_its_key_or_used_at_once() {
+    let folder = Folder::create();
+    let subject = Subject::own(&format!("{QUIET}{}", source("Hold", &tone(&folder, 440))));
+    let set = |key: &str, value: &str| serde_json::json!({ "set": { "key": key, "value": value } });
+    let path = "/api/v1/settings";
+    let wrong = serde_json::json!({ "changes": [
+        set("general.mrcp.max_sessions", "0"),
+        set("external_audio.sources[0].gain_db", "\"loud\""),
+        set("general.sip.prot", "1"),
+        set("media.ffmpeg", "\"/bin/sh\""),
+    ] });
+    let before = std::fs::read_to_string(subject.config().unwrap()).unwrap();
+    let (status, told) = order(&subject, path, &wrong);
+    assert_eq!((status.as_str(), told["faults"][0]["key"].as_str()), ("422", Some("media.ffmpeg")));
+    let mut wrong = wrong;
+    wrong["changes"].as_array_mut().unwrap().pop();
+    let (status, told) = order(&subject, path, &wrong);
+    let keys: Vec<_> =
+        told["faults"].as_array().unwrap().iter().map(|fault| &fault["key"]).collect();
+    assert_eq!(status, "422");
+    for key in
+        ["general.mrcp.max_sessions", "external_audio.sources[0].gain_db", "general.sip.prot"]
+    {
+        assert!(keys.iter().any(|found| *found == key), "{told}");
+    }
+    assert_eq!(std::fs::read_to_string(subject.config().unwrap()).unwrap(), before);
+    let right = serde_json::json!({ "changes": [set("general.mrcp.max_sessions", "64")] });
+    let begun = ::entracte::clock::instant();
+    let (status, told) = order(&subject, &format!("{path}/propose"), &right);
+    assert_eq!((status.as_str(), &told["differences"][0]["after"]), ("200", &"64".into()));
+    let based = serde_json::json!({ "changes": right["changes"], "base": told["base"] });
+    let (status, told) = order(&subject, path, &based);
+    println!("checked, shown and applied in {:?}", begun.elapsed());
+    assert_eq!((status.as_str(), &told["waiting"]), ("200", &serde_json::json!([])));
+    // Who looked at older settings is told so.
+    let (status, told) = order(&subject, path, &based);
+    assert_eq!(status, "422");
+    assert!(told["error"].as_str().unwrap().contains("somebody else"), "{told}");
+}
+
 #[test]
 fn what_needs_a_restart_waits_for_it_and_is_told_and_what_does_not_is_used() {
     let folder = Folder::create();

@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 use crate::accounts::{Accounts, Role, Visitor};
-use crate::answers::{refused, see_other};
+use crate::answers::{self, refused, see_other};
 use crate::context::Web;
 use crate::settings::Settings;
 use crate::view::View;
@@ -45,7 +45,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// Headers of every answer.
 pub(crate) async fn headers(request: Request, next: Next) -> Response {
+    let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let person = accepts.is_some_and(|kinds| kinds.contains("text/html"))
+        && !request.uri().path().starts_with("/api/");
     let mut response = next.run(request).await;
+    if person && (response.status().is_client_error() || response.status().is_server_error()) {
+        response = answers::for_people(response).await;
+    }
     let headers = response.headers_mut();
     let set = [
         (header::CONTENT_SECURITY_POLICY, POLICY),

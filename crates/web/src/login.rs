@@ -212,7 +212,7 @@ pub(crate) async fn set_up<V: View + Settings>(
     tracing::info!(target: "audit", user = ?user, from = %peer.ip(), "administrator added by the one-time link");
     let accounts = web.view.accounts();
     match accounts.user(&user) {
-        Some(account) => open(&web, account, "/overview"),
+        Some(account) => open(&web, account, "/welcome/1"),
         None => see_other("/login"),
     }
 }

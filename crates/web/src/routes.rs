@@ -89,6 +89,8 @@ fn administrators<V: View + Settings>() -> Router<Arc<Web<V>>> {
         .route("/administration/users/remove", post(administration::remove_user::<V>))
         .route("/administration/tokens", post(administration::add_token::<V>))
         .route("/administration/tokens/remove", post(administration::remove_token::<V>))
+        .route("/welcome/{step}", get(config::welcome::<V>))
+        .route("/welcome/tone", get(config::tone))
         .route("/config/reload", post(config::reload::<V>))
         .route("/config/devices", get(pages::tools::devices::<V>))
         .route("/config/test", post(pages::tools::test::<V>))

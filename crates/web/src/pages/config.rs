@@ -8,8 +8,8 @@ use askama::Template;
 use axum::Extension;
 use axum::Form;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
 use super::{Frame, show};
@@ -19,7 +19,7 @@ use crate::context::{Web, toml_text};
 use crate::settings::{
     Applied, Change, Field, FieldFault, Pending, Proposal, Revision, Settings, Takes,
 };
-use crate::view::View;
+use crate::view::{Finding, View};
 
 /// One page of settings: its address, its name, what it holds, and a word about it.
 struct Group {
@@ -63,12 +63,35 @@ const GROUPS: &[Group] = &[
     },
 ];
 
+/// Pages of the first run: a few keys each. They are not in the menu.
+const FIRST: &[Group] = &[
+    Group {
+        path: "first-addresses",
+        name: "Addresses",
+        tables: &[
+            "general.listen_interface",
+            "general.sip.advertise",
+            "general.mrcp.advertise",
+            "audio.rtp.interface",
+            "audio.rtp.advertise",
+            "http.address",
+        ],
+        about: "Where the server listens, and what it tells others to send to.",
+    },
+    Group {
+        path: "first-features",
+        name: "Features",
+        tables: &["external_audio.enabled", "text_to_speech.enabled"],
+        about: "What calls are offered.",
+    },
+];
+
 /// Keys that have pages of their own.
 const ELSEWHERE: &[&str] = &["administration.users", "administration.tokens"];
 
 impl Group {
     fn find(path: &str) -> Option<&'static Self> {
-        GROUPS.iter().find(|group| group.path == path)
+        GROUPS.iter().chain(FIRST).find(|group| group.path == path)
     }
 
     fn has(&self, key: &str) -> bool {
@@ -361,6 +384,71 @@ fn sections(
 /// The default of fields of an entry that is not there yet.
 pub(crate) const BLANK: &str = "(new)";
 
+/// The steps of the first run.
+const STEPS: [(u8, &str); 3] = [(1, "Addresses"), (2, "Features"), (3, "Sound")];
+
+#[derive(Template)]
+#[template(path = "welcome.html")]
+struct WelcomePage<'a> {
+    frame: Frame<'a>,
+    step: u8,
+    group_path: &'a str,
+    sections: Vec<Section>,
+    findings: Vec<Finding>,
+    is_sources: bool,
+}
+
+/// One step of the first run.
+pub(crate) async fn welcome<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(step): Path<u8>,
+) -> Response {
+    let Some((_, name)) = STEPS.into_iter().find(|(number, _)| *number == step) else {
+        return refused(StatusCode::NOT_FOUND, "there is no such step");
+    };
+    let group = usize::from(step).checked_sub(1).and_then(|at| FIRST.get(at));
+    let sections = group.map(|group| sections(fields_of(&*web.view, group), None, &[]));
+    let mut findings = Vec::new();
+    if step == 1 {
+        let about = ["addresses", "limits", "pages", "clock", "disk"];
+        findings = web.view.doctor().await;
+        findings.retain(|finding| about.contains(&finding.area.as_str()));
+    }
+    let content = WelcomePage {
+        frame: Frame::inside(name, "/welcome", &visitor),
+        step,
+        group_path: group.map_or("", |group| group.path),
+        sections: sections.unwrap_or_default(),
+        findings,
+        is_sources: false,
+    };
+    page(StatusCode::OK, &content)
+}
+
+/// The tone of the last step: 440 Hz for two seconds, as a WAV file.
+pub(crate) async fn tone() -> Response {
+    ([(header::CONTENT_TYPE, "audio/wav")], tone_wav()).into_response()
+}
+
+fn tone_wav() -> Vec<u8> {
+    const SAMPLES: u16 = 16_000;
+    let bytes = u32::from(SAMPLES) * 2;
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + bytes).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    wav.extend([8_000_u32, 16_000].iter().flat_map(|field| field.to_le_bytes()));
+    wav.extend(b"\x02\0\x10\0data");
+    wav.extend(bytes.to_le_bytes());
+    for n in 0..SAMPLES {
+        let phase = f32::from(n) * 440.0 / 8_000.0 * std::f32::consts::TAU;
+        #[expect(clippy::cast_possible_truncation, reason = "within the range of i16")]
+        let sample = (phase.sin() * 8_000.0) as i16;
+        wav.extend(sample.to_le_bytes());
+    }
+    wav
+}
+
 /// What the page of a group looks like.
 fn form_page<V: View + Settings>(
     web: &Web<V>,
@@ -469,7 +557,10 @@ pub(crate) async fn apply<V: View + Settings>(
         Ok(applied) => {
             let path = format!("/config/{}", group.path);
             let frame = Frame::inside("Settings applied", &path, &visitor);
-            page(StatusCode::OK, &AppliedPage { frame, back: &path, applied })
+            let first = FIRST.iter().position(|each| each.path == group.path);
+            // On with the first run, where that is what it was.
+            let back = first.map_or_else(|| path.clone(), |at| format!("/welcome/{}", at + 1));
+            page(StatusCode::OK, &AppliedPage { frame, back: &back, applied })
         }
     }
 }

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use ::entracte::client::Phone;
+use ::entracte::client::ear::Ear;
+use conformance::rig::offer;
 use conformance::{Folder, Subject, entracte, programs};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -186,6 +189,53 @@ fn web_hash() -> String {
         .out
         .trim()
         .to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_call_that_is_over_is_a_record() {
+    let settings = format!(
+        "{QUIET}[cdr]\nformat = \"jsonl\"\n[[external_audio.sources]]\nname = \"Music\"\nuri = \"file:{MUSIC}\"\n"
+    );
+    let subject = Subject::own(&settings);
+    let phone = Phone::open(subject.sip, None).await.unwrap();
+    let ear = Ear::open(subject.sip, None).await.unwrap();
+    for n in 0..3 {
+        let target = format!("sip:Music@{}", subject.sip);
+        let answer = phone.call(&target, offer(ear.local(), &[])).await.unwrap();
+        while ear.count() < 10 * (n + 1) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        phone.hang_up(answer).await;
+    }
+    let folder = subject.config().unwrap().with_file_name("cdr");
+    let begun = ::entracte::clock::instant();
+    let records = loop {
+        let files = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        let text: String =
+            files.map(|file| std::fs::read_to_string(file.path()).unwrap()).collect();
+        let lines: Vec<serde_json::Value> =
+            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let records: Vec<_> =
+            lines.into_iter().filter(|line| line.get("call_id").is_some()).collect();
+        if records.len() == 3 {
+            break records;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    for record in &records {
+        assert_eq!(
+            (&record["ended_by"], &record["heard"]),
+            (&"bye".into(), &"play source:Music".into())
+        );
+        assert_eq!(record["remote_rtp"], ear.local().to_string());
+        assert!(
+            record["sent"].as_u64() >= Some(1) && record["seconds"].as_f64() > Some(0.0),
+            "{record}"
+        );
+    }
+    let ids: BTreeSet<_> = records.iter().map(|record| record["call_id"].as_str()).collect();
+    assert_eq!(ids.len(), 3);
 }
 
 #[test]

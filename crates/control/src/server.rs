@@ -126,6 +126,12 @@ impl Server {
         self.sessions.values().map(|session| session.survey()).collect()
     }
 
+    /// One call as it stands.
+    pub fn survey_of(&self, call: Call) -> Option<Survey> {
+        let session = self.sessions.get(self.calls.get(&call)?)?;
+        Some(session.survey())
+    }
+
     /// Whether no new calls are taken any more.
     pub fn is_draining(&self) -> bool {
         self.open == Doors::Draining

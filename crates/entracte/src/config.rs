@@ -20,8 +20,8 @@ mod voices;
 pub use fault::{Fault, Faults, Place, Wrong};
 pub use network::{AddressType, Addresses, Dscp, Interfaces, Network, PortRange};
 pub use plan::{
-    Administration, Audio, BuiltIn, Engine, ExternalAudio, General, Location, Log, LogFormat,
-    LogLevel, Media, Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits,
+    Administration, Audio, BuiltIn, Cdr, CdrFormat, Engine, ExternalAudio, General, Location, Log,
+    LogFormat, LogLevel, Media, Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits,
     SourcePlan, Start, TextToSpeech, TlsPlan, Transport, VoicePlan,
 };
 pub use reference::{EXAMPLE, Reference, references};

@@ -16,6 +16,7 @@
 //! - [`settings`]: the settings while the server runs: changed, kept, put to use. [`audit`]: who did what.
 //!   [`certificates`]: what pages are served with. [`view`]: all of these of these and all else for `web`. [`logging`]: the log.
 //! - [`doctor`]: what is wrong with a host, and what to do.
+//! - [`cdr`]: a record of each call that is over.
 //! - [`supervision`]: what systemd is told.
 //! - [`trial`]: one source, tried by itself.
 //! - [`recite`]: what a call would hear, into memory.
@@ -23,6 +24,7 @@
 
 pub mod audit;
 pub mod bench;
+pub mod cdr;
 pub mod certificates;
 pub mod cli;
 pub mod client;

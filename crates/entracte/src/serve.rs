@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use vocab::Tokens;
 
 use crate::audit::Audit;
+use crate::cdr::{self, Records};
 use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::config::{self, Location, Plan};
@@ -179,13 +180,8 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
         limits,
         registry: registry.clone(),
         events: events.clone(),
-        media: MediaSettings {
-            cname: format!("entracte@{}", host_name()),
-            dscp: engine::Marks {
-                rtp: plan.audio.rtp.mark.map_or(0, config::Dscp::value),
-                rtcp: plan.audio.rtcp_mark.map_or(0, config::Dscp::value),
-            },
-        },
+        records: records(plan)?,
+        media: media(plan),
     };
     let http = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let rtp = rtp_ports(plan);
@@ -217,6 +213,27 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
         view,
         setup_link,
     })
+}
+
+/// What all streams have in common.
+fn media(plan: &Plan) -> MediaSettings {
+    MediaSettings {
+        cname: format!("entracte@{}", host_name()),
+        dscp: engine::Marks {
+            rtp: plan.audio.rtp.mark.map_or(0, config::Dscp::value),
+            rtcp: plan.audio.rtcp_mark.map_or(0, config::Dscp::value),
+        },
+    }
+}
+
+/// Where calls that are over are recorded, if they are.
+fn records(plan: &Plan) -> Result<Option<Records>, StartError> {
+    let start = |cdr: config::Cdr| {
+        let folder = cdr::folder(&plan.state_dir);
+        Records::start(folder, cdr.format, cdr.keep_days)
+            .map_err(|error| StartError::new("cdr.format", error))
+    };
+    plan.cdr.map(start).transpose()
 }
 
 /// What the machine that decides is told once.

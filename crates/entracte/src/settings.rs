@@ -36,6 +36,7 @@ pub const LIVE: &[&str] = &[
     "general.mrcp.max_sessions",
     "http.certificate",
     "http.key",
+    "log.areas",
     "log.level",
     "text_to_speech.default_rate",
 ];
@@ -386,7 +387,7 @@ impl Keeper {
         };
         // The loop is gone at the server's end only.
         let _ = self.running.events.send(Event::Settings(Box::new(used))).await;
-        crate::logging::set_level(plan.log.level);
+        crate::logging::set_level(&plan.log);
         {
             let mut state = self.lock();
             state.plan = Arc::new(plan);

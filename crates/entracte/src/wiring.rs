@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use vocab::{ConnectionId, SessionId};
 
+use crate::cdr::{CallRecord, Records};
 use crate::clock::{Clock, wall};
 use crate::net::stream::{self, Registry, Writer};
 use crate::net::udp::UdpPort;
@@ -156,6 +157,8 @@ pub struct Parts {
     pub events: mpsc::Sender<Event>,
     /// How RTP is sent.
     pub media: MediaSettings,
+    /// Where calls that are over are recorded, if they are.
+    pub records: Option<Records>,
 }
 
 /// What every media stream has in common.
@@ -165,6 +168,15 @@ pub struct MediaSettings {
     pub cname: String,
     /// The marks on packets.
     pub dscp: engine::Marks,
+}
+
+impl Drop for Wiring {
+    fn drop(&mut self) {
+        // Streams that the engines did not come to let go of.
+        if let Some(records) = &self.parts.records {
+            std::mem::take(&mut self.closing).into_values().for_each(|record| records.put(record));
+        }
+    }
 }
 
 /// The loop.
@@ -177,6 +189,8 @@ pub struct Wiring {
     media: BTreeMap<SessionId, Seat>,
     sessions: BTreeMap<StreamKey, SessionId>,
     programs: BTreeMap<ProgramId, Loaded>,
+    /// Records of calls that are over, until their streams are.
+    closing: BTreeMap<StreamKey, CallRecord>,
     /// Orders that an engine had no room for, in their order.
     again: VecDeque<(StreamKey, Wish)>,
     /// Flows by which a message could not be sent; the agent is told when it has spoken out.
@@ -272,6 +286,7 @@ impl Wiring {
             media: BTreeMap::new(),
             sessions: BTreeMap::new(),
             programs: BTreeMap::new(),
+            closing: BTreeMap::new(),
             again: VecDeque::new(),
             failed: Vec::new(),
             tokens: vocab::Tokens::new(seed),
@@ -377,6 +392,65 @@ impl Wiring {
         }
     }
 
+    /// Records a call that is over, while it is still known.
+    fn record(&mut self, call: sip::agent::Call, why: &sip::agent::EndReason) {
+        use sip::agent::EndReason;
+        let Some(records) = &self.parts.records else { return };
+        let Some(survey) = self.parts.server.survey_of(call) else { return };
+        let age = self.clock.now().since(survey.began);
+        let stream = match self.media.get(&survey.session) {
+            Some(Seat::Open { key, .. }) => Some(*key),
+            Some(Seat::Reserved(_)) | None => None,
+        };
+        let ended = wall();
+        let media = survey.media.as_ref();
+        let record = CallRecord {
+            call_id: survey.call_id.to_string(),
+            began_utc: web::utc(ended.saturating_sub(age).as_secs()),
+            ended_utc: web::utc(ended.as_secs()),
+            seconds: age.as_secs_f64(),
+            ended_by: match why {
+                EndReason::Bye => "bye",
+                EndReason::Cancelled => "cancelled",
+                EndReason::LocalBye => "local-bye",
+                EndReason::Refused => "refused",
+                EndReason::AckTimeout => "no-ack",
+                EndReason::TransactionTimeout => "timeout",
+                EndReason::Unknown => "unknown",
+                EndReason::FlowClosed => "flow-closed",
+            },
+            peer: survey.peer.to_string(),
+            remote_rtp: media.map(|media| media.remote.to_string()),
+            codec: media.map(|media| format!("{} {} ms", media.law.name(), media.ptime_ms)),
+            channels: survey.channels.len(),
+            heard: survey.playing.as_ref().map(|(_, blueprint)| blueprint.to_string()),
+            ..CallRecord::default()
+        };
+        match stream {
+            // Its last figures come when the engine has let go of it.
+            Some(key) => {
+                self.closing.insert(key, record);
+            }
+            None => records.put(record),
+        }
+    }
+
+    /// The engine has let go of a stream: these are its figures.
+    fn gone(&mut self, stream: StreamKey, stats: &engine::StreamStats) {
+        let Some(record) = self.closing.remove(&stream) else { return };
+        let Some(records) = &self.parts.records else { return };
+        records.put(CallRecord {
+            sent: stats.packets,
+            received: stats.received,
+            lost: stats.lost,
+            peer_lost: stats.peer_lost,
+            late: stats.skipped + stats.starved + stats.held,
+            // Timestamps count 8,000 a second.
+            jitter_ms: stats.jitter / 8,
+            ..record
+        });
+    }
+
     fn look(&self) -> Looks {
         let (now, media_now) = (self.clock.now(), engine::clock::now());
         let look = |survey: control::Survey| {
@@ -476,6 +550,9 @@ impl Wiring {
                 Output::Send { flow, bytes } => self.send(flow, bytes),
                 Output::Event(event) => {
                     log(&event);
+                    if let sip::agent::Event::Ended { call, why } = &event {
+                        self.record(*call, why);
+                    }
                     self.decide(control::Event::Sip(event));
                 }
             }
@@ -845,6 +922,7 @@ impl Wiring {
             }
             Report::Gone { stream, stats } => {
                 tracing::debug!(%stream, packets = stats.packets, "media stream ended");
+                self.gone(stream, &stats);
             }
         }
     }

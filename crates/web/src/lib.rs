@@ -29,7 +29,7 @@ pub use accounts::{
 };
 pub use context::Options;
 pub use login::check_name;
-pub use pages::utc;
+pub use pages::{unix_of, utc};
 pub use routes::router;
 pub use serve::{CONNECTIONS_MAX, serve};
 pub use settings::{

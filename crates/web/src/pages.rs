@@ -159,6 +159,14 @@ impl Listing {
 /// Rows of a list on one page.
 pub(crate) const PAGE_ROWS: usize = 50;
 
+/// The first second of a day, `2026-11-28`, since 1970.
+#[must_use]
+pub fn unix_of(day: &str) -> Option<u64> {
+    let mut parts = day.splitn(3, '-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    show::seconds_of(year, month, day)
+}
+
 /// Seconds since 1970 as UTC: `2026-11-28 22:18:50`.
 #[must_use]
 pub fn utc(unix_seconds: u64) -> String {

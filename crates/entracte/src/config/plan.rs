@@ -32,6 +32,8 @@ pub struct Plan {
     pub http: Option<SocketAddr>,
     /// `http.tls`: how pages are served with TLS; `None` when they are not.
     pub tls: Option<TlsPlan>,
+    /// `cdr`: how calls are recorded; `None` when they are not.
+    pub cdr: Option<Cdr>,
     /// `log`.
     pub log: Log,
     /// What is strange and works all the same.
@@ -46,6 +48,24 @@ impl Plan {
         let own = || self.state_dir.join("temporary");
         self.general.temporary_directory.clone().unwrap_or_else(own)
     }
+}
+
+/// `cdr`: a record of each call that is over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Cdr {
+    /// How it is written.
+    pub format: CdrFormat,
+    /// Days that files are kept.
+    pub keep_days: u64,
+}
+
+/// How a record is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CdrFormat {
+    /// One JSON object a line.
+    Jsonl,
+    /// RFC 4180.
+    Csv,
 }
 
 /// `http.tls`, `http.certificate`, `http.key`.
@@ -357,8 +377,10 @@ pub struct Engine {
 }
 
 /// `log`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Log {
+    /// Other levels for single areas: `sip=debug`.
+    pub areas: Vec<String>,
     /// The least important line that is written.
     pub level: LogLevel,
     /// How a line looks.

@@ -12,8 +12,8 @@ use super::external;
 use super::fault::{Faults, Wrong};
 use super::network::{AddressType, Addresses, Dscp, InterfaceName, Interfaces, Network, PortRange};
 use super::plan::{
-    Audio, Engine, General, Log, LogFormat, LogLevel, Media, Mrcp, Plan, Rtp, Sip, SipLimits,
-    TlsPlan, Transport,
+    Audio, Cdr, CdrFormat, Engine, General, Log, LogFormat, LogLevel, Media, Mrcp, Plan, Rtp, Sip,
+    SipLimits, TlsPlan, Transport,
 };
 use super::reader::{Desk, Placed, Section};
 use super::tree::{self, Layers, Table};
@@ -93,6 +93,7 @@ fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
         text_to_speech: voices::text_to_speech(&root.section("text_to_speech")),
         media: media(&root.section("media")),
         engine: engine(&root.section("engine")),
+        cdr: cdr(&root.section("cdr")),
         log: log(&root.section("log")),
         notes: Vec::new(),
         layers: Layers::default(),
@@ -402,6 +403,12 @@ fn engine(section: &Section<'_>) -> Engine {
     }
 }
 
+fn cdr(section: &Section<'_>) -> Option<Cdr> {
+    let formats = [("off", None), ("jsonl", Some(CdrFormat::Jsonl)), ("csv", Some(CdrFormat::Csv))];
+    let keep_days = section.integer("keep_days", 30_u64, 1..=3_650);
+    section.choice("format", None, &formats).map(|format| Cdr { format, keep_days })
+}
+
 const LOG_LEVELS: [(&str, LogLevel); 5] = [
     ("error", LogLevel::Error),
     ("warn", LogLevel::Warn),
@@ -410,9 +417,29 @@ const LOG_LEVELS: [(&str, LogLevel); 5] = [
     ("trace", LogLevel::Trace),
 ];
 
+/// What a line of the log may be about.
+const LOG_AREAS: [&str; 9] =
+    ["sip", "mrcp", "control", "sources", "speech", "engine", "web", "entracte", "audit"];
+
 fn log(section: &Section<'_>) -> Log {
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let mut areas = Vec::new();
+    for text in section.texts("areas").unwrap_or_default() {
+        let known = text.value.split_once('=').is_some_and(|(area, level)| {
+            let levels = LOG_LEVELS.iter().map(|(level, _)| *level);
+            LOG_AREAS.contains(&area)
+                && (level == "off" || levels.into_iter().any(|one| one == level))
+        });
+        if known {
+            areas.push(text.value);
+        } else {
+            let allowed = format!("AREA=LEVEL, with {}", LOG_AREAS.join(", "));
+            let wrong = Wrong::NotAllowed(format!("{:?}", text.value));
+            section.fault_at(text.place, text.key, wrong, Some(&allowed));
+        }
+    }
     Log {
+        areas,
         level: section.choice("level", LogLevel::Info, &LOG_LEVELS),
         format: section.choice("format", LogFormat::Text, &formats),
     }

@@ -58,7 +58,7 @@ const GROUPS: &[Group] = &[
     Group {
         path: "server",
         name: "Server",
-        tables: &["state_dir", "engine", "http", "log", "administration"],
+        tables: &["state_dir", "engine", "http", "log", "cdr", "administration"],
         about: "Threads, pages, the log.",
     },
 ];

@@ -52,6 +52,17 @@ const fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// The first second of a day since 1970; `None` before that, or when there is no such day.
+pub(crate) fn seconds_of(year: i64, month: i64, day: i64) -> Option<u64> {
+    // As above, the other way round.
+    let (shifted, march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let era = shifted.div_euclid(400);
+    let of_era = shifted.rem_euclid(400);
+    let of_year = (153 * march + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    (civil(days) == (year, month, day)).then(|| u64::try_from(days * 86_400).ok()).flatten()
+}
+
 /// A value, or a dash where there is none.
 pub(crate) fn or_dash<T: Display>(value: &Option<T>) -> String {
     value.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string)

@@ -173,6 +173,13 @@ fn settings_go_to_xml_by_their_schema_and_come_back() {
     assert!(back.contains("port = 5999") && back.contains("argon2"), "{back}");
     let left = config(&["diff", &out], &file);
     assert_eq!(left.out, "", "{back}");
+    // A file from elsewhere that names no accounts leaves these.
+    let example = top().join("config/entracte.toml").display().to_string();
+    let left = config(&["import", &example], &file);
+    assert_eq!(left.status.code(), Some(0), "{}", left.err);
+    let imported = std::fs::read_to_string(&file).unwrap();
+    assert!(imported.contains("argon2") && !imported.contains("5999"), "{imported}");
+    std::fs::write(&file, &back).unwrap();
     // An archive that is wrong changes nothing.
     let broken =
         folder.write("broken.xml", std::fs::read_to_string(&xml).unwrap().replace("5999", "99999"));

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use web::Audited;
@@ -27,7 +27,7 @@ pub struct Audit {
 
 impl Audit {
     /// Goes on with the audit in this folder.
-    pub fn open(folder: &std::path::Path) -> Self {
+    pub fn open(folder: &Path) -> Self {
         let file = folder.join("audit.jsonl");
         let text = fs::read_to_string(&file).unwrap_or_default();
         // A line that a crash cut short is left out.
@@ -63,7 +63,17 @@ impl Audit {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.file);
         let mut file = file?;
         // The file says what it is before anything else. Invariant 9.
-        let head = if file.metadata()?.len() == 0 { HEAD } else { "" };
+        let head = match file.metadata()?.len() {
+            0 => HEAD,
+            // What a crash cut short shall not take this line with it.
+            length => {
+                if ends_line(&self.file, length)? {
+                    ""
+                } else {
+                    "\n"
+                }
+            }
+        };
         file.write_all(format!("{head}{line}\n").as_bytes())
     }
 
@@ -71,6 +81,13 @@ impl Audit {
     pub fn entries(&self) -> Vec<Audited> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
+}
+
+/// Whether a file of this length ends with a line.
+fn ends_line(file: &Path, length: u64) -> io::Result<bool> {
+    let mut last = [0];
+    fs::File::open(file)?.read_exact_at(&mut last, length - 1)?;
+    Ok(last == *b"\n")
 }
 
 #[cfg(test)]
@@ -90,5 +107,7 @@ mod tests {
         assert_eq!(again, audit.entries());
         assert_eq!((again.len(), again[1].who.as_str()), (2, "ada\n{}"));
         assert!(fs::read_to_string(&file).unwrap().starts_with(HEAD));
+        Audit::open(folder.path()).note("bob", "after the crash", "");
+        assert_eq!(Audit::open(folder.path()).entries().len(), 3);
     }
 }

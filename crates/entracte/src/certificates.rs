@@ -38,18 +38,25 @@ impl Certificates {
     /// # Errors
     /// When it cannot be read or made, or does not fit its key.
     pub fn load(plan: &Plan, tls: &TlsPlan, host: &str) -> Result<Arc<Self>, StartError> {
-        let key = read(plan, tls, host)?;
-        Ok(Arc::new(Self(RwLock::new(Arc::new(key)))))
+        Ok(Arc::new(Self(RwLock::new(Self::read(plan, tls, Some(host))?))))
     }
 
-    /// Goes on with what the settings name now.
+    /// What the settings name now, to be [installed](Self::install). With the name of the host, a certificate
+    /// is made for it where there is none of our own yet.
     ///
     /// # Errors
-    /// As [`Self::load`]; then the one before stays in use.
-    pub fn reload(&self, plan: &Plan, tls: &TlsPlan, host: &str) -> Result<(), StartError> {
-        let key = Arc::new(read(plan, tls, host)?);
+    /// When it cannot be read or made, or does not fit its key.
+    pub fn read(
+        plan: &Plan,
+        tls: &TlsPlan,
+        make_for: Option<&str>,
+    ) -> Result<Arc<CertifiedKey>, StartError> {
+        read(plan, tls, make_for).map(Arc::new)
+    }
+
+    /// Goes on with this one; connections that are there keep theirs.
+    pub fn install(&self, key: Arc<CertifiedKey>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = key;
-        Ok(())
     }
 
     /// How connections are served with it.
@@ -74,12 +81,12 @@ pub fn own_files(state_dir: &Path) -> (PathBuf, PathBuf) {
     (folder.join("certificate.pem"), folder.join("key.pem"))
 }
 
-fn read(plan: &Plan, tls: &TlsPlan, host: &str) -> Result<CertifiedKey, StartError> {
+fn read(plan: &Plan, tls: &TlsPlan, make_for: Option<&str>) -> Result<CertifiedKey, StartError> {
     let (certificate, key) = match &tls.files {
         Some(files) => files.clone(),
         None => {
             let files = own_files(&plan.state_dir);
-            if !files.0.exists() || !files.1.exists() {
+            if let Some(host) = make_for.filter(|_| !files.0.exists() || !files.1.exists()) {
                 make(plan, &files, host).map_err(|error| StartError::new("http.tls", error))?;
             }
             files

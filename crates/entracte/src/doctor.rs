@@ -23,6 +23,8 @@ use crate::trial::Trial;
 const LISTEN: Duration = Duration::from_millis(500);
 /// How long all sources together may take.
 const SOURCES: Duration = Duration::from_secs(30);
+/// How long other programs may take to answer.
+const PROGRAMS: Duration = Duration::from_secs(5);
 /// Sources that are tried; more would take too long.
 const SOURCES_MAX: usize = 50;
 /// Less free space is a fault, and less than ten times of it is remarked on.
@@ -79,9 +81,21 @@ pub async fn examine(plan: &Plan, subject: Subject) -> Vec<Finding> {
     getting_in(plan, &mut report);
     limits(plan, &mut report);
     disk(plan, &mut report);
-    clock(&mut report);
+    // Other programs are asked, which may take their time.
+    let asked = plan.clone();
+    let told = tokio::task::spawn_blocking(move || {
+        let mut report = Report::default();
+        clock(&mut report);
+        programs(&asked, &mut report);
+        report
+    });
+    match tokio::time::timeout(PROGRAMS, told).await {
+        Ok(Ok(told)) => report.0.extend(told.0),
+        Ok(Err(_)) | Err(_) => {
+            report.warning("programs", "timedatectl or ffmpeg does not answer", "try them by hand");
+        }
+    }
     names(plan, &mut report).await;
-    programs(plan, &mut report);
     report.0.extend(sound(plan, subject).await);
     if subject == Subject::Host {
         speech(plan, &mut report).await;
@@ -204,7 +218,12 @@ fn getting_in(plan: &Plan, report: &mut Report) {
         );
     }
     if let Some(tls) = &plan.tls {
-        match Certificates::load(plan, tls, "localhost") {
+        let own = crate::certificates::own_files(&plan.state_dir);
+        if tls.files.is_none() && !own.0.exists() {
+            report.fine("pages", "the server makes itself a certificate at its first start");
+            return getting_in_people(plan, report);
+        }
+        match Certificates::read(plan, tls, None) {
             Ok(_) => report.fine("pages", "the certificate and its key fit"),
             Err(error) => report.fault(
                 "pages",
@@ -213,6 +232,10 @@ fn getting_in(plan: &Plan, report: &mut Report) {
             ),
         }
     }
+    getting_in_people(plan, report);
+}
+
+fn getting_in_people(plan: &Plan, report: &mut Report) {
     if plan.administration.accounts.users.is_empty() {
         let remedy =
             "open the link that the server prints at its start, or \"entracte reset-admin\"";

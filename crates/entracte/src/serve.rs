@@ -190,11 +190,8 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     let certificates = plan.tls.as_ref().filter(|_| http.is_some());
     let certificates = certificates.map(|tls| Certificates::load(plan, tls, &host)).transpose()?;
     let tls = certificates.as_ref().map(Certificates::server).transpose()?;
-    let running = settings::Running {
-        services: Arc::clone(&services),
-        events: events.clone(),
-        certificates: certificates.map(|certificates| (certificates, host)),
-    };
+    let running =
+        settings::Running { services: Arc::clone(&services), events: events.clone(), certificates };
     let view = Arc::new(view(plan, running, &listens, &notes));
     let tasks = listen(bound, (Arc::clone(&view), plan, tls), limits, &registry);
     let wiring = Wiring::new(parts, Clock::start(), tokens.next_seed());
@@ -272,6 +269,7 @@ fn view(
         listens: listens.to_vec(),
         notes: notes.collect(),
         media: media_address(plan),
+        examining: tokio::sync::Mutex::default(),
         trials: tokio::sync::Semaphore::new(crate::view::TRIALS_MAX),
     }
 }
@@ -663,7 +661,7 @@ pub fn source_config(source: &config::SourcePlan) -> Result<sources::SourceConfi
 }
 
 /// The inside networks that may be reached for others.
-fn allowed(plan: &Plan) -> Vec<sources::Allowed> {
+pub(crate) fn allowed(plan: &Plan) -> Vec<sources::Allowed> {
     let networks = plan.media.allow_networks.iter();
     let allowed = networks.map(|network| sources::Allowed::Network {
         base: network.address,
@@ -676,7 +674,7 @@ fn allowed(plan: &Plan) -> Vec<sources::Allowed> {
 fn fallback(file: Option<&Path>) -> Result<Arc<[i16]>, StartError> {
     let key = "external_audio.fallback";
     let bytes = match file {
-        Some(path) => std::fs::read(path)
+        Some(path) => sound_file(path)
             .map_err(|error| StartError::new(key, format!("{}: {error}", path.display())))?,
         None => HOLD_MUSIC.to_vec(),
     };
@@ -690,6 +688,21 @@ fn fallback(file: Option<&Path>) -> Result<Arc<[i16]>, StartError> {
     Ok(samples.into())
 }
 
+/// A file of audio, whole. Devices and pipes have no end, or no beginning.
+fn sound_file(path: &Path) -> io::Result<Vec<u8>> {
+    let what = std::fs::metadata(path)?;
+    if !what.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    if what.len() > FALLBACK_BYTES_MAX {
+        let most = FALLBACK_BYTES_MAX >> 20;
+        return Err(io::Error::other(format!("it is larger than {most} MiB")));
+    }
+    std::fs::read(path)
+}
+
+/// A longer file would be ten minutes of anything.
+const FALLBACK_BYTES_MAX: u64 = 256 << 20;
 /// Ten minutes of fallback audio.
 const FALLBACK_SAMPLES_MAX: usize = 10 * 60 * 8_000;
 

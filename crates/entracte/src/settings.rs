@@ -6,6 +6,7 @@
 //! be used at once is: [`LIVE`] names those keys; the others wait for the next start, and are told.
 
 pub mod archive;
+mod check;
 mod document;
 mod history;
 
@@ -24,6 +25,7 @@ use crate::config::{Faults, Layers, Place, Plan, references};
 use crate::serve;
 use crate::services::Services;
 use crate::wiring::Event;
+use check::{Checker, Ready};
 use history::History;
 pub use history::write_atomically;
 
@@ -64,11 +66,8 @@ const HIDDEN: &str = "\"(hidden)\"";
 /// # Errors
 /// When one of them is no TOML.
 pub fn with_accounts(text: &str, now: &str) -> Result<String, String> {
-    let own = text.contains("[[administration.");
-    if own {
-        return Ok(text.to_owned());
-    }
-    document::with_accounts_of(text, now).map_err(|error| error.to_string())
+    document::with_accounts_of(text, now, document::Accounts::WhereNone)
+        .map_err(|error| error.to_string())
 }
 
 /// What differs between two readings of settings.
@@ -88,6 +87,9 @@ pub fn all_values(layers: &Layers, secrets: bool) -> archive::Values {
     all
 }
 
+/// What somebody is told whose look at the settings is too old.
+const MEANWHILE: &str = "somebody else has changed the settings meanwhile; look at them again";
+
 /// Whether a key is used as soon as it changes.
 #[must_use]
 pub fn is_live(key: &str) -> bool {
@@ -104,13 +106,13 @@ pub struct Running {
     /// The control loop.
     pub events: mpsc::Sender<Event>,
     /// What pages are served with, if by TLS.
-    pub certificates: Option<(Arc<Certificates>, String)>,
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 /// The settings of a running server.
 #[derive(Debug)]
 pub struct Keeper {
-    layers: Layers,
+    checker: Arc<Checker>,
     history: Option<History>,
     running: Running,
     /// One change at a time.
@@ -122,9 +124,9 @@ pub struct Keeper {
 struct State {
     plan: Arc<Plan>,
     /// What the server started with: what is not live is still that.
-    started: BTreeMap<String, String>,
+    started: Values,
     /// What is in use, or waits for a restart.
-    values: BTreeMap<String, String>,
+    values: Values,
     revision: u64,
     faults: Vec<FieldFault>,
 }
@@ -136,18 +138,19 @@ impl Keeper {
     pub fn new(layers: Layers, plan: Arc<Plan>, running: Running) -> Self {
         let history = History::open(plan.state_dir.join("settings-history"));
         let history = history.inspect_err(|error| tracing::warn!(%error, "no history of settings"));
-        let history = history.ok();
         let values = values(&layers);
+        let certificates = running.certificates.clone();
+        let checker = Checker { layers, started: Arc::clone(&plan), certificates };
         let state =
             State { plan, started: values.clone(), values, revision: 0, faults: Vec::new() };
         let keeper = Self {
-            layers,
-            history,
+            checker: Arc::new(checker),
+            history: history.ok(),
             running,
             changing: tokio::sync::Mutex::default(),
             state: Mutex::new(state),
         };
-        let text = keeper.text().unwrap_or_default();
+        let text = keeper.checker.text().unwrap_or_default();
         let number = keeper.note(&text, "the server", "found at the start", &[]);
         keeper.lock().revision = number;
         keeper
@@ -160,24 +163,6 @@ impl Keeper {
     /// The settings in use, and those that wait for a restart.
     pub fn plan(&self) -> Arc<Plan> {
         Arc::clone(&self.lock().plan)
-    }
-
-    /// The file that pages change.
-    fn file(&self) -> &Path {
-        self.layers.file.as_deref().unwrap_or_else(|| Path::new(crate::config::SYSTEM_FILE))
-    }
-
-    fn text(&self) -> io::Result<String> {
-        match std::fs::read_to_string(self.file()) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            read => read,
-        }
-    }
-
-    /// The layers with `text` in place of the file's.
-    fn layers_with(&self, text: &str) -> Layers {
-        let file = Some(self.file().to_owned());
-        Layers { file, text: Some(text.to_owned()), ..self.layers.clone() }
     }
 
     /// Keeps `text` in the history, unless it is the last there already; answers its number.
@@ -204,7 +189,8 @@ impl Keeper {
 
     /// Every key with its value.
     pub fn fields(&self) -> Vec<Field> {
-        let values = self.layers_with(&self.text().unwrap_or_default()).values();
+        let text = self.checker.text().unwrap_or_default();
+        let values = self.checker.layers_with(&text).values();
         let takes = Plan::takes();
         let mut fields = Vec::new();
         for schema in keys_in_order() {
@@ -214,7 +200,12 @@ impl Keeper {
                 fields.push(Field {
                     value: value
                         .map(|(value, _)| if blank.secret { HIDDEN } else { value }.to_owned()),
-                    pinned: value.and_then(|(_, place)| self.pinned(place)).or(blank.pinned),
+                    pinned: value
+                        .map_or_else(
+                            || self.pinned_entry(&key, &values),
+                            |(_, place)| self.checker.pinned(place),
+                        )
+                        .or(blank.pinned),
                     ..blank
                 });
             }
@@ -237,66 +228,37 @@ impl Keeper {
         .collect()
     }
 
-    /// Where a value stands, if pages cannot change it there.
-    fn pinned(&self, place: &Place) -> Option<String> {
-        match place {
-            Place::File { path, .. } if **path == *self.file() => None,
-            Place::Default => None,
-            Place::File { .. } | Place::Environment(_) | Place::Argument(_) => {
-                Some(place.to_string())
-            }
-        }
+    /// Where an entry of a list stands, if pages cannot change it there: its keys stand together.
+    fn pinned_entry(
+        &self,
+        key: &str,
+        values: &BTreeMap<String, (String, Place)>,
+    ) -> Option<String> {
+        let (entry, _) = key.rsplit_once("].")?;
+        let within = format!("{entry}].");
+        let mut others = values.iter().filter(|(other, _)| other.starts_with(&within));
+        others.find_map(|(_, (_, place))| self.checker.pinned(place))
     }
 
-    /// What `changes` would do.
+    /// The settings after `changes` to `text`, checked where one may wait.
+    async fn changed(&self, text: String, changes: Vec<Change>) -> Result<Ready, Vec<FieldFault>> {
+        let checker = Arc::clone(&self.checker);
+        let checked = tokio::task::spawn_blocking(move || checker.changed(&text, &changes)).await;
+        checked.unwrap_or_else(|_| Err(whole("the settings could not be checked")))
+    }
+
+    /// What `changes` would do to the settings in use.
     ///
     /// # Errors
     /// All that is wrong with the settings as they would be.
-    pub fn propose(&self, changes: &[Change]) -> Result<Proposal, Vec<FieldFault>> {
-        let text =
-            self.text().map_err(|error| whole(&format!("{}: {error}", self.file().display())))?;
-        let (_, plan, after) = self.changed(&text, changes)?;
+    pub async fn propose(&self, changes: &[Change]) -> Result<Proposal, Vec<FieldFault>> {
+        let text = self.checker.text()?;
+        let ready = self.changed(text.clone(), changes.to_vec()).await?;
         Ok(Proposal {
             base: base(&text),
-            differences: differences(&values(&self.layers_with(&text)), &after),
-            notes: plan.notes.iter().map(ToString::to_string).collect(),
+            differences: differences(&self.lock().values, &ready.values),
+            notes: ready.plan.notes.iter().map(ToString::to_string).collect(),
         })
-    }
-
-    /// The text after `changes`, what it means, and its values.
-    fn changed(
-        &self,
-        text: &str,
-        changes: &[Change],
-    ) -> Result<(String, Plan, Values), Vec<FieldFault>> {
-        let standing = self.layers_with(text).values();
-        let pinned = changes.iter().filter_map(|change| {
-            let (Change::Set { key, .. } | Change::Unset { key } | Change::Remove { entry: key }) =
-                change;
-            if FILE_ONLY.contains(&schema(key).as_str()) {
-                let what = "is changed in the configuration file only".to_owned();
-                return Some(FieldFault { key: key.clone(), what });
-            }
-            let within = format!("{key}.");
-            let below = |other: &String| other == key || other.starts_with(&within);
-            let mut here = standing.iter().filter(|(other, _)| below(other));
-            let pin = here.find_map(|(_, (_, place))| self.pinned(place))?;
-            Some(FieldFault { key: key.clone(), what: format!("is set at {pin}, and only there") })
-        });
-        let pinned: Vec<_> = pinned.collect();
-        if !pinned.is_empty() {
-            return Err(pinned);
-        }
-        let changed = document::edit(text, changes)
-            .map_err(|error| vec![FieldFault { key: error.key, what: error.what }])?;
-        let layers = self.layers_with(&changed);
-        let plan = Plan::load(&layers).map_err(|faults| of_faults(&faults))?;
-        // What only shows when it is used: a fallback that is no audio, a URI that leads nowhere.
-        serve::live_sources(&plan).map_err(|error| {
-            vec![FieldFault { key: error.key().to_owned(), what: error.to_string() }]
-        })?;
-        let after = values(&layers);
-        Ok((changed, plan, after))
     }
 
     /// Makes changes, and puts to use what can be.
@@ -310,27 +272,27 @@ impl Keeper {
         who: &str,
     ) -> Result<Applied, Vec<FieldFault>> {
         let _one = self.changing.lock().await;
-        let text =
-            self.text().map_err(|error| whole(&format!("{}: {error}", self.file().display())))?;
+        let text = self.checker.text()?;
         if wanted.is_some_and(|wanted| wanted != base(&text)) {
-            return Err(whole(
-                "somebody else has changed the settings meanwhile; look at them again",
-            ));
+            return Err(whole(MEANWHILE));
         }
-        let (changed, plan, _) = self.changed(&text, changes)?;
-        if changed == text {
+        let ready = self.changed(text.clone(), changes.to_vec()).await?;
+        if ready.text == text && self.lock().values == ready.values {
             return Ok(self.applied(Vec::new()));
         }
         // What was there before is kept too, if a person had changed it by hand.
         self.note(&text, "somebody", "edited by hand", &[]);
-        self.write(&changed)?;
-        self.use_it(plan, &changed, who, "changed").await
+        self.write(&ready.text)?;
+        Ok(self.use_it(ready, who, "changed").await)
     }
 
     fn write(&self, text: &str) -> Result<(), Vec<FieldFault>> {
-        write_atomically(self.file(), text.as_bytes()).map_err(|error| {
-            whole(&format!("{} cannot be written: {error}", self.file().display()))
-        })
+        if self.checker.layers.file.is_none() {
+            return Err(whole("this server was started without a configuration file"));
+        }
+        let file = self.checker.file();
+        write_atomically(file, text.as_bytes())
+            .map_err(|error| whole(&format!("{} cannot be written: {error}", file.display())))
     }
 
     /// Reads the file again, and puts to use what can be.
@@ -339,65 +301,62 @@ impl Keeper {
     /// All that is wrong with it; then the last good settings stay in use.
     pub async fn reload(&self, who: &str) -> Result<Applied, Vec<FieldFault>> {
         let _one = self.changing.lock().await;
-        let outcome = match self.text() {
-            Ok(text) => match self.changed(&text, &[]) {
-                Ok((_, plan, _)) => self.use_it(plan, &text, who, "edited by hand").await,
-                Err(faults) => Err(faults),
-            },
-            Err(error) => Err(whole(&format!("{}: {error}", self.file().display()))),
+        let read = match self.checker.text() {
+            Ok(text) => self.changed(text, Vec::new()).await,
+            Err(faults) => Err(faults),
         };
-        if let Err(faults) = &outcome {
-            for fault in faults {
-                tracing::error!(key = fault.key, "settings not reloaded: {}", fault.what);
+        match read {
+            Ok(ready) => Ok(self.use_it(ready, who, "edited by hand").await),
+            Err(faults) => {
+                for fault in &faults {
+                    tracing::error!(key = fault.key, "settings not reloaded: {}", fault.what);
+                }
+                self.lock().faults.clone_from(&faults);
+                Err(faults)
             }
-            self.lock().faults.clone_from(faults);
         }
-        outcome
     }
 
-    /// Puts `plan` to use, as far as it can be, and keeps its text.
-    async fn use_it(
-        &self,
-        plan: Plan,
-        text: &str,
-        who: &str,
-        how: &str,
-    ) -> Result<Applied, Vec<FieldFault>> {
-        let after = values(&self.layers_with(text));
-        let differ = differences(&self.lock().values, &after);
+    /// Puts settings to use, as far as they can be, and keeps their text. Nothing here can fail.
+    async fn use_it(&self, ready: Ready, who: &str, how: &str) -> Applied {
+        let Ready { text, plan, values, sources: (configs, settings), certificate } = ready;
+        let differ = differences(&self.lock().values, &values);
         let keys: Vec<String> = differ.iter().map(|difference| difference.key.clone()).collect();
-        let revision = self.note(text, who, how, &keys);
-        let unusable = |error: serve::StartError| {
-            vec![FieldFault { key: error.key().to_owned(), what: error.to_string() }]
-        };
-        let (configs, settings) = serve::live_sources(&plan).map_err(unusable)?;
-        let services = &self.running.services;
-        services
-            .sources
-            .change(configs, settings, revision)
-            .map_err(|error| whole(&format!("external_audio: {error}")))?;
-        if let (Some((certificates, host)), Some(tls)) = (&self.running.certificates, &plan.tls) {
-            certificates.reload(&plan, tls, host).map_err(unusable)?;
+        let revision = self.note(&text, who, how, &keys);
+        let plan = Arc::new(plan);
+        {
+            let mut state = self.lock();
+            (state.plan, state.values) = (Arc::clone(&plan), values);
+            state.revision = revision;
+            state.faults.clear();
         }
-        let defaults = serve::defaults(&plan, services);
+        if let (Some(certificates), Some(certificate)) = (&self.running.certificates, certificate) {
+            certificates.install(certificate);
+        }
+        let services = &self.running.services;
+        let changing = Arc::clone(services);
+        let runtime = tokio::runtime::Handle::current();
+        let changed = tokio::task::spawn_blocking(move || {
+            let _runtime = runtime.enter();
+            changing.sources.change(configs, settings, revision)
+        });
+        match changed.await {
+            Ok(Ok(())) => {}
+            // Each was logged with its name, and its listeners hear the fallback.
+            Ok(Err(error)) => tracing::error!(%error, "not every source could be started"),
+            Err(error) => tracing::error!(%error, "the sources were not changed"),
+        }
         let used = Used {
             catalog: services.catalog(),
             sessions_max: plan.general.mrcp.max_sessions,
-            defaults,
+            defaults: serve::defaults(&plan, services),
         };
         // The loop is gone at the server's end only.
         let _ = self.running.events.send(Event::Settings(Box::new(used))).await;
         crate::logging::set_level(&plan.log);
-        {
-            let mut state = self.lock();
-            state.plan = Arc::new(plan);
-            state.values = after;
-            state.revision = revision;
-            state.faults.clear();
-        }
         let applied = self.applied(differ);
         tracing::info!(target: "audit", who, revision, ?keys, waiting = ?applied.waiting, "settings changed");
-        Ok(applied)
+        applied
     }
 
     fn applied(&self, differences: Vec<Difference>) -> Applied {
@@ -409,7 +368,11 @@ impl Keeper {
     pub fn pending(&self) -> Pending {
         let state = self.lock();
         let differ = differences(&state.started, &state.values);
-        let waiting = differ.into_iter().filter(|difference| !difference.live);
+        // A server that started without TLS has no use for another certificate.
+        let plain = self.running.certificates.is_none();
+        let unused = |key: &str| plain && ["http.certificate", "http.key"].contains(&key);
+        let waiting =
+            differ.into_iter().filter(|difference| !difference.live || unused(&difference.key));
         Pending {
             revision: state.revision,
             waiting: waiting.map(|difference| difference.key).collect(),
@@ -436,13 +399,13 @@ impl Keeper {
         let kept = self.history.as_ref().and_then(|history| history.text(number));
         let kept =
             kept.ok_or_else(|| whole(&format!("revision {number} is not kept (any more)")))?;
-        let text = self.text().map_err(|error| whole(&error.to_string()))?;
-        let restored = document::with_accounts_of(&kept, &text)
+        let text = self.checker.text()?;
+        let restored = document::with_accounts_of(&kept, &text, document::Accounts::Always)
             .map_err(|error| vec![FieldFault { key: error.key, what: error.what }])?;
-        let (_, plan, _) = self.changed(&restored, &[])?;
+        let ready = self.changed(restored, Vec::new()).await?;
         self.note(&text, "somebody", "edited by hand", &[]);
-        self.write(&restored)?;
-        self.use_it(plan, &restored, who, &format!("restored {number}")).await
+        self.write(&ready.text)?;
+        Ok(self.use_it(ready, who, &format!("restored {number}")).await)
     }
 }
 
@@ -553,14 +516,9 @@ fn of_faults(faults: &Faults) -> Vec<FieldFault> {
 
 /// A text of settings without what is secret in it.
 fn redact(text: &str) -> String {
-    let line = |line: &str| {
-        let key = line.trim_start().split([' ', '=']).next().unwrap_or_default();
-        match key {
-            "password_hash" | "sha256" => format!("{key} = {HIDDEN}\n"),
-            _ => format!("{line}\n"),
-        }
-    };
-    text.lines().map(line).collect()
+    document::without(text, &["password_hash", "sha256"], "(hidden)").unwrap_or_else(|| {
+        "# It cannot be read, and so not be shown without its secrets.\n".to_owned()
+    })
 }
 
 /// Where the file of the one-time link is.

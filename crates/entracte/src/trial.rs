@@ -58,7 +58,11 @@ fn ms(span: Duration) -> u64 {
 /// When it is none of these, in words.
 pub fn source_of(text: &str) -> Result<SourceConfig, sources::SourceUriError> {
     let kind = match text.strip_prefix("device:") {
-        Some(device) => SourceKind::Device(device.to_owned()),
+        Some(device) if sources::is_device_name(device) => SourceKind::Device(device.to_owned()),
+        Some(_) => {
+            let why = "a device is named as \"entracte sources devices\" lists them".to_owned();
+            return Err(sources::SourceUriError { why });
+        }
         None => SourceKind::parse(text)?,
     };
     Ok(SourceConfig::new("source", kind))

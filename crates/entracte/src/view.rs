@@ -53,6 +53,8 @@ pub struct ServerView {
     pub notes: Vec<String>,
     /// The address that media is sent from.
     pub media: Option<IpAddr>,
+    /// One look over the host at a time.
+    pub examining: tokio::sync::Mutex<()>,
     /// Places for trials of sources and texts.
     pub trials: tokio::sync::Semaphore,
 }
@@ -271,8 +273,8 @@ impl Settings for ServerView {
         Keeper::blank(list)
     }
 
-    fn propose(&self, changes: &[Change]) -> Result<Proposal, Vec<FieldFault>> {
-        self.keeper.propose(changes)
+    async fn propose(&self, changes: &[Change]) -> Result<Proposal, Vec<FieldFault>> {
+        self.keeper.propose(changes).await
     }
 
     async fn apply(
@@ -428,6 +430,8 @@ impl View for ServerView {
     }
 
     async fn doctor(&self) -> Vec<web::Finding> {
+        // Several at once would find the same, later.
+        let _one = self.examining.lock().await;
         let plan = self.keeper.plan();
         crate::doctor::examine(&plan, crate::doctor::Subject::Running).await
     }
@@ -438,7 +442,9 @@ impl View for ServerView {
         };
         let config = crate::trial::source_of(source).map_err(|error| error.to_string())?;
         let plan = self.keeper.plan();
-        let settings = crate::serve::source_settings(&plan).map_err(|error| error.to_string())?;
+        let read = tokio::task::spawn_blocking(move || crate::serve::source_settings(&plan)).await;
+        let settings =
+            read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let trial = Trial::start(config, settings).map_err(|error| error.to_string())?;
         let judged = tokio::task::spawn_blocking(move || trial.judge(TRIAL)).await;
         judged.map_err(|_| "the trial broke off".to_owned())?.map_err(|error| error.to_string())

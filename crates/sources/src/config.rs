@@ -84,6 +84,36 @@ pub enum SourceKind {
     Device(String),
 }
 
+/// Before the name of a device that is ALSA's own and not the sound server's.
+pub(crate) const ALSA: &str = "alsa:";
+/// The longest name of a device, in bytes.
+const DEVICE_BYTES_MAX: usize = 512;
+/// Kinds of ALSA devices that may have arguments. Others could do more than capture: `file` writes files
+/// and runs programs.
+const ALSA_KINDS: [&str; 8] =
+    ["hw", "plughw", "default", "sysdefault", "front", "dsnoop", "usbstream", "pulse"];
+
+/// Whether a device may be called this: `alsa:` and a plain name of ALSA's, or any name of a sound server's.
+#[must_use]
+pub fn is_device_name(name: &str) -> bool {
+    let Some(pcm) = name.strip_prefix(ALSA) else {
+        let fits = !name.is_empty() && name.len() <= DEVICE_BYTES_MAX;
+        return fits && !name.chars().any(char::is_control);
+    };
+    let plain = |text: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        !text.is_empty() && text.len() <= DEVICE_BYTES_MAX && text.chars().all(fits)
+    };
+    match pcm.split_once(':') {
+        // A name without arguments is of the host's own configuration.
+        None => plain(pcm),
+        Some((kind, arguments)) => {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "_=,".contains(c);
+            ALSA_KINDS.contains(&kind) && !arguments.is_empty() && arguments.chars().all(fits)
+        }
+    }
+}
+
 /// What all sources share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -251,6 +281,34 @@ pub fn check_names(names: &[impl AsRef<str>]) -> Result<(), NameError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_alsa_captures_and_does_nothing_else() {
+        for name in [
+            "alsa:hw:0,0",
+            "alsa:plughw:CARD=USB,DEV=0",
+            "alsa:line",
+            "alsa_input.pci-0000",
+            "Line In",
+        ] {
+            assert!(is_device_name(name), "{name}");
+        }
+        for name in [
+            "alsa:file:'|touch /tmp/x',raw",
+            "alsa:file:x,raw",
+            "alsa:tee:hw,x,raw",
+            "alsa:",
+            "alsa:hw:",
+            "",
+            "alsa:{ type hw }",
+            "alsa:hw:'0'",
+            "alsa:plug:'file:x'",
+            "alsa:hw:0;x",
+            "a\nb",
+        ] {
+            assert!(!is_device_name(name), "{name}");
+        }
+    }
 
     #[test]
     fn a_name_is_found_exactly_or_else_without_case() {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::alsa::AlsaDevice;
 use crate::board::Board;
-use crate::config::{Settings, SourceConfig, SourceKind};
+use crate::config::{ALSA, Settings, SourceConfig, SourceKind};
 use crate::device::Device;
 use crate::fetch::Fetcher;
 use crate::ffmpeg::Ffmpeg;
@@ -24,8 +24,6 @@ use crate::loudness::Loudness;
 use crate::stream::Stream;
 use crate::studio::Studio;
 
-/// Before the name of a device that is ALSA's own and not the sound server's.
-const ALSA: &str = "alsa:";
 /// How often it is looked whether anybody still listens.
 const LOOK: Duration = Duration::from_millis(20);
 /// Those who hold a ring and do not listen: its writer, and the list of sources.

@@ -44,7 +44,7 @@ mod studio;
 pub use audio::Gain;
 pub use config::{
     NAME_CHARS_MAX, NameError, Order, Settings, SourceConfig, SourceKind, SourceUriError, Start,
-    check_names, find_name,
+    check_names, find_name, is_device_name,
 };
 pub use devices::{Device, devices};
 pub use fetch::http_client;

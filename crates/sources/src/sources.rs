@@ -129,7 +129,8 @@ impl Sources {
     /// numbers the settings, for [`SourceState::revision`].
     ///
     /// # Errors
-    /// As [`Self::start`]; then nothing has changed, except where a thread or TLS is lacking.
+    /// As [`Self::start`]: a wrong name or fallback changes nothing. A source that finds no thread or no TLS
+    /// stays in the list, and its listeners hear the fallback; the others go on all the same.
     pub fn change(
         &self,
         configs: Vec<SourceConfig>,
@@ -141,36 +142,46 @@ impl Sources {
         let others = *standing.settings != settings;
         let settings = if others { Arc::new(settings) } else { Arc::clone(&standing.settings) };
         let mut old = std::mem::take(&mut standing.entries);
+        let mut failed = None;
         for config in configs {
             let known = old.iter().position(|entry| *entry.name == *config.name);
-            let Some(mut entry) = known.map(|at| old.swap_remove(at)) else {
-                let (mut entry, lane) = entry(config, &settings, &self.events);
-                entry.board.changed(entry.config.kind.shown(), revision);
-                self.order(Order::Add(Box::new(lane)));
-                entry.drive(&settings)?;
-                standing.entries.push(entry);
-                continue;
+            let mut entry = match known.map(|at| old.swap_remove(at)) {
+                Some(entry) if !others && entry.config == config => {
+                    standing.entries.push(entry);
+                    continue;
+                }
+                Some(mut entry) => {
+                    entry.drive = Drive::Nothing;
+                    entry.config = config;
+                    self.order(Order::Change {
+                        board: Arc::clone(&entry.board),
+                        fallback: fallback(&entry.config, &settings),
+                        silence_after: entry.config.silence_after,
+                    });
+                    entry
+                }
+                None => {
+                    let (entry, lane) = entry(config, &settings, &self.events);
+                    self.order(Order::Add(Box::new(lane)));
+                    entry
+                }
             };
-            if others || entry.config != config {
-                entry.drive = Drive::Nothing;
-                entry.config = config;
-                entry.board.changed(entry.config.kind.shown(), revision);
-                self.order(Order::Change {
-                    board: Arc::clone(&entry.board),
-                    fallback: fallback(&entry.config, &settings),
-                    silence_after: entry.config.silence_after,
-                });
-                entry.drive(&settings)?;
+            entry.board.changed(entry.config.kind.shown(), revision);
+            if let Err(error) = entry.drive(&settings) {
+                tracing::error!(source = %entry.name, %error, "source not started");
+                entry.intake.rest();
+                failed = Some(error);
             }
             standing.entries.push(entry);
         }
         standing.settings = settings;
+        drop(standing);
         for mut entry in old {
             entry.drive = Drive::Nothing;
             entry.intake.rest();
             self.order(Order::Leave(Arc::clone(&entry.board)));
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     fn order(&self, order: Order) {
@@ -188,8 +199,8 @@ impl Sources {
     /// The ring of a source: the name as it is, or else the same but for ASCII case. Whoever holds it
     /// counts as a listener.
     pub fn live(&self, name: &str) -> Option<Arc<Ring>> {
-        let names = self.names();
         let standing = self.read();
+        let names: Vec<_> = standing.entries.iter().map(|entry| &*entry.name).collect();
         let entry = standing.entries.get(find_name(&names, name)?)?;
         let ring = Arc::clone(&entry.ring);
         entry.wanted.notify_one();

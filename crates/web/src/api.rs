@@ -117,7 +117,7 @@ pub(crate) async fn propose_settings<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
     Json(wanted): Json<Wanted>,
 ) -> Response {
-    match web.view.propose(&wanted.changes) {
+    match web.view.propose(&wanted.changes).await {
         Ok(proposal) => Json(proposal).into_response(),
         Err(faults) => faulty(&faults),
     }

@@ -10,8 +10,9 @@ use axum::http::StatusCode;
 use crate::accounts::{Checker, Role, Visitor};
 use crate::guard::{Peer, Proof};
 use crate::live::Cached;
+use crate::pages;
 use crate::sessions::{Guessers, Sessions};
-use crate::settings::{Change, FieldFault, Settings};
+use crate::settings::{Change, Field, FieldFault, Settings};
 use crate::view::{Device, Looks, View};
 
 /// How the pages are served.
@@ -41,6 +42,10 @@ pub(crate) struct Web<V> {
 const LOOKS: Duration = Duration::from_millis(250);
 /// Sounds that are kept for the page that asks next: some megabytes at most.
 const SOUNDS_MAX: usize = 20;
+/// Times that a change is tried when somebody else was faster.
+const TRIES: usize = 5;
+/// The list of people.
+pub(crate) const USERS: &str = "administration.users";
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -87,7 +92,33 @@ impl<V: View + Settings> Web<V> {
         Ok(account.map(|account| Visitor { name: account.name.clone(), role: account.role }))
     }
 
-    /// Lets somebody come in with this password.
+    /// Makes changes that depend on what is there, such as where an entry stands: `changes` is asked again when
+    /// somebody else was faster.
+    ///
+    /// # Errors
+    /// What `changes` says, or why the settings are not taken.
+    pub(crate) async fn change(
+        &self,
+        who: &str,
+        changes: impl Fn(&[Field]) -> Result<Vec<Change>, String>,
+    ) -> Result<(), String> {
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            // The name of the settings comes first: what is read after it is as it says, or refused.
+            let base = match self.view.propose(&[]).await {
+                Ok(proposal) => proposal.base,
+                Err(faults) => return Err(words(&faults)),
+            };
+            let changes = changes(&self.view.fields())?;
+            match self.view.apply(&changes, Some(&base), who).await {
+                Ok(_) => return Ok(()),
+                Err(faults) => last = words(&faults),
+            }
+        }
+        Err(last)
+    }
+
+    /// Lets somebody come in with this password. Who is there already gets the new password and role.
     ///
     /// # Errors
     /// When the settings would be wrong, or cannot be written.
@@ -97,18 +128,21 @@ impl<V: View + Settings> Web<V> {
         role: Role,
         password_hash: &str,
         who: &str,
-    ) -> Result<(), Vec<FieldFault>> {
-        let users = &self.view.accounts().users;
-        // Who is there already gets the new password and role.
-        let at = users.iter().position(|user| user.name == name).unwrap_or(users.len());
-        let entry = format!("administration.users[{at}]");
-        let set = |key: &str, value: &str| Change::Set {
-            key: format!("{entry}.{key}"),
-            value: toml_text(value),
-        };
-        let changes =
-            [set("name", name), set("role", role.as_str()), set("password_hash", password_hash)];
-        self.view.apply(&changes, None, who).await.map(|_| ())
+    ) -> Result<(), String> {
+        self.change(who, |fields| {
+            let names = names_in(fields, USERS);
+            let at = names.iter().position(|known| known == name).unwrap_or(names.len());
+            let set = |key: &str, value: &str| Change::Set {
+                key: format!("{USERS}[{at}].{key}"),
+                value: toml_text(value),
+            };
+            Ok(vec![
+                set("name", name),
+                set("role", role.as_str()),
+                set("password_hash", password_hash),
+            ])
+        })
+        .await
     }
 
     /// Whether whoever opened a page may still look at it.
@@ -119,7 +153,7 @@ impl<V: View + Settings> Web<V> {
                 self.sessions.visitor(id, &accounts, idle_max, (self.now(), false)).is_some()
             }
             // It lasts no longer than the connection.
-            Proof::Header => true,
+            Proof::Header | Proof::Basic => true,
         }
     }
 
@@ -166,6 +200,20 @@ impl<V: View + Settings> Web<V> {
         let ask = tokio::time::timeout(PATIENCE, self.looks.get(|| self.view.looks()));
         ask.await.ok().flatten()
     }
+}
+
+/// The names in a list of tables, in its order.
+pub(crate) fn names_in(fields: &[Field], list: &str) -> Vec<String> {
+    let start = format!("{list}[");
+    let named = |field: &&Field| field.key.starts_with(&start) && field.key.ends_with("].name");
+    let names = fields.iter().filter(named);
+    names.map(|field| pages::plain(field.value.as_deref().unwrap_or_default())).collect()
+}
+
+/// Faults in one sentence.
+pub(crate) fn words(faults: &[FieldFault]) -> String {
+    let words = faults.iter().map(|fault| format!("{} {}", fault.key, fault.what));
+    words.collect::<Vec<_>>().join("; ").trim().to_owned()
 }
 
 /// The time since 1970.

@@ -35,8 +35,10 @@ impl Peer {
 pub(crate) enum Proof {
     /// The cookie of a session: its id.
     Session(String),
-    /// A header, which no page of somebody else can send.
+    /// A header that browsers do not send by themselves.
     Header,
+    /// A name and password in a header, which a browser that was given them sends along with everything.
+    Basic,
 }
 
 /// Nothing but our own scripts, styles and sounds; no frame, no other form target.
@@ -90,7 +92,14 @@ pub(crate) async fn known<V: View + Settings>(
     match who(&web, &headers, peer, active).await {
         Ok(Some((visitor, proof))) => {
             let safe = matches!(*request.method(), Method::GET | Method::HEAD);
-            if !safe && matches!(proof, Proof::Session(_)) && !is_same_origin(request.headers()) {
+            let headers = request.headers();
+            let browser = headers.contains_key("sec-fetch-site") || headers.contains_key("origin");
+            let must = match &proof {
+                Proof::Session(_) => true,
+                Proof::Basic => browser,
+                Proof::Header => false,
+            };
+            if !safe && must && !is_same_origin(headers) {
                 return refused(
                     StatusCode::FORBIDDEN,
                     "a change comes from a page of this server, or with an Authorization header",
@@ -107,12 +116,19 @@ pub(crate) async fn known<V: View + Settings>(
 
 fn not_known<V: View + Settings>(web: &Web<V>, request: &Request) -> Response {
     let path = request.uri().path();
-    if path.starts_with("/api/") || path == "/metrics" || request.method() != Method::GET {
+    // A page that keeps itself up is told that it may not any more, and loads itself anew.
+    if path.starts_with("/live/") {
+        return refused(StatusCode::UNAUTHORIZED, "log in again");
+    }
+    if path.starts_with("/api/") || path == "/metrics" {
         let why = "log in: a bearer token, or a user name and password";
         let mut response = refused(StatusCode::UNAUTHORIZED, why);
         let asks = HeaderValue::from_static("Bearer, Basic realm=\"Entracte\", charset=\"UTF-8\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, asks);
         return response;
+    }
+    if request.method() != Method::GET {
+        return see_other("/login");
     }
     if web.view.accounts().users.is_empty() {
         return see_other("/setup");
@@ -144,7 +160,9 @@ async fn who<V: View + Settings>(
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let value = value.to_str().unwrap_or_default();
         let visitor = by_header(web, &accounts, value, peer).await?;
-        return Ok(visitor.map(|visitor| (visitor, Proof::Header)));
+        let basic = value.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic"));
+        let proof = if basic { Proof::Basic } else { Proof::Header };
+        return Ok(visitor.map(|visitor| (visitor, proof)));
     }
     let Some(id) = session_id(headers, web.options.secure) else { return Ok(None) };
     let visitor = web.sessions.visitor(&id, &accounts, web.view.idle_max(), (web.now(), active));

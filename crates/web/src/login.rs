@@ -204,11 +204,15 @@ pub(crate) async fn set_up<V: View + Settings>(
     let Ok(Ok(hash)) = hashed else {
         return refused(StatusCode::INTERNAL_SERVER_ERROR, "the password could not be hashed");
     };
-    if let Err(faults) = web.set_account(&user, Role::Administrator, &hash, "setup link").await {
-        let why: Vec<_> = faults.into_iter().map(|fault| fault.what).collect();
-        return wrong(StatusCode::INTERNAL_SERVER_ERROR, Some(&token), &why.join("; "));
+    let Some(link) = setup::take(&web.options.setup_file, &token, wall()) else {
+        let why = "This link is used, replaced, or older than 15 minutes.";
+        return wrong(StatusCode::FORBIDDEN, None, why);
+    };
+    if let Err(why) = web.set_account(&user, Role::Administrator, &hash, "setup link").await {
+        link.give_back();
+        return wrong(StatusCode::INTERNAL_SERVER_ERROR, Some(&token), &why);
     }
-    setup::spend(&web.options.setup_file);
+    link.spend();
     tracing::info!(target: "audit", user = ?user, from = %peer.ip(), "administrator added by the one-time link");
     let accounts = web.view.accounts();
     match accounts.user(&user) {

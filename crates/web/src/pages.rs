@@ -15,6 +15,8 @@ use serde::Deserialize;
 
 use crate::accounts::{Role, Visitor};
 
+pub(crate) use config::plain;
+
 /// What every page has around it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame<'a> {

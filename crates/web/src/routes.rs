@@ -137,6 +137,10 @@ fn api_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
         .route("/api/v1/standing", get(api::standing::<V>))
 }
 
+/// Headers by which a proxy says that somebody else asks.
+const PROXIES: [&str; 6] =
+    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+
 /// Metrics are told to who is known, and to programs on this host that ask by its address: a page from
 /// elsewhere in a browser here could else let its own name point here (DNS rebinding).
 async fn scrapers<V: View + Settings>(
@@ -147,7 +151,7 @@ async fn scrapers<V: View + Settings>(
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
     let here = Peer::of(&request).ip().is_loopback()
         && host.is_none_or(guard::is_address)
-        && !request.headers().contains_key("x-forwarded-for")
+        && !PROXIES.iter().any(|name| request.headers().contains_key(*name))
         && !guard::from_elsewhere(request.headers());
     if here {
         return next.run(request).await;

@@ -1,7 +1,8 @@
 //! Connections: how many, how long, and from whom.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -25,6 +26,8 @@ use crate::guard::Peer;
 
 /// Connections at one time; the next ones wait for one to end. Descriptors belong to calls first.
 pub const CONNECTIONS_MAX: usize = 512;
+/// Connections at one time from one address elsewhere.
+const CONNECTIONS_PER_PEER_MAX: usize = 128;
 /// How long a request's head may take, and a connection may lie idle.
 const HEAD: Duration = Duration::from_secs(10);
 /// The longest that one connection lives; a live page connects anew by itself.
@@ -38,6 +41,7 @@ pub async fn serve(listener: TcpListener, router: Router, tls: Option<Arc<Server
     let tls = tls.map(TlsAcceptor::from);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let peers = Peers::default();
     loop {
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -46,13 +50,51 @@ pub async fn serve(listener: TcpListener, router: Router, tls: Option<Arc<Server
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
+        let Some(seat) = peers.seat(peer.ip()) else { continue };
         let (router, tls) = (router.clone(), tls.clone());
         connections.spawn(async move {
+            let _seat = seat;
             // Whatever ends it, it is over; there is nobody to tell.
             let _ = tokio::time::timeout(CONNECTION, connection(stream, peer, router, tls)).await;
             drop(place);
         });
         while connections.try_join_next().is_some() {}
+    }
+}
+
+/// How many connections each address elsewhere has.
+#[derive(Clone, Debug, Default)]
+struct Peers(Arc<Mutex<BTreeMap<IpAddr, usize>>>);
+
+/// One connection of an address.
+struct Seat {
+    peers: Peers,
+    address: IpAddr,
+}
+
+impl Peers {
+    /// A place for one more; this host has as many as it likes, since a proxy may be there.
+    fn seat(&self, address: IpAddr) -> Option<Seat> {
+        let address = address.to_canonical();
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_insert(0);
+        if *count >= CONNECTIONS_PER_PEER_MAX && !address.is_loopback() {
+            return None;
+        }
+        *count += 1;
+        Some(Seat { peers: self.clone(), address })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut counts = self.peers.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
     }
 }
 
@@ -102,4 +144,23 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr, r
         .header_read_timeout(HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let _ = connection.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_elsewhere_leaves_places_to_others() {
+        let peers = Peers::default();
+        let greedy = "192.0.2.1".parse().unwrap();
+        let seats: Vec<_> =
+            (0..CONNECTIONS_PER_PEER_MAX).map(|_| peers.seat(greedy).unwrap()).collect();
+        assert!(peers.seat(greedy).is_none());
+        assert!(peers.seat("192.0.2.2".parse().unwrap()).is_some());
+        let here = (0..CONNECTIONS_MAX).map(|_| peers.seat("127.0.0.1".parse().unwrap()));
+        assert!(here.collect::<Vec<_>>().iter().all(Option::is_some));
+        drop(seats);
+        assert!(peers.seat(greedy).is_some() && peers.0.lock().unwrap().is_empty());
+    }
 }

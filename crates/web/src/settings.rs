@@ -28,11 +28,14 @@ pub trait Settings: Send + Sync + 'static {
     /// The keys of one entry of a list of tables, none of them set.
     fn blank(&self, list: &str) -> Vec<(String, Field)>;
 
-    /// What these changes would do; nothing is changed.
+    /// What would differ from the settings in use after these changes; nothing is changed.
     ///
     /// # Errors
     /// All that is wrong with the settings as they would be.
-    fn propose(&self, changes: &[Change]) -> Result<Proposal, Vec<FieldFault>>;
+    fn propose(
+        &self,
+        changes: &[Change],
+    ) -> impl Future<Output = Result<Proposal, Vec<FieldFault>>> + Send;
 
     /// Makes changes: checks, writes, notes them in the history, and puts to use what can be without a
     /// restart. `base` is the [`Proposal::base`] that was looked at; `None` takes whatever is there.

@@ -4,7 +4,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -59,10 +59,36 @@ pub(crate) fn opens(file: &Path, secret: &str, now: Duration) -> bool {
         && now.as_secs() < link.until_unix_seconds
 }
 
-/// The link was used: it opens no more.
-pub(crate) fn spend(file: &Path) {
-    if let Err(error) = fs::remove_file(file) {
-        tracing::warn!(%error, file = %file.display(), "a used setup link is still there");
+/// A link that was taken: nobody else can use it.
+#[derive(Debug)]
+pub(crate) struct Taken<'f> {
+    file: &'f Path,
+    aside: PathBuf,
+}
+
+/// Takes the link, if it opens; of several who try at the same moment one has it.
+pub(crate) fn take<'f>(file: &'f Path, secret: &str, now: Duration) -> Option<Taken<'f>> {
+    if !opens(file, secret, now) {
+        return None;
+    }
+    let aside = file.with_extension("used");
+    fs::rename(file, &aside).ok()?;
+    Some(Taken { file, aside })
+}
+
+impl Taken<'_> {
+    /// It was used: it opens no more.
+    pub(crate) fn spend(self) {
+        if let Err(error) = fs::remove_file(&self.aside) {
+            tracing::warn!(%error, file = %self.aside.display(), "a used setup link is still there");
+        }
+    }
+
+    /// It was of no use: it opens again.
+    pub(crate) fn give_back(self) {
+        if let Err(error) = fs::rename(&self.aside, self.file) {
+            tracing::warn!(%error, "a setup link is lost; \"entracte reset-admin\" makes another");
+        }
     }
 }
 
@@ -80,9 +106,12 @@ mod tests {
         assert!(!opens(&file, "", at(1_000)));
         let second = make_setup_link(&file, at(1_000)).unwrap();
         assert!(!opens(&file, &first, at(1_000)) && opens(&file, &second, at(1_000)));
-        spend(&file);
+        assert!(take(&file, &first, at(1_000)).is_none());
+        take(&file, &second, at(1_000)).unwrap().give_back();
+        let taken = take(&file, &second, at(1_000)).unwrap();
+        assert!(take(&file, &second, at(1_000)).is_none(), "two have it");
+        taken.spend();
         assert!(!opens(&file, &second, at(1_000)));
-        let text = fs::read_to_string(folder.path().join("http/setup-link"));
-        assert!(text.is_err());
+        assert_eq!(fs::read_dir(folder.path().join("http")).unwrap().count(), 0);
     }
 }

@@ -1,4 +1,5 @@
-// What pages do by themselves. They work without it; it only saves presses and shows more.
+// What pages do by themselves. Without it they are read, changed and refreshed by pressing; trying a source,
+// hearing a voice and the list of devices need it.
 "use strict";
 
 // A choice of how to keep up takes effect at once.
@@ -27,7 +28,11 @@ const say = (text, good) => {
 document.addEventListener("htmx:sse:after:connection", () => say("Live", true));
 document.addEventListener("htmx:sse:after:message", () => say("Live", true));
 for (const name of ["htmx:sse:error", "htmx:sse:close"]) {
-  document.addEventListener(name, () => say("Connection lost, trying again…", false));
+  document.addEventListener(name, (event) => {
+    // Logged out meanwhile: the page loads itself anew, and so comes to the log-in.
+    if (String(event.detail?.error?.message ?? "").includes("401")) location.reload();
+    say("Connection lost, trying again…", false);
+  });
 }
 
 // The chart of loads: the last five minutes of this page, one line an engine.

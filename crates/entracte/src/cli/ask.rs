@@ -2,9 +2,15 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use serde::de::DeserializeOwned;
 
 use super::{ConfigArgs, Exit};
@@ -29,6 +35,71 @@ pub(super) struct Target {
 
 /// How long a server may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// Takes one certificate, whoever signed it and whatever it is called, and no other.
+#[derive(Debug)]
+struct Pinned {
+    certificate: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Pinned {
+    /// TLS that takes only the first certificate of this PEM text.
+    fn of(pem: &[u8]) -> Result<ClientConfig, String> {
+        let certificate =
+            CertificateDer::from_pem_slice(pem).map_err(|error| format!("certificate: {error}"))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let pinned = Arc::new(Self { certificate, provider: Arc::clone(&provider) });
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let config = config.dangerous().with_custom_certificate_verifier(pinned);
+        Ok(config.with_no_client_auth())
+    }
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if *shown == self.certificate {
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(rustls::Error::General("the server shows another certificate".to_owned()))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// What is said first when nobody answers.
+pub(super) const NO_ANSWER: &str = "no answer from";
 
 /// A server that can be asked.
 pub(super) struct Server {
@@ -87,12 +158,12 @@ impl Target {
         // For an address that begins with https; a second one in one process changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder().no_proxy().timeout(ANSWER);
-        if let Some(certificates) =
-            own.and_then(|pem| reqwest::Certificate::from_pem_bundle(&pem).ok())
-        {
-            // It is asked at an address, which the certificate need not name; it must be that certificate.
-            builder =
-                builder.tls_certs_only(certificates).tls_danger_accept_invalid_hostnames(true);
+        if let Some(pem) = own {
+            let pinned = Pinned::of(&pem).map_err(|why| {
+                eprintln!("entracte: {why}");
+                Exit::Usage
+            })?;
+            builder = builder.tls_backend_preconfigured(pinned);
         }
         let client = builder.build().map_err(|error| {
             eprintln!("entracte: {error}");
@@ -124,10 +195,14 @@ impl Server {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let answer = request
-            .send()
-            .await
-            .map_err(|_| format!("no answer from {url}: does the server run?"))?;
+        let answer = request.send().await.map_err(|error| {
+            // What of TLS, or of the connection, is the innermost reason.
+            let mut inner: &dyn std::error::Error = &error;
+            while let Some(source) = inner.source() {
+                inner = source;
+            }
+            format!("{NO_ANSWER} {url} ({inner}): does the server run?")
+        })?;
         let status = answer.status();
         let bytes = answer.bytes().await.map_err(|error| error.to_string())?;
         if status == reqwest::StatusCode::UNAUTHORIZED {

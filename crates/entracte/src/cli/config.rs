@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::ask::{Server, Target};
+use super::ask::{self, Server, Target};
 use super::{ConfigArgs, Exit};
 use crate::config::{Layers, Plan};
 use crate::settings::{self, archive};
@@ -268,7 +268,15 @@ impl Import {
         let told = server.post::<web::Applied>("/api/v1/settings/reload");
         match runtime.block_on(told) {
             Ok(applied) => show(&web::Applied { differences: Vec::new(), ..applied }, false),
-            Err(why) => println!("{} is written; no server was told ({why})", file.display()),
+            Err(why) if why.starts_with(ask::NO_ANSWER) => {
+                println!("{} is written; no server runs that could be told", file.display());
+            }
+            Err(why) => {
+                return Err(failed(format!(
+                    "{} is written, but not in use: {why}",
+                    file.display()
+                )));
+            }
         }
         Ok(())
     }

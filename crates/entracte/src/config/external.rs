@@ -165,12 +165,8 @@ fn location(entry: &Section<'_>) -> Option<Location> {
     location
 }
 
-/// The longest name of a device, in bytes.
-const DEVICE_BYTES_MAX: usize = 512;
-
 fn device_location(entry: &Section<'_>, name: String) -> Option<Location> {
-    let fits = !name.is_empty() && name != "alsa:" && name.len() <= DEVICE_BYTES_MAX;
-    if fits && !name.chars().any(char::is_control) {
+    if sources::is_device_name(&name) {
         return Some(Location::Device(name));
     }
     let allowed = "the name of a device as \"entracte sources devices\" lists them";

@@ -23,7 +23,7 @@ impl fmt::Display for EditError {
 }
 
 /// One part of a key: a name, and an index where it is a list of tables.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 struct Part {
     name: String,
     index: Option<usize>,
@@ -62,8 +62,9 @@ pub(super) fn edit(text: &str, changes: &[Change]) -> Result<String, EditError> 
             }
         };
     }
-    removed.sort_by_key(|entry| std::cmp::Reverse(parts(entry).and_then(|p| p.last()?.index)));
-    removed.dedup();
+    // The last entries first, each once, however it is written.
+    removed.sort_by_key(|entry| std::cmp::Reverse(parts(entry)));
+    removed.dedup_by_key(|entry| parts(entry));
     for entry in removed {
         text = remove(&text, entry)?;
     }
@@ -94,6 +95,9 @@ fn set(
         return Ok(placed);
     }
     let (last, tables) = path.split_last().ok_or_else(|| error(key, "is no key"))?;
+    if last.index.is_some() {
+        return Err(error(key, "is an entry, which has keys"));
+    }
     let mut table: &mut dyn TableLike = document.as_table_mut();
     let mut so_far = String::new();
     for part in tables {
@@ -247,10 +251,10 @@ fn comment_out(text: &str, path: &[Part]) -> Option<String> {
     }
     let (from, to) = (key_span?.start, item.span()?.end);
     let start = text.get(..from)?.rfind('\n').map_or(0, |at| at + 1);
-    let end = text.get(to..)?.find('\n').map_or(text.len(), |at| to + at);
-    let line = text.get(start..end)?;
+    let line = text.get(start..to)?;
     let own = line.trim_start().starts_with(&format!("{} =", last.name)) && !line.contains('\n');
-    let commented = format!("{}#{} = {default}{}", text.get(..start)?, last.name, text.get(end..)?);
+    // What stands behind the value stays behind it.
+    let commented = format!("{}#{} = {default}{}", text.get(..start)?, last.name, text.get(to..)?);
     own.then_some(commented)
 }
 
@@ -275,29 +279,75 @@ fn remove(text: &str, entry: &str) -> Result<String, EditError> {
     Ok(document.to_string())
 }
 
-/// `kept` with the accounts that `text` has: who may come in does not go back with the rest.
+/// Whose accounts stay.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Accounts {
+    /// Those that are there now: who may come in does not go back with the rest.
+    Always,
+    /// Those that are there now, unless the other text has a list of its own.
+    WhereNone,
+}
+
+/// `kept` with the accounts that `text` has, each of the two lists by itself.
 ///
 /// # Errors
 /// When one of them is not TOML.
-pub(super) fn with_accounts_of(kept: &str, text: &str) -> Result<String, EditError> {
+pub(super) fn with_accounts_of(
+    kept: &str,
+    text: &str,
+    whose: Accounts,
+) -> Result<String, EditError> {
     let (mut restored, mut now) = (parse(kept)?, parse(text)?);
     let lists = ["users", "tokens"];
     let here = now.get_mut("administration").and_then(Item::as_table_like_mut);
-    let mut own: Vec<Option<Item>> = Vec::new();
-    match here {
-        Some(here) => own.extend(lists.map(|list| here.remove(list))),
-        None => own.extend([None, None]),
-    }
+    let own = match here {
+        Some(here) => lists.map(|list| here.remove(list)),
+        None => [None, None],
+    };
     let part = Part { name: "administration".to_owned(), index: None };
     let there = enter(restored.as_table_mut(), &part, ("", &mut BTreeMap::new()))
         .ok_or_else(|| error("administration", "its table is a value"))?;
     for (list, own) in lists.into_iter().zip(own) {
+        if whose == Accounts::WhereNone && there.contains_key(list) {
+            continue;
+        }
         there.remove(list);
         if let Some(own) = own {
             there.insert(list, own);
         }
     }
     Ok(restored.to_string())
+}
+
+/// The text without the values of these keys, wherever they stand and however they are written.
+/// `None` when it is not TOML.
+pub(super) fn without(text: &str, keys: &[&str], instead: &str) -> Option<String> {
+    let mut document: DocumentMut = text.parse().ok()?;
+    hide(document.as_table_mut(), keys, instead);
+    // What was once such a line and is a comment now.
+    let comment = |line: &&str| {
+        let bare = line.trim_start();
+        bare.starts_with('#') && keys.iter().any(|key| bare.contains(key))
+    };
+    let written = document.to_string();
+    Some(written.lines().filter(|line| !comment(line)).map(|line| format!("{line}\n")).collect())
+}
+
+fn hide(table: &mut dyn TableLike, keys: &[&str], instead: &str) {
+    for (key, item) in table.iter_mut() {
+        if keys.contains(&key.get()) {
+            *item = Item::Value(Value::from(instead));
+            continue;
+        }
+        if let Some(table) = item.as_table_like_mut() {
+            hide(table, keys, instead);
+        } else if let Some(tables) = item.as_array_of_tables_mut() {
+            tables.iter_mut().for_each(|table| hide(table, keys, instead));
+        } else if let Some(items) = item.as_array_mut() {
+            let tables = items.iter_mut().filter_map(Value::as_inline_table_mut);
+            tables.for_each(|table| hide(table, keys, instead));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -317,8 +367,10 @@ mod tests {
         assert_eq!(before.len(), after.len());
         let differ: Vec<_> = before.iter().zip(&after).filter(|(a, b)| a != b).collect();
         assert_eq!(differ, [(&"#port = 8104", &"port = 9104")]);
-        let back = edit(&changed, &[Change::Unset { key: "general.mrcp.port".into() }]).unwrap();
-        assert_eq!(back, EXAMPLE);
+        let unset = [Change::Unset { key: "general.mrcp.port".into() }];
+        assert_eq!(edit(&changed, &unset).unwrap(), EXAMPLE);
+        let noted = changed.replace("port = 9104", "port = 9104 # ticket 12");
+        assert!(edit(&noted, &unset).unwrap().contains("#port = 8104 # ticket 12"));
     }
 
     #[test]
@@ -359,6 +411,37 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_hidden_however_they_are_written() {
+        let keys = ["password_hash", "sha256"];
+        for text in [
+            "[[administration.users]]\nname = \"a\"\npassword_hash\t= \"$argon2id$x\"\n",
+            "administration.users = [{ name = \"a\", password_hash = \"$argon2id$x\" }]\n",
+            "[administration]\nusers = [{ \"password_hash\" = '$argon2id$x' }]\n",
+            "[[administration.users]]\npassword_hash = \"\"\"\n$argon2id$x\"\"\"\n",
+            "[[administration.users]]\n#password_hash = \"$argon2id$x\"\n",
+        ] {
+            let shown = without(text, &keys, "(hidden)").unwrap();
+            assert!(!shown.contains("argon2"), "{shown}");
+        }
+        assert_eq!(without("= broken", &keys, "x"), None);
+    }
+
+    #[test]
+    fn accounts_stay_unless_the_other_text_has_its_own() {
+        let now =
+            "[[administration.users]]\nname = \"now\"\n[[administration.tokens]]\nname = \"t\"\n";
+        let example = with_accounts_of(EXAMPLE, now, Accounts::WhereNone).unwrap();
+        assert!(example.contains("name = \"now\"") && example.contains("name = \"t\""));
+        let own = "administration.users = [{ name = \"own\" }]\n";
+        let merged = with_accounts_of(own, now, Accounts::WhereNone).unwrap();
+        assert!(
+            merged.contains("own") && !merged.contains("\"now\"") && merged.contains("\"t\""),
+            "{merged}"
+        );
+        assert!(!with_accounts_of(own, now, Accounts::Always).unwrap().contains("own"));
+    }
+
+    #[test]
     fn what_cannot_be_done_is_told_and_nothing_is_smuggled_in() {
         for (key, value) in [
             ("general.sip.port", "1\n[evil]\nx = 1"),
@@ -367,6 +450,7 @@ mod tests {
             ("general.sip.port]", "1"),
             ("general", "1"),
             ("state_dir.x", "1"),
+            ("text_to_speech.providers[0]", "1"),
         ] {
             let text = "state_dir = \"/x\"\n[general]\n";
             assert!(edit(text, &[set(key, value)]).is_err(), "{key} {value:?}");

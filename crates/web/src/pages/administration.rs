@@ -9,16 +9,17 @@ use axum::response::Response;
 use axum::{Extension, Form};
 use serde::Deserialize;
 
-use super::Frame;
-use crate::accounts::{
-    Accounts, Role, Visitor, check_password, hash_password, hex, random_secret, sha256,
-};
+use super::{Frame, plain};
+use crate::accounts::{Role, Visitor, check_password, hash_password, hex, random_secret, sha256};
 use crate::answers::page;
-use crate::context::{Web, toml_text};
+use crate::context::{USERS, Web, names_in, toml_text};
 use crate::guard::Peer;
 use crate::login::check_name;
-use crate::settings::{Change, Settings};
+use crate::settings::{Change, Field, Settings};
 use crate::view::View;
+
+/// The list of tokens.
+const TOKENS: &str = "administration.tokens";
 
 #[derive(Template)]
 #[template(path = "administration.html")]
@@ -55,7 +56,7 @@ impl Outcome {
 fn show_page<V: View + Settings>(web: &Web<V>, visitor: &Visitor, outcome: Outcome) -> Response {
     let accounts = web.view.accounts();
     // Commands on this host are known by a token that stands in no setting.
-    let listed = set_names(&*web.view, "administration.tokens");
+    let listed = names_in(&web.view.fields(), TOKENS);
     let tokens = accounts.tokens.iter().filter(|token| listed.contains(&token.name));
     let status =
         if outcome.error.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -73,19 +74,23 @@ fn show_page<V: View + Settings>(web: &Web<V>, visitor: &Visitor, outcome: Outco
     page(status, &content)
 }
 
-/// The names that a list of tables has, in its order.
-fn set_names<V: Settings>(view: &V, list: &str) -> Vec<String> {
-    let start = format!("{list}[");
-    let fields = view.fields().into_iter();
-    let names =
-        fields.filter(|field| field.key.starts_with(&start) && field.key.ends_with("].name"));
-    names.map(|field| super::config::plain(field.value.as_deref().unwrap_or_default())).collect()
+/// The entry of this name.
+fn entry_of(fields: &[Field], list: &str, name: &str) -> Option<String> {
+    let at = names_in(fields, list).iter().position(|known| known == name)?;
+    Some(format!("{list}[{at}]"))
 }
 
-/// The entry of this name.
-fn entry_of<V: Settings>(view: &V, list: &str, name: &str) -> Option<String> {
-    let at = set_names(view, list).iter().position(|known| known == name)?;
-    Some(format!("{list}[{at}]"))
+/// Whether somebody but `name` could administer.
+fn leaves_one(fields: &[Field], name: &str) -> bool {
+    let role = |at: usize| {
+        let key = format!("{USERS}[{at}].role");
+        let found =
+            fields.iter().find(|field| field.key == key).and_then(|field| field.value.clone());
+        // The role of who has none written.
+        found.map_or_else(|| Role::Administrator.as_str().to_owned(), |role| plain(&role))
+    };
+    let mut others = names_in(fields, USERS).into_iter().enumerate();
+    others.any(|(at, other)| other != name && role(at) == Role::Administrator.as_str())
 }
 
 pub(crate) async fn form<V: View + Settings>(
@@ -133,15 +138,17 @@ async fn changed<V: View + Settings>(
     if known.is_none() {
         return Err("The old user name or password is wrong.".to_owned());
     }
-    let entry = entry_of(&*web.view, "administration.users", &form.old_user)
-        .ok_or("This account is not in the settings (any more).")?;
     let hash = hashed(form.new_password).await?;
-    let set = |key: &str, value: &str| Change::Set {
-        key: format!("{entry}.{key}"),
-        value: toml_text(value),
-    };
-    let changes = [set("name", &form.new_user), set("password_hash", &hash)];
-    make(web, visitor, &changes).await?;
+    web.change(&visitor.name, |fields| {
+        let entry = entry_of(fields, USERS, &form.old_user)
+            .ok_or("This account is not in the settings (any more).")?;
+        let set = |key: &str, value: &str| Change::Set {
+            key: format!("{entry}.{key}"),
+            value: toml_text(value),
+        };
+        Ok(vec![set("name", &form.new_user), set("password_hash", &hash)])
+    })
+    .await?;
     Ok(Outcome::done(
         "The account is changed. Its sessions are ended: log in with the new password.",
     ))
@@ -150,18 +157,6 @@ async fn changed<V: View + Settings>(
 async fn hashed(password: String) -> Result<String, String> {
     let hashed = tokio::task::spawn_blocking(move || hash_password(&password)).await;
     hashed.map_err(|_| "the password could not be hashed".to_owned())?
-}
-
-async fn make<V: View + Settings>(
-    web: &Web<V>,
-    visitor: &Visitor,
-    changes: &[Change],
-) -> Result<(), String> {
-    let made = web.view.apply(changes, None, &visitor.name).await;
-    made.map(|_| ()).map_err(|faults| {
-        let words = faults.iter().map(|fault| format!("{} {}", fault.key, fault.what));
-        words.collect::<Vec<_>>().join("; ")
-    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -188,9 +183,7 @@ pub(crate) async fn add_user<V: View + Settings>(
             return Err(format!("Somebody is called {:?} already.", form.user));
         }
         let hash = hashed(form.password).await?;
-        web.set_account(&form.user, form.role, &hash, &visitor.name).await.map_err(|faults| {
-            faults.iter().map(|fault| fault.what.clone()).collect::<Vec<_>>().join("; ")
-        })?;
+        web.set_account(&form.user, form.role, &hash, &visitor.name).await?;
         Ok(Outcome::done(format!("{} may come in as {}.", form.user, form.role)))
     };
     let outcome = outcome.await.unwrap_or_else(Outcome::error);
@@ -202,12 +195,6 @@ pub(crate) struct Named {
     name: String,
 }
 
-/// Whether somebody else could still administer.
-fn leaves_one(accounts: &Accounts, name: &str) -> bool {
-    let others = accounts.users.iter().filter(|user| user.name != name);
-    others.into_iter().any(|user| user.role == Role::Administrator)
-}
-
 /// Removes somebody; the last administrator stays.
 pub(crate) async fn remove_user<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
@@ -215,13 +202,16 @@ pub(crate) async fn remove_user<V: View + Settings>(
     Form(Named { name }): Form<Named>,
 ) -> Response {
     let outcome = async {
-        if !leaves_one(&web.view.accounts(), &name) {
-            return Err("This is the last administrator.".to_owned());
-        }
-        let entry = entry_of(&*web.view, "administration.users", &name)
-            .ok_or_else(|| format!("Nobody is called {name:?}."))?;
-        make(&web, &visitor, &[Change::Remove { entry }]).await?;
-        Ok(Outcome::done(format!("{name} may not come in any more.")))
+        web.change(&visitor.name, |fields| {
+            if !leaves_one(fields, &name) {
+                return Err("This is the last administrator.".to_owned());
+            }
+            let entry = entry_of(fields, USERS, &name)
+                .ok_or_else(|| format!("Nobody is called {name:?}."))?;
+            Ok(vec![Change::Remove { entry }])
+        })
+        .await?;
+        Ok::<_, String>(Outcome::done(format!("{name} may not come in any more.")))
     };
     let outcome = outcome.await.unwrap_or_else(Outcome::error);
     show_page(&web, &visitor, outcome)
@@ -241,22 +231,22 @@ pub(crate) async fn add_token<V: View + Settings>(
 ) -> Response {
     let outcome = async {
         check_name(&form.name)?;
-        let names = set_names(&*web.view, "administration.tokens");
-        if names.contains(&form.name) {
-            return Err(format!("A token is called {:?} already.", form.name));
-        }
         let secret = random_secret().map_err(|error| error.to_string())?;
-        let entry = format!("administration.tokens[{}]", names.len());
-        let set = |key: &str, value: &str| Change::Set {
-            key: format!("{entry}.{key}"),
-            value: toml_text(value),
-        };
         let hash = hex(&sha256(secret.as_bytes()));
-        let changes =
-            [set("name", &form.name), set("role", form.role.as_str()), set("sha256", &hash)];
-        make(&web, &visitor, &changes).await?;
+        web.change(&visitor.name, |fields| {
+            let names = names_in(fields, TOKENS);
+            if names.contains(&form.name) {
+                return Err(format!("A token is called {:?} already.", form.name));
+            }
+            let set = |key: &str, value: &str| Change::Set {
+                key: format!("{TOKENS}[{}].{key}", names.len()),
+                value: toml_text(value),
+            };
+            Ok(vec![set("name", &form.name), set("role", form.role.as_str()), set("sha256", &hash)])
+        })
+        .await?;
         let done = Some(format!("The token {} is made.", form.name));
-        Ok(Outcome { done, secret: Some(secret), error: None })
+        Ok::<_, String>(Outcome { done, secret: Some(secret), error: None })
     };
     let outcome = outcome.await.unwrap_or_else(Outcome::error);
     show_page(&web, &visitor, outcome)
@@ -269,9 +259,12 @@ pub(crate) async fn remove_token<V: View + Settings>(
     Form(Named { name }): Form<Named>,
 ) -> Response {
     let outcome = async {
-        let entry = entry_of(&*web.view, "administration.tokens", &name)
-            .ok_or_else(|| format!("No token is called {name:?}."))?;
-        make(&web, &visitor, &[Change::Remove { entry }]).await?;
+        web.change(&visitor.name, |fields| {
+            let entry = entry_of(fields, TOKENS, &name)
+                .ok_or_else(|| format!("No token is called {name:?}."))?;
+            Ok(vec![Change::Remove { entry }])
+        })
+        .await?;
         Ok::<_, String>(Outcome::done(format!("The token {name} opens nothing any more.")))
     };
     let outcome = outcome.await.unwrap_or_else(Outcome::error);

@@ -197,7 +197,7 @@ fn text_of(takes: &Takes, literal: &str) -> String {
 }
 
 /// A TOML string without its quotes; anything else as it is.
-pub(super) fn plain(literal: &str) -> String {
+pub(crate) fn plain(literal: &str) -> String {
     if let Some(raw) = literal.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\'')) {
         return raw.to_owned();
     }
@@ -515,7 +515,7 @@ pub(crate) async fn review<V: View + Settings>(
     }
     let fields = fields_of(&*web.view, group);
     let changes = changes_of(&fields, &submitted);
-    match web.view.propose(&changes) {
+    match web.view.propose(&changes).await {
         Err(faults) => form_page(&web, &visitor, group, (Some(&submitted), &faults)),
         Ok(proposal) => {
             let path = format!("/config/{}", group.path);

@@ -42,6 +42,7 @@ struct TriedPiece {
 /// Tries the source whose fields were sent: the URI of one entry, or its device.
 pub(crate) async fn test<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
     Form(pairs): Form<Vec<(String, String)>>,
 ) -> Response {
     let of = |wanted: &str| pairs.iter().find(|(name, _)| name == wanted);
@@ -52,7 +53,10 @@ pub(crate) async fn test<V: View + Settings>(
     };
     let source = value("uri").or_else(|| Some(format!("device:{}", value("device")?)));
     let outcome = match source {
-        Some(source) => web.view.try_source(&source).await,
+        Some(source) => {
+            web.view.audit(&visitor.name, "source tried", &source);
+            web.view.try_source(&source).await
+        }
         None => Err("there is neither a URI nor a device".to_owned()),
     };
     let (tried, error) = match outcome {

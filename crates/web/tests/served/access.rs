@@ -84,24 +84,24 @@ const OURS: &str = "Sec-Fetch-Site: same-origin";
 #[tokio::test]
 async fn nothing_is_told_to_who_is_not_known() {
     let server = Server::start(Made::default()).await;
-    for path in ["/overview", "/status/server", "/config/general", "/live/server", "/listen/Radio"]
-    {
+    for path in ["/overview", "/status/server", "/config/general", "/listen/Radio"] {
         let answer = server.ask("GET", path, &[], "").await;
         assert_eq!(answer.status, 303, "{path}");
         assert!(answer.header("location").unwrap().starts_with("/login?next="), "{path}");
         assert!(answer.body.is_empty());
     }
-    for (method, path) in [
-        ("GET", "/api/v1/calls"),
-        ("GET", "/api/v1/sources/Radio"),
-        ("POST", "/config/general"),
-        ("POST", "/config/reload"),
-        ("POST", "/logout"),
-    ] {
-        let answer = server.ask(method, path, &[OURS], "").await;
+    for path in ["/api/v1/calls", "/api/v1/sources/Radio"] {
+        let answer = server.ask("GET", path, &[OURS], "").await;
         assert_eq!(answer.status, 401, "{path}");
         assert!(answer.header("www-authenticate").unwrap().contains("Bearer"), "{path}");
     }
+    // A browser that was logged out meanwhile is led to the log-in, and asked for nothing by itself.
+    for path in ["/config/general", "/config/reload", "/logout"] {
+        let answer = server.ask("POST", path, &[OURS], "").await;
+        assert_eq!((answer.status, answer.header("location")), (303, Some("/login")), "{path}");
+        assert_eq!(answer.header("www-authenticate"), None, "{path}");
+    }
+    assert_eq!(server.ask("GET", "/live/server", &[], "").await.status, 401);
     for path in ["/healthz", "/login", "/metrics"] {
         assert_eq!(server.ask("GET", path, &[], "").await.status, 200, "{path}");
     }
@@ -165,6 +165,18 @@ async fn a_change_must_come_from_a_page_of_ours() {
         (&[OURS], 200),
     ] {
         let headers: Vec<&str> = headers.iter().copied().chain([cookie.as_str()]).collect();
+        let answer = server.ask("POST", "/config/general", &headers, "a=b").await;
+        assert_eq!(answer.status, status, "{headers:?}");
+    }
+    // A browser that was given a name and password sends them along with everything: they are no proof.
+    let basic = "Authorization: Basic YWRhOmNvcnJlY3QgaG9yc2U=";
+    for (headers, status) in [
+        (&["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"][..], 403),
+        (&["Origin: http://evil.example"], 403),
+        (&[OURS], 200),
+        (&[], 200),
+    ] {
+        let headers: Vec<&str> = headers.iter().copied().chain([basic]).collect();
         let answer = server.ask("POST", "/config/general", &headers, "a=b").await;
         assert_eq!(answer.status, status, "{headers:?}");
     }

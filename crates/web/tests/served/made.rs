@@ -257,7 +257,7 @@ impl Settings for Made {
         Vec::new()
     }
 
-    fn propose(&self, _changes: &[Change]) -> Result<Proposal, Vec<FieldFault>> {
+    async fn propose(&self, _changes: &[Change]) -> Result<Proposal, Vec<FieldFault>> {
         Ok(Proposal { base: "b".to_owned(), differences: Vec::new(), notes: Vec::new() })
     }
 

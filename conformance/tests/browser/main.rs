@@ -184,6 +184,20 @@ async fn try_sources(browser: &Browser) {
     browser.until_text("no sound server").await;
 }
 
+/// What is wrong is told at its field, and above them all.
+async fn fill_wrong(browser: &Browser) {
+    browser.fill("external_audio.sources[2].name", "music").await;
+    browser.fill("external_audio.sources[2].uri", "ftp://h/x").await;
+    browser.fill("external_audio.sources[2].gain_db", "much").await;
+    browser.press_button("Look at the change").await;
+    browser.until_text("Wrong are 3 values").await;
+    for key in ["name", "uri", "gain_db"] {
+        browser.wait(&format!("[id='error-external_audio.sources[2].{key}']")).await;
+    }
+    browser.check_accessible("faults").await;
+    browser.picture("config-faults").await;
+}
+
 #[tokio::test]
 async fn complaint_04_a_source_is_made_changed_heard_and_taken_back_on_the_page() {
     walk(async |browser, subject| {
@@ -193,16 +207,10 @@ async fn complaint_04_a_source_is_made_changed_heard_and_taken_back_on_the_page(
         let target = format!("sip:Gone@{}", subject.sip);
         let answer = phone.call(&target, offer(rtp.local_addr().unwrap(), &[])).await.unwrap();
         browser.open("/config/external-audio").await;
-        // What is wrong is told at the field.
-        browser.fill("external_audio.sources[2].name", "music").await;
-        browser.fill("external_audio.sources[2].uri", "ftp://h/x").await;
-        browser.press_button("Look at the change").await;
-        browser.wait("[id='error-external_audio.sources[2].uri']").await;
-        browser.wait("[id='error-external_audio.sources[2].name']").await;
-        browser.check_accessible("faults").await;
-        browser.picture("config-faults").await;
+        fill_wrong(&browser).await;
         try_sources(&browser).await;
-        // The dead one gets a file, and a third one comes.
+        // The dead one gets a file, and a third one comes; an emptied number is the default again.
+        browser.fill("external_audio.sources[2].gain_db", "").await;
         browser.fill("external_audio.sources[1].uri", &format!("file:{}", music())).await;
         browser.fill("external_audio.sources[2].name", "Third <b>").await;
         browser.fill("external_audio.sources[2].uri", &format!("file:{}", music())).await;
@@ -377,6 +385,9 @@ async fn who_logs_out_is_out_and_the_page_says_when_the_server_is_gone() {
         assert_eq!(browser.path().await, "/config/general");
         browser.open("/").await;
         assert_eq!(browser.path().await, "/status/about");
+        // Nothing lives on this page, and nothing says that it would.
+        let gone = "return document.getElementById('conn') === null";
+        browser.until("no word of a connection", gone).await;
         browser.open("/overview").await;
         browser
             .until("live", "return document.getElementById('conn').textContent === 'Live'")

@@ -180,6 +180,18 @@ fn settings_go_to_xml_by_their_schema_and_come_back() {
     let imported = std::fs::read_to_string(&file).unwrap();
     assert!(imported.contains("argon2") && !imported.contains("5999"), "{imported}");
     std::fs::write(&file, &back).unwrap();
+    // The same by JSON, in the present folder; what is taken back as it is leaves comments alone.
+    let mut export = Command::new(entracte());
+    export.args(["config", "export", "--format", "json", "--out", "archive.json", "--config"]);
+    let left = programs::run(export.arg(&file).current_dir(folder.path()), PATIENCE);
+    assert_eq!(left.status.code(), Some(0), "{}", left.err);
+    let json = folder.path().join("archive.json");
+    let told: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    assert_eq!(told["external_audio"]["sources"][0]["gain_db"], -3.5);
+    let left = config(&["import", &json.display().to_string()], &file);
+    assert!(left.out.contains("nothing differs"), "{} {}", left.out, left.err);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), back);
     // An archive that is wrong changes nothing.
     let broken =
         folder.write("broken.xml", std::fs::read_to_string(&xml).unwrap().replace("5999", "99999"));

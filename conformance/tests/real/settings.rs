@@ -181,6 +181,10 @@ fn complaint_50_a_change_is_refused_at_its_key_or_used_at_once() {
         let (status, told) = order(&subject, path, &change);
         assert_eq!(status, "422", "{key} = {value}: {told}");
     }
+    // An address of somebody else would leave a server without pages.
+    let change = serde_json::json!({ "changes": [set("http.address", "\"192.0.2.1\"")] });
+    let (status, told) = order(&subject, path, &change);
+    assert_eq!((status.as_str(), &told["faults"][0]["key"]), ("422", &"http.address".into()));
     assert_eq!(std::fs::read_to_string(subject.config().unwrap()).unwrap(), before);
     let right = serde_json::json!({ "changes": [set("general.mrcp.max_sessions", "64")] });
     let begun = ::entracte::clock::instant();

@@ -2,7 +2,6 @@
 //! itself. It is read again with the settings, without a restart.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -122,11 +121,11 @@ fn make(plan: &Plan, (certificate, key): &(PathBuf, PathBuf), host: &str) -> io:
     let pair = rcgen::KeyPair::generate().map_err(io::Error::other)?;
     let made = params.self_signed(&pair).map_err(io::Error::other)?;
     if let Some(folder) = certificate.parent() {
-        fs::create_dir_all(folder)?;
+        crate::settings::make_private(folder)?;
     }
     crate::settings::write_atomically(key, pair.serialize_pem().as_bytes())?;
     crate::settings::write_atomically(certificate, made.pem().as_bytes())?;
     let fingerprint = web::hex(&web::sha256(made.der()));
-    tracing::info!(file = %certificate.display(), sha256 = fingerprint, "a certificate was made for the pages");
+    tracing::info!(file = %certificate.display(), sha256_fingerprint = fingerprint, "a certificate was made for the pages");
     Ok(())
 }

@@ -152,7 +152,7 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| StartError::new("the system", error))?;
     let mut tokens = Tokens::new(seed);
-    std::fs::create_dir_all(&plan.state_dir).map_err(|error| {
+    settings::make_private(&plan.state_dir).map_err(|error| {
         StartError::new("state_dir", format!("{}: {error}", plan.state_dir.display()))
     })?;
     let bound = bind(plan)?;
@@ -193,6 +193,10 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     let running =
         settings::Running { services: Arc::clone(&services), events: events.clone(), certificates };
     let view = Arc::new(view(plan, running, &listens, &notes));
+    let url = http.map(|address| page_url(plan, address));
+    if let Err(error) = settings::tell_url(&plan.state_dir, url.as_deref()) {
+        tracing::warn!(%error, "commands on this host find the server by its configuration only");
+    }
     let tasks = listen(bound, (Arc::clone(&view), plan, tls), limits, &registry);
     let wiring = Wiring::new(parts, Clock::start(), tokens.next_seed());
     let control = tokio::spawn(wiring.run(received));
@@ -343,14 +347,20 @@ fn first_link(plan: &Plan, http: Option<SocketAddr>) -> Option<String> {
 
 /// The one-time link with this secret, as it is opened on this host.
 #[must_use]
-pub fn setup_link(plan: &Plan, mut http: SocketAddr, secret: &str) -> String {
+pub fn setup_link(plan: &Plan, http: SocketAddr, secret: &str) -> String {
+    format!("{}/setup?token={secret}", page_url(plan, http))
+}
+
+/// Where pages are, asked from this host.
+#[must_use]
+pub fn page_url(plan: &Plan, mut http: SocketAddr) -> String {
     if http.ip().is_unspecified() {
         let here: IpAddr =
             if http.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
         http.set_ip(here);
     }
     let scheme = if plan.tls.is_some() { "https" } else { "http" };
-    format!("{scheme}://{http}/setup?token={secret}")
+    format!("{scheme}://{http}")
 }
 
 impl Running {

@@ -27,7 +27,7 @@ use crate::services::Services;
 use crate::wiring::Event;
 use check::{Checker, Ready};
 use history::History;
-pub use history::write_atomically;
+pub use history::{make_private, write_atomically};
 
 /// Keys, or the tables they are in, that are used as soon as they change.
 pub const LIVE: &[&str] = &[
@@ -205,6 +205,7 @@ impl Keeper {
                             || self.pinned_entry(&key, &values),
                             |(_, place)| self.checker.pinned(place),
                         )
+                        .map(|place| format!("set at {place}"))
                         .or(blank.pinned),
                     ..blank
                 });
@@ -447,7 +448,9 @@ fn blank(key: &str, schema: &str, takes: &BTreeMap<String, Takes>) -> Field {
         takes: takes.get(schema).cloned().unwrap_or(Takes::Text(None)),
         default: reference.map(|reference| reference.default.clone()).unwrap_or_default(),
         value: None,
-        pinned: FILE_ONLY.contains(&schema).then(|| "the configuration file".to_owned()),
+        pinned: FILE_ONLY
+            .contains(&schema)
+            .then(|| "set in the configuration file only".to_owned()),
         live: is_live(schema),
         secret: SECRET.contains(&schema),
     }
@@ -533,6 +536,31 @@ pub fn local_token_file(state_dir: &Path) -> PathBuf {
     state_dir.join("http").join("local-token")
 }
 
+/// Where the address of the pages is for commands on this host. It is true until the next start, whatever
+/// the configuration says meanwhile.
+#[must_use]
+pub fn url_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("http").join("url")
+}
+
+/// Tells commands on this host where the pages are, or that there are none.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn tell_url(state_dir: &Path, url: Option<&str>) -> io::Result<()> {
+    let file = url_file(state_dir);
+    let Some(url) = url else {
+        let gone = std::fs::remove_file(&file);
+        return gone.or_else(|error| {
+            if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+        });
+    };
+    if let Some(folder) = file.parent() {
+        make_private(folder)?;
+    }
+    write_atomically(&file, url.as_bytes())
+}
+
 /// Makes the secret for commands on this host anew; answers its hash.
 ///
 /// # Errors
@@ -541,7 +569,7 @@ pub fn make_local_token(state_dir: &Path) -> io::Result<[u8; 32]> {
     let secret = web::random_secret().map_err(io::Error::other)?;
     let file = local_token_file(state_dir);
     if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
+        make_private(folder)?;
     }
     // A file of another owner or mode is not written into.
     let _ = std::fs::remove_file(&file);

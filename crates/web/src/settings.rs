@@ -112,7 +112,7 @@ pub struct Field {
     pub default: String,
     /// The value that is set, as TOML writes it; none for the default.
     pub value: Option<String>,
-    /// Where the value is set, when it is not in the file that pages change: it is only shown.
+    /// Why pages do not change it, in words: where it is set, when it is not in the file that they change.
     pub pinned: Option<String>,
     /// A change is put to use at once; else with the next start.
     pub live: bool,

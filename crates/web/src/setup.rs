@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub fn make_setup_link(file: &Path, now: Duration) -> io::Result<String> {
         until_unix_seconds: (now + SETUP_LINK).as_secs(),
     };
     if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let fresh = file.with_extension("new");
     let _ = fs::remove_file(&fresh);

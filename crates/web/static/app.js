@@ -18,6 +18,8 @@ document.addEventListener("click", (event) => {
 
 // Whether a live page is live.
 const conn = document.getElementById("conn");
+// Some pages have nothing that lives.
+if (conn && !document.querySelector("[hx-sse\\:connect]")) conn.remove();
 let lost;
 const say = (text, good) => {
   if (!conn) return;

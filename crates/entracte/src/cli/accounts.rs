@@ -87,6 +87,7 @@ impl ResetAdmin {
         match web::make_setup_link(&file, crate::clock::wall()) {
             Ok(secret) => {
                 println!("{}", setup_link(&plan, http, &secret));
+                eprintln!("It opens once, within 15 minutes, on the server of these settings.");
                 Exit::Done
             }
             Err(error) => {

@@ -1,6 +1,5 @@
 //! Asks a server that runs, over HTTP, as its pages do.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +13,11 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use serde::de::DeserializeOwned;
 
 use super::{ConfigArgs, Exit};
-use crate::settings::local_token_file;
+use crate::serve::page_url;
+use crate::settings::{local_token_file, url_file};
 
 /// Which server, and as whom.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(super) struct Target {
     /// The server; without it the one that the configuration describes, on this host.
     #[arg(long, value_name = "URL")]
@@ -126,25 +126,20 @@ impl Target {
             (Some(url), file) => (url.trim_end_matches('/').to_owned(), file.clone()),
             (None, file) => {
                 let plan = self.config.load_or_explain()?;
-                let Some(mut address) = plan.http else {
+                // A server that runs tells where; the configuration may have changed since it started.
+                let told = std::fs::read_to_string(url_file(&plan.state_dir)).ok();
+                let configured = || plan.http.map(|address| page_url(&plan, address));
+                let Some(url) = told.or_else(configured) else {
                     eprintln!("entracte: http.enabled is false: the server cannot be asked");
                     return Err(Exit::Usage);
                 };
-                if address.ip().is_unspecified() {
-                    address.set_ip(if address.is_ipv4() {
-                        Ipv4Addr::LOCALHOST.into()
-                    } else {
-                        Ipv6Addr::LOCALHOST.into()
-                    });
-                }
                 let file = file.clone().unwrap_or_else(|| local_token_file(&plan.state_dir));
-                let scheme = if plan.tls.is_some() { "https" } else { "http" };
-                if let Some(tls) = &plan.tls {
+                if let Some(tls) = plan.tls.as_ref().filter(|_| url.starts_with("https:")) {
                     let made = || crate::certificates::own_files(&plan.state_dir).0;
                     let file = tls.files.as_ref().map_or_else(made, |(file, _)| file.clone());
                     own = own.or_else(|| std::fs::read(file).ok());
                 }
-                (format!("{scheme}://{address}"), Some(file))
+                (url, Some(file))
             }
         };
         let token = token_file.and_then(|file| match std::fs::read_to_string(&file) {

@@ -1,5 +1,6 @@
 //! `entracte config`: the settings of a server that runs, those before them, archives of them.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -83,7 +84,7 @@ enum Format {
     Toml,
     /// XML, by docs/settings.xsd.
     Xml,
-    /// A JSON object of keys and TOML values.
+    /// JSON, by `entracte config schema`.
     Json,
 }
 
@@ -104,7 +105,7 @@ struct Export {
 
 #[derive(Args, Debug)]
 struct Import {
-    /// The archive, TOML or XML.
+    /// The archive: TOML, XML or JSON.
     file: PathBuf,
     /// Only says what would differ.
     #[arg(long)]
@@ -115,7 +116,7 @@ struct Import {
 
 #[derive(Args, Debug)]
 struct Diff {
-    /// The other configuration file or archive, TOML or XML.
+    /// The other configuration file or archive: TOML, XML or JSON.
     file: PathBuf,
     #[command(flatten)]
     config: ConfigArgs,
@@ -141,7 +142,7 @@ impl Config {
             What::Show(Show { number, target }) => {
                 let path = format!("/api/v1/settings/history/{number}");
                 on::<Text>(&target, async |server| server.get(&path).await)
-                    .map(|found| print!("{}", found.text))
+                    .map(|found| say(&found.text))
             }
             What::Restore(Restore { number, target, json }) => {
                 let path = format!("/api/v1/settings/history/{number}/restore");
@@ -152,12 +153,17 @@ impl Config {
             What::Import(import) => import.run(),
             What::Diff(diff) => diff.run(),
             What::Schema => {
-                println!("{:#}", archive::json_schema());
+                say(&format!("{:#}\n", archive::json_schema()));
                 Ok(())
             }
         };
         done.map_or_else(|exit| exit, |()| Exit::Done)
     }
+}
+
+/// Prints a long text, which a reader such as `head` may leave before its end.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn failed(what: impl std::fmt::Display) -> Exit {
@@ -215,13 +221,13 @@ impl Export {
         let text = match self.format {
             Format::Toml => archive::to_toml(&values).map_err(failed)?,
             Format::Xml => archive::to_xml(&values),
-            Format::Json => format!("{:#}\n", json!(values)),
+            Format::Json => archive::to_json(&values).map_err(failed)?,
         };
         match &self.out {
             Some(file) => settings::write_atomically(file, text.as_bytes())
                 .map_err(|error| failed(format!("{}: {error}", file.display()))),
             None => {
-                print!("{text}");
+                say(&text);
                 Ok(())
             }
         }
@@ -232,10 +238,14 @@ impl Export {
 fn toml_of(file: &Path) -> Result<String, Exit> {
     let named = |why: String| failed(format!("{}: {why}", file.display()));
     let text = std::fs::read_to_string(file).map_err(|error| named(error.to_string()))?;
-    if !text.trim_start().starts_with('<') {
-        return Ok(text);
+    match text.trim_start().chars().next() {
+        Some('<') => archive::from_xml(&text).and_then(|values| archive::to_toml(&values)),
+        Some('{') => archive::from_json(&text),
+        _ => toml::from_str::<toml::Table>(&text)
+            .map(|_| text)
+            .map_err(|error| format!("not TOML: {}", error.to_string().trim())),
     }
-    archive::from_xml(&text).and_then(|values| archive::to_toml(&values)).map_err(named)
+    .map_err(named)
 }
 
 /// The settings with this text in place of the file's.
@@ -257,7 +267,12 @@ impl Import {
             eprintln!("{faults}");
             Exit::Usage
         })?;
-        show_differences(&settings::difference(&layers, &after));
+        let differences = settings::difference(&layers, &after);
+        show_differences(&differences);
+        if differences.is_empty() {
+            println!("nothing differs: {} stays as it is", file.display());
+            return Ok(());
+        }
         if self.dry_run {
             return Ok(());
         }

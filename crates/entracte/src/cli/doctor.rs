@@ -6,19 +6,20 @@ use clap::Args;
 use serde_json::json;
 use web::{Finding, Severity};
 
+use super::ask::Target;
 use super::{ConfigArgs, Exit};
 use crate::doctor::{Subject, examine};
 
 /// Looks over the configuration and this host: ports, addresses, limits, disk, clock, names, sound server
 /// and sources, speech. Says of each thing that is wrong what to do. Exit status 1 if anything is a fault.
 ///
-/// Run it as the user that the server runs as. Beside a server that runs, its ports are in use: ask
-/// the page Diagnostics instead, or see "entracte doctor --running".
+/// Run it as the user that the server runs as. Beside a server that runs, which is asked for over HTTP, ports, sources
+/// and speech are left out: the page Diagnostics tells of them.
 #[derive(Args, Debug)]
 pub(super) struct Doctor {
     #[command(flatten)]
     config: ConfigArgs,
-    /// A server runs here: its ports and sources are not tried.
+    /// A server runs here, also where it cannot be asked: its ports and sources are not tried.
     #[arg(long)]
     running: bool,
     /// Leaves out what is fine.
@@ -45,11 +46,31 @@ impl Doctor {
             }
         };
         let Some(runtime) = super::runtime() else { return Exit::Failed };
-        let subject = if self.running { Subject::Running } else { Subject::Host };
-        let found = runtime.block_on(examine(&plan, subject));
+        let running =
+            self.running || (plan.http.is_some() && runtime.block_on(self.meets_server()));
+        let subject = if running { Subject::Running } else { Subject::Host };
+        let mut found = runtime.block_on(examine(&plan, subject));
+        if running {
+            found.insert(
+                0,
+                Finding {
+                    severity: Severity::Hint,
+                    area: "server".to_owned(),
+                    what: "one runs here: its ports, sources and speech are not tried".to_owned(),
+                    remedy: Some("the page Diagnostics tells of them".to_owned()),
+                },
+            );
+        }
         self.show(&found);
         let wrong = found.iter().any(|finding| finding.severity == Severity::Fault);
         if wrong { Exit::Failed } else { Exit::Done }
+    }
+
+    /// Whether a server of this configuration answers on this host.
+    async fn meets_server(&self) -> bool {
+        let target = Target { config: self.config.clone(), ..Target::default() };
+        let Ok(server) = target.server() else { return false };
+        server.get::<serde_json::Value>("/api/v1/about").await.is_ok()
     }
 
     fn show(&self, found: &[Finding]) {

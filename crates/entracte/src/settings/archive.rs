@@ -38,6 +38,26 @@ fn literal(value: &str) -> String {
     }
 }
 
+/// As JSON of the same form as the TOML file, which `json_schema` describes.
+///
+/// # Errors
+/// When a value cannot be written, which what was read can.
+pub fn to_json(values: &Values) -> Result<String, String> {
+    let json: serde_json::Value =
+        toml::from_str(&to_toml(values)?).map_err(|error| error.to_string())?;
+    Ok(format!("{json:#}\n"))
+}
+
+/// An archive in JSON, as TOML.
+///
+/// # Errors
+/// In words, with the place, when it is none.
+pub fn from_json(json: &str) -> Result<String, String> {
+    let values: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
+    toml::to_string(&values).map_err(|error| error.to_string())
+}
+
 /// As XML.
 #[must_use]
 pub fn to_xml(values: &Values) -> String {
@@ -169,7 +189,8 @@ fn check_namespace(start: &BytesStart<'_>) -> Result<(), String> {
     let found = found.map(|found| found.value.into_owned());
     match found.as_deref() {
         Some(NAMESPACE) => Ok(()),
-        other => Err(format!("these are settings of {other:?}, not of {NAMESPACE:?}")),
+        Some(other) => Err(format!("these are settings of {other:?}, not of {NAMESPACE:?}")),
+        None => Err(format!("<settings> names no xmlns; these would be of {NAMESPACE:?}")),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -118,6 +119,13 @@ impl Checker {
         let unusable = |error: serve::StartError| {
             vec![FieldFault { key: error.key().to_owned(), what: error.to_string() }]
         };
+        // A server whose pages cannot be had after its restart cannot be mended by them.
+        if let Some(address) = plan.http.filter(|address| self.started.http != Some(*address)) {
+            TcpListener::bind((address.ip(), 0)).map_err(|error| {
+                let what = format!("pages cannot be had at {}: {error}", address.ip());
+                vec![FieldFault { key: "http.address".to_owned(), what }]
+            })?;
+        }
         // What only shows when it is used: a fallback that is no audio, a URI that leads nowhere.
         let (configs, mut settings) = serve::live_sources(&plan).map_err(unusable)?;
         // These wait for a restart, here as for prompts.

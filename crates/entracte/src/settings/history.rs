@@ -22,7 +22,7 @@ impl History {
     /// The history in this folder, which is made if it is not there. It holds hashes of passwords, and is
     /// for its owner alone.
     pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        make_private(&folder)?;
         Ok(Self(folder))
     }
 
@@ -82,6 +82,14 @@ impl History {
     }
 }
 
+/// Makes a folder, and those above it that are not there, for its owner alone. One that is there stays as it is.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_private(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 /// Writes a file so that a power cut leaves the old or the new one, whole. Mode and owner stay.
 ///
 /// # Errors
@@ -89,7 +97,8 @@ impl History {
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A link stays a link: what it points to is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let named = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = named.unwrap_or_else(|| Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fresh = folder.join(format!(".{name}.{}.new", std::process::id()));
     let old = fs::metadata(&path).ok();

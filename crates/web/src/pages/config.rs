@@ -153,6 +153,8 @@ struct ConfigPage<'a> {
     sections: Vec<Section>,
     /// What is wrong and belongs to no field.
     errors: Vec<String>,
+    /// The keys of fields that are wrong: each says it where it stands, which may be far below.
+    wrong: Vec<String>,
     pending: Pending,
     is_sources: bool,
 }
@@ -265,6 +267,8 @@ fn literal(takes: &Takes, values: &[String]) -> String {
             format!("[{}]", items.join(", "))
         }
         Takes::Text(_) | Takes::Choice(_) => toml_text(first),
+        // What is no number is told so with the number's limits, together with all else that is wrong.
+        Takes::Integer(..) | Takes::Number(..) if first.parse::<f64>().is_err() => toml_text(first),
         Takes::Table | Takes::Tables | Takes::Flag | Takes::Integer(..) | Takes::Number(..) => {
             first.to_owned()
         }
@@ -279,12 +283,14 @@ fn changes_of(fields: &[Field], submitted: &Submitted) -> Vec<Change> {
         let wanted = literal(&field.takes, values);
         let in_list = field.key.contains('[');
         let empty = values.iter().all(|value| value.trim().is_empty());
+        let number = matches!(field.takes, Takes::Integer(..) | Takes::Number(..));
+        let emptied = empty && (in_list || number);
         let same = |literal: &str| text_of(&field.takes, literal) == text_of(&field.takes, &wanted);
         let key = field.key.clone();
         match &field.value {
             Some(value) if same(value) => {}
-            None if (in_list && empty) || (!in_list && same(&field.default)) => {}
-            Some(_) if (in_list && empty) || (!in_list && same(&field.default)) => {
+            None if emptied || (!in_list && same(&field.default)) => {}
+            Some(_) if emptied || (!in_list && same(&field.default)) => {
                 changes.push(Change::Unset { key });
             }
             Some(_) | None => changes.push(Change::Set { key, value: wanted }),
@@ -472,11 +478,16 @@ fn form_page<V: View + Settings>(
         }
     });
     let errors = errors.collect();
+    let wrong = known.iter().filter(|key| {
+        let below = format!("{key}[");
+        faults.iter().any(|fault| fault.key == **key || fault.key.starts_with(&below))
+    });
+    let wrong = wrong.map(|key| (*key).to_owned()).collect();
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let sections = sections(fields, submitted, faults);
     let is_sources = group.path == "external-audio";
     let pending = web.view.pending();
-    page(status, &ConfigPage { frame, group, sections, errors, pending, is_sources })
+    page(status, &ConfigPage { frame, group, sections, errors, wrong, pending, is_sources })
 }
 
 pub(crate) async fn form<V: View + Settings>(

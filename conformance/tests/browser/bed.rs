@@ -207,6 +207,7 @@ impl Browser {
     /// A picture of the page, where `ENTRACTE_SCREENSHOTS` names a folder for them.
     pub(crate) async fn picture(&self, name: &str) {
         if let Some(folder) = std::env::var_os("ENTRACTE_SCREENSHOTS") {
+            std::fs::create_dir_all(&folder).unwrap();
             let png = self.client.screenshot().await.unwrap();
             let name = name.trim_matches('/').replace('/', "-");
             std::fs::write(std::path::Path::new(&folder).join(format!("{name}.png")), png).unwrap();

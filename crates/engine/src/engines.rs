@@ -21,6 +21,7 @@ use crate::socket::{self, Sockets};
 use crate::startup::{Note, run_engine};
 use crate::stats::{StatsCell, StreamStats};
 use crate::stream::{Stream, Update};
+use crate::tap::{self, Tap};
 use crate::tick::{Command, Engine, pack};
 
 /// Commands that may wait for an engine; past that callers are told to come again.
@@ -308,6 +309,14 @@ impl Engines {
     /// Makes the program louder or softer from the next packet on.
     pub fn gain(&self, key: StreamKey, gain: Gain) -> Result<(), CommandError> {
         self.command(key, Command::Gain(key, gain))
+    }
+
+    /// Has copies of all of a stream's datagrams made from now on, RTP and RTCP of both ways. A stream has one
+    /// tap: a new one ends the one before.
+    pub fn tap(&self, key: StreamKey) -> Result<Tap, CommandError> {
+        let (spout, tap) = tap::tap();
+        self.command(key, Command::Tap(key, Box::new(spout)))?;
+        Ok(tap)
     }
 
     /// How busy each engine is.

@@ -24,6 +24,7 @@ mod socket;
 mod startup;
 mod stats;
 mod stream;
+mod tap;
 mod tick;
 mod wheel;
 
@@ -37,4 +38,5 @@ pub use pump::Pump;
 pub use report::{Report, StopReason, StreamKey};
 pub use startup::Note;
 pub use stats::StreamStats;
+pub use tap::{Kind, TAPPED_BYTES_MAX, Tap, Tapped, Way};
 pub use tick::Engine;

@@ -6,6 +6,7 @@ use crate::desk::Desk;
 use crate::report::{Report, StreamKey};
 use crate::socket::Sockets;
 use crate::stats::StreamStats;
+use crate::tap::{Kind, Spout, Way};
 
 /// Datagrams read from one stream in one of its ticks; a faster peer loses some in the kernel.
 const DATAGRAMS_PER_TICK_MAX: usize = 8;
@@ -46,7 +47,7 @@ impl Receiving {
         &mut self,
         (stream, now): (StreamKey, Mono),
         sockets: &Sockets,
-        stats: &mut StreamStats,
+        (stats, mut spout): (&mut StreamStats, Option<&mut Spout>),
         desk: &mut Desk,
     ) {
         if let Some(press) = self.events.expire(now.coarse()) {
@@ -69,6 +70,9 @@ impl Receiving {
                 return;
             };
             self.empty = 0;
+            if let Some(spout) = &mut spout {
+                spout.copy(Way::In, Kind::Rtp, now, bytes);
+            }
             let Ok(packet) = Packet::parse(bytes) else { continue };
             self.reception.receive(now.coarse(), &packet);
             if self.event_type == Some(packet.payload_type)

@@ -7,6 +7,7 @@ use crate::clock::Mono;
 use crate::program::{Piece, ProgramId};
 use crate::stats::StreamStats;
 use crate::stream::{Stream, Update};
+use crate::tap::Spout;
 
 /// Which stream: valid until it is [`Report::Gone`], and never used again.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -128,4 +129,5 @@ pub(crate) enum Retired {
     Pieces(rtrb::Consumer<Piece>),
     Clip(Arc<[i16]>),
     Ring(Arc<live::Ring>),
+    Spout(Box<Spout>),
 }

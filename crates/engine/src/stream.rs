@@ -13,6 +13,7 @@ use crate::receiving::Receiving;
 use crate::report::{Report, Retired, StopReason, StreamKey};
 use crate::socket::{Held, SendFault, Sockets};
 use crate::stats::{StatsCell, StreamStats};
+use crate::tap::{Kind, Spout, Way};
 
 /// Timestamp units in a tick of one millisecond.
 const UNITS_PER_TICK: u32 = rtp::CLOCK_HZ / 1_000;
@@ -42,6 +43,8 @@ pub(crate) struct Stream {
     paused: bool,
     /// Whether the packet before was sent: else the next begins a talk spurt.
     talking: bool,
+    /// Whether somebody looks on, by `spout`.
+    tapped: bool,
     playing: Option<Playing>,
     receiving: Option<Box<Receiving>>,
     rtcp: Rtcp,
@@ -50,6 +53,7 @@ pub(crate) struct Stream {
     /// The sender's octets that `stats` knows of, modulo 2^32.
     octets_known: u32,
     shown: Arc<StatsCell>,
+    spout: Option<Box<Spout>>,
 }
 
 #[derive(Debug)]
@@ -92,6 +96,7 @@ impl Stream {
             law: config.law,
             paused: false,
             talking: false,
+            tapped: false,
             timestamp_zero: config.start.timestamp,
             next_tick: 0,
             held: Held::new(sockets),
@@ -108,6 +113,7 @@ impl Stream {
             octets_known: 0,
             rtcp_due: 0,
             shown,
+            spout: None,
         }
     }
 
@@ -194,7 +200,9 @@ impl Stream {
             self.rtcp_due(now, desk);
         }
         if let Some(receiving) = &mut self.receiving {
-            receiving.sweep((self.key, now), self.held.sockets(), &mut self.stats, desk);
+            let spout = self.spout.as_deref_mut().filter(|_| self.tapped);
+            let to = (&mut self.stats, spout);
+            receiving.sweep((self.key, now), self.held.sockets(), to, desk);
         }
         if self.playing.is_some() && !self.paused {
             return self.next_packet(tick, now, desk, packet);
@@ -243,11 +251,31 @@ impl Stream {
     }
 
     /// Sends what [`Stream::prepare`] has put together.
-    pub(crate) fn send(&mut self, packet: &[u8]) {
+    pub(crate) fn send(&mut self, packet: &[u8], now: Mono) {
+        if self.tapped {
+            self.copy(Way::Out, Kind::Rtp, now, packet);
+        }
         match self.held.send(packet) {
             Ok(()) => {}
             Err(SendFault::Refused) => self.stats.refused += 1,
             Err(SendFault::Other) => self.stats.failed += 1,
+        }
+    }
+
+    /// Has copies of all its datagrams made from now on, in place of whoever had them before.
+    pub(crate) fn tap(&mut self, spout: Box<Spout>, desk: &mut Desk) {
+        self.tapped = true;
+        if let Some(old) = self.spout.replace(spout) {
+            desk.retire(Retired::Spout(old));
+        }
+    }
+
+    fn copy(&mut self, way: Way, kind: Kind, now: Mono, datagram: &[u8]) {
+        let Some(spout) = self.spout.as_deref_mut().filter(|_| self.tapped) else { return };
+        // What is no longer wanted stays where it is to the stream's end: nothing is freed here.
+        self.tapped = spout.is_wanted();
+        if self.tapped {
+            spout.copy(way, kind, now, datagram);
         }
     }
 
@@ -269,7 +297,7 @@ impl Stream {
     fn rtcp_due(&mut self, now: Mono, desk: &Desk) {
         if self.rtcp.schedule.expired(now.coarse(), 2) {
             let writer = self.compound(now, desk);
-            self.send_rtcp(&writer);
+            self.send_rtcp(&writer, now);
         }
         self.rtcp_due = tick_of(&self.rtcp.schedule);
         self.show();
@@ -295,8 +323,9 @@ impl Stream {
         writer
     }
 
-    fn send_rtcp(&mut self, writer: &Writer) {
+    fn send_rtcp(&mut self, writer: &Writer, now: Mono) {
         let bytes = writer.bytes();
+        self.copy(Way::Out, Kind::Rtcp, now, bytes);
         self.rtcp.schedule.measured(u32::try_from(bytes.len()).unwrap_or(0));
         match self.held.sockets().send_rtcp(bytes, self.rtcp.remote) {
             Ok(()) => self.stats.reports_sent += 1,
@@ -309,6 +338,7 @@ impl Stream {
     pub(crate) fn read_rtcp(&mut self, now: Mono, desk: &mut Desk) {
         let mut inbox = [0; 1_500];
         let Some(bytes) = self.held.sockets().receive_rtcp(&mut inbox) else { return };
+        self.copy(Way::In, Kind::Rtcp, now, bytes);
         let Some(compound) = rtp::rtcp::Compound::parse(bytes) else { return };
         self.stats.reports_received += 1;
         self.rtcp.schedule.measured(u32::try_from(bytes.len()).unwrap_or(0));
@@ -348,7 +378,7 @@ impl Stream {
         if self.sender.packets() > 0 || self.stats.reports_sent > 0 {
             let mut writer = self.compound(now, desk);
             writer.bye(self.sender.ssrc());
-            self.send_rtcp(&writer);
+            self.send_rtcp(&writer, now);
         }
         self.show();
     }

@@ -11,6 +11,7 @@ use crate::load::Gauges;
 use crate::program::Program;
 use crate::report::{Report, Retired, StopReason, StreamKey};
 use crate::stream::{Stream, Update};
+use crate::tap::Spout;
 use crate::wheel::Wheel;
 
 /// Commands that one tick works on; the rest waits for the next.
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Resume(StreamKey),
     Silence(StreamKey),
     Gain(StreamKey, Gain),
+    Tap(StreamKey, Box<Spout>),
 }
 
 /// What one media thread does every millisecond. Reads no clock: time comes in, so a test may run
@@ -170,6 +172,10 @@ impl Engine {
             Command::Silence(key) => {
                 with(key, &mut |stream, desk| stream.stop(StopReason::Silenced, desk));
             }
+            Command::Tap(key, spout) => match wheel.get(key.index, key.generation) {
+                Some(stream) => stream.tap(spout, desk),
+                None => desk.retire(Retired::Spout(spout)),
+            },
             Command::Gain(key, gain) => with(key, &mut |stream, desk| stream.gain(gain, desk)),
         }
     }
@@ -216,7 +222,7 @@ fn send(
     }
     for ((stream, packet), len) in batch.iter_mut().zip(packets).zip(lens) {
         if len > 0 {
-            stream.send(packet.get(..len).unwrap_or_default());
+            stream.send(packet.get(..len).unwrap_or_default(), now);
         }
     }
 }

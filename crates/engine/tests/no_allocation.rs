@@ -71,6 +71,8 @@ mod tests {
                 bed.engines.add(reserved, &config).unwrap()
             })
             .collect();
+        let mut taps = std::collections::VecDeque::new();
+        let mut tapped = 0;
         for now in 0..10_000_u64 {
             let present = (bed.began + bed.now) / live::UNIT_MS;
             for unit in writer.next().max(present)..=present + live::LIVE_AHEAD_UNITS {
@@ -87,6 +89,18 @@ mod tests {
                     let mut config = bed.peers[n].config();
                     config.ptime = Ptime::ALL[n % 5];
                     bed.engines.update(keys[n], &config).unwrap();
+                }
+                // Some are read, some run full, and some are let go of.
+                85 => {
+                    taps.push_back(bed.engines.tap(keys[n]).unwrap());
+                    if taps.len() > 8 {
+                        taps.pop_front();
+                    }
+                }
+                86 => {
+                    let taps = taps.iter_mut().step_by(2);
+                    tapped +=
+                        taps.map(|tap| std::iter::from_fn(|| tap.next()).count()).sum::<usize>();
                 }
                 90 => {
                     bed.engines.remove(keys[n]).unwrap();
@@ -106,6 +120,7 @@ mod tests {
             tick(&mut bed);
         }
         bed.run(1);
+        assert!(tapped > 1_000, "{tapped} datagrams were copied");
         let told = bed.told();
         for word in ["tag 1", "tag 3", "finished", "stopped", "digit", "peer left", "gone"] {
             assert!(told.iter().any(|told| told.starts_with(word)), "no {word} in {}", told.len());

@@ -82,3 +82,39 @@ fn noise_and_strangers_are_let_be() {
     assert_eq!(bed.told(), [""; 0]);
     assert_eq!(bed.engines.stats(key).unwrap().reports_received, 0);
 }
+
+#[test]
+fn a_tap_has_what_goes_both_ways_and_the_stream_does_not_mind() {
+    use engine::{Kind, Way};
+    let mut bed = Bed::new();
+    let (key, port) = known(&mut bed, Receive::Listen);
+    bed.run(100);
+    let before = bed.engines.tap(key).unwrap();
+    let mut tap = bed.engines.tap(key).unwrap();
+    bed.run(1);
+    assert!(before.is_over(), "a new one ends the one before");
+    bed.play(key, 1, vec![crate::bed::clip(&std::sync::Arc::from([1_000_i16; 1_600])), engine::Piece::End]);
+    press(&mut bed, port, &[(1, 800, [5, 0x8a, 2, 0x80])]);
+    let mut report = rtp::rtcp::Writer::new(7, None, None);
+    report.cname(7, b"peer");
+    bed.peers[0].rtcp.send_to(report.bytes(), local(port + 1)).unwrap();
+    bed.run(180);
+    bed.engines.remove(key).unwrap();
+    bed.run(20);
+    let all: Vec<_> = std::iter::from_fn(|| tap.next()).collect();
+    let of = |way, kind| {
+        let those = all.iter().filter(move |each| each.way == way && each.kind == kind);
+        those.map(|each| each.payload().to_vec()).collect::<Vec<_>>()
+    };
+    let sent: Vec<Vec<u8>> = of(Way::Out, Kind::Rtp);
+    assert_eq!(
+        sent.iter().map(|packet| packet[12..].to_vec()).collect::<Vec<_>>().concat(),
+        bed.peers[0].heard()
+    );
+    assert_eq!((sent.len(), sent[0].len()), (10, 172));
+    assert_eq!(of(Way::In, Kind::Rtp), [packet(101, 1, 800, &[5, 0x8a, 2, 0x80])]);
+    assert_eq!(of(Way::In, Kind::Rtcp), [report.bytes().to_vec()]);
+    assert_eq!(of(Way::Out, Kind::Rtcp), [bed.peers[0].reports[0].1.clone()], "the goodbye");
+    assert!(all.is_sorted_by_key(|each| each.at));
+    assert!(tap.is_over());
+}

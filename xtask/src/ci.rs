@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::{Outcome, tidy, top};
+use crate::{Failure, Outcome, tidy, top};
 
 /// The steps before the tests: what they are for, and the words after `cargo`.
 const STEPS: &[(&str, &[&str])] = &[
@@ -30,7 +30,7 @@ pub(crate) fn run(_: &[String]) -> Outcome {
 
 fn step(name: &str, run: impl FnOnce() -> Outcome) -> Outcome {
     println!("== {name}");
-    run().map_err(|why| format!("{name}: {why}"))
+    run().map_err(|failure| Failure { why: format!("{name}: {}", failure.why), ..failure })
 }
 
 fn cargo(words: &[&str]) -> Outcome {
@@ -39,7 +39,7 @@ fn cargo(words: &[&str]) -> Outcome {
         .args(words)
         .status()
         .map_err(|error| format!("cannot start cargo: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("cargo {} failed", words.join(" "))) }
+    if status.success() { Ok(()) } else { Err(format!("cargo {} failed", words.join(" ")).into()) }
 }
 
 fn has_nextest() -> bool {

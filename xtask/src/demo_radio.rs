@@ -75,9 +75,12 @@ const SCORE: [Bar; BARS] = [
 const STRIKES: [&[usize]; 5] = [&[2, 6], &[1, 4, 7], &[2, 5], &[3, 6], &[1, 3, 6]];
 
 pub(crate) fn run(words: &[String]) -> Outcome {
-    let [path] = words else { return Err("which file? cargo xtask demo-radio OUT.wav".into()) };
+    let [path] = words else {
+        return Err("which file? cargo xtask demo-radio OUT.wav".to_owned().into());
+    };
     let format = wav::Format { coding: wav::Coding::Pcm16, rate_hz: RATE_HZ, channels: 1 };
-    std::fs::write(path, wav::to_bytes(format, &render())).map_err(|why| format!("{path}: {why}"))
+    std::fs::write(path, wav::to_bytes(format, &render()))
+        .map_err(|why| format!("{path}: {why}").into())
 }
 
 fn render() -> Vec<i16> {

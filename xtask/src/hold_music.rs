@@ -75,7 +75,7 @@ const SCORE: [Bar; BARS] = [
 
 pub(crate) fn run(words: &[String]) -> Outcome {
     let path = words.first().map_or_else(|| top().join(FILE), PathBuf::from);
-    std::fs::write(&path, file()).map_err(|why| format!("{}: {why}", path.display()))
+    std::fs::write(&path, file()).map_err(|why| format!("{}: {why}", path.display()).into())
 }
 
 /// The whole file.

@@ -3,16 +3,40 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 mod ci;
+mod clean_root;
 mod demo_radio;
 mod hold_music;
+mod package;
+mod package_test;
+mod process;
 mod synth;
 mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// What a chore returns: what went wrong, ready to be printed.
-type Outcome = Result<(), String>;
+/// What a chore returns.
+type Outcome = Result<(), Failure>;
+
+/// What went wrong, ready to be printed, and the exit status that says so.
+#[derive(Debug)]
+struct Failure {
+    status: u8,
+    why: String,
+}
+
+impl Failure {
+    /// The chore cannot be done on this machine: nothing was tried.
+    fn not_here(why: impl Into<String>) -> Self {
+        Self { status: 2, why: why.into() }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self { status: 1, why }
+    }
+}
 
 /// A chore: its name, one line about it, and what it does with the words after its name.
 struct Verb {
@@ -23,6 +47,16 @@ struct Verb {
 
 const VERBS: &[Verb] = &[
     Verb { name: "ci", about: "format, tidy, lints, builds and every test", run: ci::run },
+    Verb {
+        name: "deb",
+        about: "builds the Debian package: [--profile release|dev] [--out FOLDER]",
+        run: package::run,
+    },
+    Verb {
+        name: "deb-test",
+        about: "installs, runs, upgrades and removes it in a clean root: [--profile dev|release] [--fresh]",
+        run: package_test::run,
+    },
     Verb {
         name: "demo-radio",
         about: "renders what the demo's radio station plays into the file that is named",
@@ -50,9 +84,9 @@ fn main() -> ExitCode {
     };
     match (verb.run)(rest) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("xtask {}: {why}", verb.name);
-            ExitCode::FAILURE
+        Err(failure) => {
+            eprintln!("xtask {}: {}", verb.name, failure.why);
+            ExitCode::from(failure.status)
         }
     }
 }
@@ -61,4 +95,10 @@ fn main() -> ExitCode {
 fn top() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// Where cargo puts what it builds, and chores what they make.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| top().join("target"), |path| top().join(path))
 }

@@ -38,7 +38,7 @@ pub(crate) fn run(_: &[String]) -> Outcome {
     }
     match complaints.len() {
         0 => Ok(()),
-        count => Err(format!("{count} broken rules")),
+        count => Err(format!("{count} broken rules").into()),
     }
 }
 

@@ -1,35 +1,30 @@
 //! A root folder with a bare Debian in it, to install into: made by debootstrap from the mirror that this machine's
 //! apt uses, kept as an archive, unpacked anew for each use.
 //!
-//! Nothing is mounted where anybody else sees it. A keeper holds namespaces of their own for mounts, processes and
-//! the network; when it ends, or this program does, in whatever way, the kernel ends what runs in there and takes
-//! down what was mounted. Only folders below target/ are left then, and the next run sweeps them.
+//! Nothing is mounted where anybody else sees it, see [`keeper`]: however this program ends, only folders below
+//! target/ are left, and the next run sweeps them.
+
+mod keeper;
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+
+use keeper::Keeper;
 
 use crate::process::{empty_folder, output, read, remove_folder, write};
 use crate::{Failure, target};
 
 /// Programs that are needed, and the packages that have them.
-const NEEDED: [(&str, &str); 6] = [
+const NEEDED: [(&str, &str); 7] = [
     ("debootstrap", "debootstrap"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
     ("chroot", "coreutils"),
     ("ip", "iproute2"),
     ("tar", "tar"),
 ];
-
-/// What the keeper does, told the root and the folder for packages that were fetched.
-const KEEPER: &str = r#"set -e
-mount -t proc proc "$1/proc"
-mount --bind "$2" "$1/var/cache/apt/archives"
-ip link set lo up
-echo ready
-exec cat"#;
 
 /// Which network a program in the root sees.
 #[derive(Clone, Copy, Debug)]
@@ -51,13 +46,13 @@ pub(crate) enum Base {
 #[derive(Debug)]
 pub(crate) struct CleanRoot {
     folder: PathBuf,
-    keeper: Child,
+    fetched: PathBuf,
+    keeper: Keeper,
 }
 
 impl CleanRoot {
     /// Unpacks a root, and makes it before if need be, which takes a minute or two.
     pub(crate) fn make(base: Base) -> Result<Self, Failure> {
-        check_rights()?;
         let place = target().join("deb-test");
         let archive = archive(&place, base)?;
         let folder = place.join("root");
@@ -67,7 +62,7 @@ impl CleanRoot {
         output(&mut tar)?;
         let fetched = place.join("archives");
         std::fs::create_dir_all(fetched.join("partial")).map_err(|error| error.to_string())?;
-        let root = Self { keeper: keep(&folder, &fetched)?, folder };
+        let root = Self { keeper: Keeper::plain(&folder, &fetched)?, folder, fetched };
         root.run(Network::Host, "apt-get -qq update").map_err(Failure::not_here)?;
         Ok(root)
     }
@@ -94,14 +89,18 @@ impl CleanRoot {
             .map_err(|error| format!("cannot start nsenter: {error}"))
     }
 
+    /// Boots the systemd that is installed in the root; everything that runs there is ended before.
+    pub(crate) fn boot(&mut self) -> Result<(), Failure> {
+        self.keeper.end(&self.folder);
+        self.keeper = Keeper::systemd(&self.folder, &self.fetched)?;
+        let up = "timeout 60 sh -c 'until systemctl is-active multi-user.target; do sleep 1; done'";
+        self.run(Network::Own, up).map(drop).map_err(|why| {
+            Failure::not_here(format!("systemd does not come up in a namespace here: {why}"))
+        })
+    }
+
     fn command(&self, network: Network, script: &str) -> Command {
-        let spaces = format!("/proc/{}/ns", self.keeper.id());
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--mount={spaces}/mnt"));
-        command.arg(format!("--pid={spaces}/pid_for_children"));
-        if matches!(network, Network::Own) {
-            command.arg(format!("--net={spaces}/net"));
-        }
+        let mut command = self.keeper.enter(network);
         command.arg("chroot").arg(&self.folder).args(["sh", "-ec", script]);
         command.env_clear().envs([
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -114,15 +113,13 @@ impl CleanRoot {
 
 impl Drop for CleanRoot {
     fn drop(&mut self) {
-        // At the end of its input the keeper ends, and with it all that runs and is mounted in there.
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
+        self.keeper.end(&self.folder);
         let _ = remove_folder(&self.folder);
     }
 }
 
 /// Whether this machine lets us: who we are, what is installed.
-fn check_rights() -> Result<(), Failure> {
+pub(crate) fn check_rights() -> Result<(), Failure> {
     if output(Command::new("id").arg("-u"))?.trim() != "0" {
         return Err(Failure::not_here("only root can make and enter a clean root; run it as root"));
     }
@@ -140,28 +137,6 @@ fn check_rights() -> Result<(), Failure> {
         },
     )?;
     Ok(())
-}
-
-/// Starts the keeper, and waits until everything is mounted.
-fn keep(root: &Path, fetched: &Path) -> Result<Child, Failure> {
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--net", "--fork", "--kill-child", "sh", "-c", KEEPER, "sh"]);
-    let mut keeper = command
-        .arg(root)
-        .arg(fetched)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot start unshare: {error}"))?;
-    let mut line = String::new();
-    if let Some(printed) = keeper.stdout.take() {
-        let _ = BufReader::new(printed).read_line(&mut line);
-    }
-    if line.trim() == "ready" {
-        return Ok(keeper);
-    }
-    let _ = keeper.wait();
-    Err(Failure::not_here("mounting in a namespace does not work here; what it said is above"))
 }
 
 /// The archive of a bare root.

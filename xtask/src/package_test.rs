@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::clean_root::{Base, CleanRoot, Network};
+use crate::clean_root::{Base, CleanRoot, Network, check_rights};
 use crate::package::{Compression, Profile, Recipe, compile, pack};
 use crate::process::{last_lines, output, read};
 use crate::{Outcome, target};
@@ -49,16 +49,18 @@ pub(crate) fn run(words: &[String]) -> Outcome {
             _ => return Err(format!("what is {word}? [--profile dev|release] [--fresh]").into()),
         }
     }
+    check_rights()?;
     compile(profile)?;
     let packages = Packages::make(profile)?;
     check("the same commit gives the same bytes", || packages.again())?;
     check("lintian finds no error", || lintian(&packages.first))?;
-    let root = CleanRoot::make(base)?;
+    let mut root = CleanRoot::make(base)?;
     println!("✓ a clean root of Debian is there");
     installed(&root, &packages)?;
     served(&root)?;
     upgraded(&root, &packages)?;
-    removed(&root, &packages)
+    removed(&root, &packages)?;
+    under_systemd(&mut root, &packages)
 }
 
 /// One line, and the end at the first that fails. What a check answers is said behind it.
@@ -173,7 +175,7 @@ fn quiet(printed: String) -> Result<String, String> {
 fn served(root: &CleanRoot) -> Outcome {
     let run = |script: &str| root.run(Network::Own, script);
     let script = format!(
-        "cd / && umask 077 && echo $$ >/run/entracte-test.pid
+        "cd /; umask 077; echo $$ >/run/entracte-test.pid
         exec {AS_SERVICE} entracte serve --config {SETTINGS} >/tmp/serve.log 2>&1"
     );
     let mut server = root.start(Network::Own, &script)?;
@@ -198,7 +200,7 @@ fn served(root: &CleanRoot) -> Outcome {
         .map(|line| line.trim().to_owned())
     })?;
     check("commands on the host reach it", || {
-        run(&format!("{AS_SERVICE} entracte sessions")).map(drop).map(|()| String::new())
+        run(&format!("{AS_SERVICE} entracte sessions")).map(|_| String::new())
     })?;
     for (voice, text) in [("slt", "Thank you for calling."), ("de", "Guten Tag, bitte warten.")] {
         check(&format!("entracte speak --voice {voice}"), || spoken(root, voice, text))?;
@@ -242,7 +244,7 @@ fn ended(root: &CleanRoot, server: &mut Child) -> Result<String, String> {
 /// Speaks, and listens whether it is a second of sound at least.
 fn spoken(root: &CleanRoot, voice: &str, text: &str) -> Result<String, String> {
     let script = format!(
-        "cd /var/lib/entracte && umask 077 && rm -f said.wav
+        "cd /var/lib/entracte; umask 077; rm -f said.wav
         {AS_SERVICE} entracte speak '{text}' --voice {voice} --out said.wav"
     );
     root.run(Network::Own, &script)?;
@@ -264,14 +266,14 @@ fn upgraded(root: &CleanRoot, packages: &Packages) -> Outcome {
     check("an upgrade replaces settings that nobody touched", || {
         install(root, &packages.second)?;
         run(&format!(
-            "cmp {SETTINGS} /usr/share/entracte/entracte.toml && grep -q 'one more thing' {SETTINGS}"
+            "cmp {SETTINGS} /usr/share/entracte/entracte.toml; grep -q 'one more thing' {SETTINGS}"
         ))?;
         run(&format!("stat -c '%U %a' {SETTINGS} | grep -qx 'entracte 640'"))
     })?;
     // As the pages do: a new file in the place of the old one, by the server's user.
     run(&format!(
         "{AS_SERVICE} sh -ec 'umask 077; cd /etc/entracte
-        sed \"{EDIT}\" entracte.toml >.new && grep -q \"^max_sessions = 77\" .new && mv .new entracte.toml'"
+        sed \"{EDIT}\" entracte.toml >.new; grep -q \"^max_sessions = 77\" .new; mv .new entracte.toml'"
     ))?;
     let before = read(&root.path(SETTINGS))?;
     check("an upgrade keeps settings that were changed, and asks nobody", || {
@@ -287,9 +289,9 @@ fn upgraded(root: &CleanRoot, packages: &Packages) -> Outcome {
     })?;
     check("a link that the server's user laid is not followed by root", || {
         run(&format!(
-            "cp -p {SETTINGS} /tmp/aside && rm {SETTINGS} && ln -s /root/hurt {SETTINGS}
+            "cp -p {SETTINGS} /tmp/aside; rm {SETTINGS}; ln -s /root/hurt {SETTINGS}
             apt-get -qq -y -o Dpkg::Use-Pty=0 reinstall /tmp/entracte.deb
-            test ! -e /root/hurt && rm {SETTINGS} && mv /tmp/aside {SETTINGS}"
+            test ! -e /root/hurt; rm {SETTINGS}; mv /tmp/aside {SETTINGS}"
         ))?;
         kept(root, &before)
     })
@@ -306,7 +308,7 @@ fn removed(root: &CleanRoot, packages: &Packages) -> Outcome {
     let before = read(&root.path(SETTINGS))?;
     check("removing takes the programs and keeps settings and state", || {
         run("apt-get -qq -y remove entracte
-            test ! -e /usr/bin/entracte && test ! -e /usr/lib/entracte
+            test ! -e /usr/bin/entracte; test ! -e /usr/lib/entracte
             test ! -e /usr/lib/systemd/system/entracte.service
             test -d /var/lib/entracte/http")?;
         kept(root, &before)
@@ -328,5 +330,70 @@ fn removed(root: &CleanRoot, packages: &Packages) -> Outcome {
     check("after a purge it installs as if for the first time", || {
         install(root, &packages.first)?;
         run(&format!("cmp {SETTINGS} /usr/share/entracte/entracte.toml"))
+    })?;
+    check("settings that were given back to root stay root's, and readable", || {
+        run("chown -R root:entracte /etc/entracte")?;
+        install(root, &packages.second)?;
+        run(&format!("cmp {SETTINGS} /usr/share/entracte/entracte.toml"))?;
+        run(&format!("stat -c '%U %G %a' {SETTINGS} | grep -qx 'root entracte 640'"))?;
+        run("apt-get -qq -y purge entracte").map(|_| String::new())
+    })
+}
+
+/// The unit itself: the server behind all that it closes, restarted, reloaded and ended by maintainer scripts.
+fn under_systemd(root: &mut CleanRoot, packages: &Packages) -> Outcome {
+    let wanted = "apt-get -qq -y -o Dpkg::Use-Pty=0 --no-install-recommends install systemd systemd-sysv dbus
+        systemctl mask getty.target console-getty.service systemd-logind.service";
+    root.run(Network::Host, wanted)?;
+    root.boot()?;
+    println!("✓ systemd boots in the root");
+    let root = &*root;
+    let run = |script: &str| root.run(Network::Own, script);
+    let pid = || run("systemctl show --property MainPID --value entracte");
+    check("installing starts the unit", || {
+        install(root, &packages.first)?;
+        active(root)
+    })?;
+    check("the link for the first administrator is where postinst says", || {
+        run("journalctl -u entracte | grep administrator").map(|_| String::new())
+    })?;
+    check("systemctl reload", || run("systemctl reload entracte"))?;
+    check("commands of root reach it", || run("entracte sessions").map(|_| String::new()))?;
+    check("an upgrade restarts it", || {
+        let before = pid()?;
+        install(root, &packages.second)?;
+        active(root)?;
+        if pid()? == before { Err("it is the old one".to_owned()) } else { Ok(String::new()) }
+    })?;
+    check("a version that cannot use the settings says so, and the old server goes on", || {
+        let before = pid()?;
+        run(&format!("sed -i 's/^#max_sessions = 32$/max_sessions = 0/' {SETTINGS}"))?;
+        let said = install(root, &packages.third)?;
+        active(root)?;
+        if pid()? == before { Ok(said) } else { Err("it was restarted".to_owned()) }
+    })?;
+    check("it was not restarted by itself meanwhile", || {
+        let count = run("systemctl show --property NRestarts --value entracte")?;
+        if count.trim() == "0" { Ok(String::new()) } else { Err(count) }
+    })?;
+    check("removing ends it, well", || {
+        run("apt-get -qq -y remove entracte
+            if systemctl is-active entracte; then exit 1; fi
+            journalctl -u entracte | grep -q 'Deactivated successfully'")
+        .map(|_| String::new())
+    })?;
+    check("purging takes the unit with it", || {
+        run("apt-get -qq -y purge entracte; ! systemctl cat entracte").map(|_| String::new())
+    })
+}
+
+/// Whether the unit is up; what it said if not.
+fn active(root: &CleanRoot) -> Result<String, String> {
+    root.run(Network::Own, "systemctl is-active entracte").or_else(|_| {
+        let said = root.run(
+            Network::Own,
+            "systemctl status --no-pager entracte || true; journalctl -n 20 --no-pager",
+        )?;
+        Err(last_lines(&said))
     })
 }

@@ -8,7 +8,7 @@ mod tree;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::process::{empty_folder, output, read};
+use crate::process::{empty_folder, output, read, remove_folder};
 use crate::{Outcome, target, top};
 
 /// How the programs are compiled.
@@ -112,7 +112,8 @@ pub(crate) fn compile(profile: Profile) -> Result<(), String> {
 
 /// Makes the package from programs that are compiled; answers its path.
 pub(crate) fn pack(recipe: &Recipe) -> Result<PathBuf, String> {
-    let work = target().join("debian-work");
+    // Two may be made at one time.
+    let work = target().join(format!("debian-work-{}", std::process::id()));
     empty_folder(&work)?;
     let tree = tree::assemble(recipe, &work.join("tree"))?;
     let name = control::write_all(recipe, &tree, &work)?;
@@ -128,6 +129,7 @@ pub(crate) fn pack(recipe: &Recipe) -> Result<PathBuf, String> {
     let mut dpkg = Command::new("dpkg-deb");
     dpkg.args(["--root-owner-group", compression, "--threads-max=1", "--build"]);
     output(dpkg.arg(&tree).arg(&file).env("SOURCE_DATE_EPOCH", recipe.epoch.to_string()))?;
+    remove_folder(&work)?;
     Ok(file)
 }
 

@@ -66,7 +66,7 @@ impl Keeper {
 
     /// Boots the systemd that is installed in the root.
     pub(super) fn systemd(root: &Path, fetched: &Path) -> Result<Self, Failure> {
-        sweep(root)?;
+        sweep(root).map_err(Failure::not_here)?;
         let spaces = ["--mount", "--pid", "--net", "--cgroup", "--uts", "--ipc"];
         Self::start(OWN_GROUP, &spaces, SYSTEMD, (root, fetched))
     }

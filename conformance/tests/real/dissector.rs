@@ -10,12 +10,12 @@ use std::time::Duration;
 use conformance::rig::{Rig, SOURCE, hasty};
 use conformance::{Folder, programs};
 use entracte::client::link::Link;
-use entracte::client::pcap::Capture;
 use entracte::client::{Phone, Tap};
+use entracte::pcap::Capture;
 use mrcp::{Headers, Method};
 
 /// Runs tshark over a capture; one line of output a packet.
-fn tshark(capture: &Path, rules: &[String], words: &[&str]) -> Vec<String> {
+pub(crate) fn tshark(capture: &Path, rules: &[String], words: &[&str]) -> Vec<String> {
     let mut tshark = Command::new("tshark");
     tshark.arg("-n").arg("-r").arg(capture);
     for rule in rules {

@@ -12,6 +12,7 @@ mod dissector;
 mod doctor;
 mod hostile;
 mod killed;
+mod onlookers;
 mod operation;
 mod settings;
 mod sipp;

@@ -62,7 +62,19 @@ fn complaint_53_every_metric_says_what_it_means_and_alerts_and_dashboard_use_tho
         let labels = line.split_once('{').map(|(_, rest)| rest.split_once('}').unwrap().0);
         for label in labels.into_iter().flat_map(|labels| labels.split("\",")) {
             let label = label.split('=').next().unwrap();
-            let bounded = ["source", "provider", "engine", "dir", "cache", "version", "le"];
+            let bounded = [
+                "source",
+                "provider",
+                "engine",
+                "dir",
+                "cache",
+                "version",
+                "le",
+                "direction",
+                "method",
+                "code",
+                "uri",
+            ];
             assert!(bounded.contains(&label), "{line}");
         }
     }

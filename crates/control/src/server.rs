@@ -132,6 +132,11 @@ impl Server {
         Some(session.survey())
     }
 
+    /// One session as it stands.
+    pub fn survey_in(&self, session: SessionId) -> Option<Survey> {
+        Some(self.sessions.get(&session)?.survey())
+    }
+
     /// Whether no new calls are taken any more.
     pub fn is_draining(&self) -> bool {
         self.open == Doors::Draining

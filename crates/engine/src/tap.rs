@@ -51,7 +51,7 @@ pub struct Tap(rtrb::Consumer<Tapped>);
 
 impl Tap {
     /// The next copy, if one waits. Whoever takes too long misses some.
-    pub fn next(&mut self) -> Option<Tapped> {
+    pub fn take(&mut self) -> Option<Tapped> {
         self.0.pop().ok()
     }
 

@@ -13,7 +13,7 @@ use crate::config::CdrFormat;
 /// Records that may wait for the disk; more are lost, and said to be.
 const WAITING_MAX: usize = 4_096;
 /// The head of a CSV file: the fields of [`CallRecord`].
-const CSV_HEAD: &str = "call_id,began_utc,ended_utc,seconds,ended_by,peer,remote_rtp,codec,channels,heard,sent,received,lost,peer_lost,late,jitter_ms\n";
+const CSV_HEAD: &str = "call_id,began_utc,ended_utc,seconds,ended_by,peer,remote_rtp,codec,channels,heard,sent,received,lost,peer_lost,late,jitter_ms,code,refused_for\n";
 
 /// One call that is over. Nobody's number is in it: who called whom is the calling system's to record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -50,6 +50,10 @@ pub struct CallRecord {
     pub late: u64,
     /// The jitter of what came.
     pub jitter_ms: u64,
+    /// The status of our refusal, where the call was refused.
+    pub code: Option<u16>,
+    /// Its Warning.
+    pub refused_for: Option<String>,
 }
 
 /// Writes records on a thread of its own. It ends with the last sender.
@@ -158,7 +162,7 @@ fn csv(record: &CallRecord) -> String {
     let CallRecord { call_id, began_utc, ended_utc, seconds, ended_by, peer, .. } = record;
     let or_none = |value: &Option<String>| text(value.as_deref().unwrap_or_default());
     format!(
-        "{},{began_utc},{ended_utc},{seconds:.3},{ended_by},{},{},{},{},{},{},{},{},{},{},{}\n",
+        "{},{began_utc},{ended_utc},{seconds:.3},{ended_by},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
         text(call_id),
         text(peer),
         or_none(&record.remote_rtp),
@@ -171,6 +175,8 @@ fn csv(record: &CallRecord) -> String {
         record.peer_lost,
         record.late,
         record.jitter_ms,
+        record.code.map(|code| code.to_string()).unwrap_or_default(),
+        or_none(&record.refused_for),
     )
 }
 
@@ -202,6 +208,8 @@ mod tests {
             peer_lost: 0,
             late: 0,
             jitter_ms: 0,
+            code: None,
+            refused_for: None,
         }
     }
 
@@ -231,7 +239,7 @@ mod tests {
         );
         let csv = fs::read_to_string(folder.path().join("calls-2026-11-27.csv")).unwrap();
         let lines: Vec<_> = csv.lines().collect();
-        assert_eq!((lines.len(), lines[0].split(',').count()), (3, 16));
+        assert_eq!((lines.len(), lines[0].split(',').count()), (3, 18));
         assert_eq!(lines[1].split(',').next(), Some("\"b\"\" "));
         assert!(lines[2].contains("\"play source:A, B\""), "{csv}");
         let jsonl = fs::read_to_string(folder.path().join("calls-2026-11-27.jsonl")).unwrap();

@@ -11,6 +11,7 @@
 mod accounts;
 mod ask;
 mod bench;
+mod capture;
 mod check_config;
 mod config;
 mod demo;
@@ -74,6 +75,7 @@ enum Verb {
     Doctor(doctor::Doctor),
     Sources(sources::Sources),
     Sessions(sessions::Sessions),
+    Capture(capture::Capture),
     HashPassword(accounts::HashPassword),
     ResetAdmin(accounts::ResetAdmin),
     Speak(speak::Speak),
@@ -177,6 +179,7 @@ fn run(verb: Verb) -> Exit {
         Verb::Config(arguments) => arguments.run(),
         Verb::Doctor(arguments) => arguments.run(),
         Verb::Sessions(arguments) => arguments.run(),
+        Verb::Capture(arguments) => arguments.run(),
         Verb::HashPassword(arguments) => arguments.run(),
         Verb::ResetAdmin(arguments) => arguments.run(),
         Verb::Completions(arguments) => arguments.run(),

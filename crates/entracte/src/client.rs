@@ -4,11 +4,10 @@
 //! - [`Phone`]: one SIP socket; places calls.
 //! - [`link::Link`]: one MRCPv2 connection, shared by any number of channels.
 //! - [`ear::Ear`]: one RTP port; keeps what it hears.
-//! - [`pcap::Capture`]: what was sent and received, for Wireshark.
+//! - [`crate::pcap::Capture`]: what was sent and received, for Wireshark.
 
 pub mod ear;
 pub mod link;
-pub mod pcap;
 mod phone;
 
 pub use phone::{Answer, CallError, Phone, PhoneError, Tap, flush};

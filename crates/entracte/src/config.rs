@@ -10,6 +10,7 @@ mod external;
 mod fault;
 mod nearest;
 mod network;
+mod observe;
 mod plan;
 mod read;
 mod reader;
@@ -20,9 +21,10 @@ mod voices;
 pub use fault::{Fault, Faults, Place, Wrong};
 pub use network::{AddressType, Addresses, Dscp, Interfaces, Network, PortRange};
 pub use plan::{
-    Administration, Audio, BuiltIn, Cdr, CdrFormat, Engine, ExternalAudio, General, Location, Log,
-    LogFormat, LogLevel, Media, Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits,
-    SourcePlan, Start, TextToSpeech, TlsPlan, Transport, VoicePlan,
+    Administration, Audio, BuiltIn, CapturePlan, Cdr, CdrFormat, Engine, EventKind, ExternalAudio,
+    General, HepPlan, Location, Log, LogFormat, LogLevel, MailPlan, MailSecurity, MailServerPlan,
+    Media, Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits, SourcePlan, Start,
+    TextToSpeech, TlsPlan, Transport, VoicePlan, WebhookPlan,
 };
 pub use reference::{EXAMPLE, Reference, references};
 pub use tree::{Layers, SYSTEM_FILE};

@@ -1,7 +1,8 @@
 //! What happened to the sources lately, for whoever comes when it is over.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use sources::{Happening, Heard, SourceEvent};
@@ -24,11 +25,28 @@ pub struct Entry {
     pub why: String,
 }
 
+/// Who is told of each, as it happens.
+type Listener = Box<dyn Fn(&Entry) + Send + Sync>;
+
 /// The last [`HAPPENINGS_MAX`] of them. Titles are not kept: a radio has one every few minutes.
-#[derive(Debug, Default)]
-pub struct Journal(Mutex<VecDeque<Entry>>);
+#[derive(Default)]
+pub struct Journal {
+    kept: Mutex<VecDeque<Entry>>,
+    listener: OnceLock<Listener>,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").field("kept", &self.kept).finish_non_exhaustive()
+    }
+}
 
 impl Journal {
+    /// Has `listener` told of what happens from now on; there is one, the first.
+    pub fn tell(&self, listener: Listener) {
+        let _first = self.listener.set(listener);
+    }
+
     /// Notes what happened.
     pub fn note(&self, event: &SourceEvent) {
         let (what, why) = match &event.what {
@@ -44,7 +62,10 @@ impl Journal {
             Happening::Title(_) => return,
         };
         let entry = Entry { at: wall(), source: event.source.to_string(), what, why };
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listener) = self.listener.get() {
+            listener(&entry);
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == HAPPENINGS_MAX {
             kept.pop_front();
         }
@@ -53,7 +74,7 @@ impl Journal {
 
     /// All that is kept, the oldest first.
     pub fn entries(&self) -> Vec<Entry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 

@@ -14,16 +14,21 @@
 //! - [`bench`]: measures a server from outside.
 //! - [`config`]: settings from file, environment and command line to one checked [`config::Plan`].
 //! - [`settings`]: the settings while the server runs: changed, kept, put to use. [`audit`]: who did what.
-//!   [`certificates`]: what pages are served with. [`view`]: all of these of these and all else for `web`. [`logging`]: the log.
+//!   [`certificates`]: what pages are served with. [`view`]: all of these and all else for `web`. [`logging`]: the log.
 //! - [`doctor`]: what is wrong with a host, and what to do.
-//! - [`cdr`]: a record of each call that is over.
+//! - [`cdr`]: a record of each call that is over. [`wire`]: what passes by, counted, [`captures`] of it in files that
+//!   Wireshark opens ([`pcap`]), and copies for a HEP collector ([`hep`]).
+//! - [`announce`]: what happened, for [`webhooks`] and the API. [`traces`]: the same of calls, for OpenTelemetry.
+//!   [`watching`] starts all who look on or are told.
 //! - [`supervision`]: what systemd is told.
 //! - [`trial`]: one source, tried by itself.
 //! - [`recite`]: what a call would hear, into memory.
 //! - [`cli`]: the verbs, their arguments and the exit status.
 
+pub mod announce;
 pub mod audit;
 pub mod bench;
+pub mod captures;
 pub mod cdr;
 pub mod certificates;
 pub mod cli;
@@ -34,16 +39,22 @@ pub mod demo;
 pub mod doctor;
 pub mod feeder;
 pub mod first_audio;
+pub mod hep;
 pub mod journal;
 pub mod lexicons;
 pub mod logging;
 pub mod net;
+pub mod pcap;
 pub mod recite;
 pub mod serve;
 pub mod services;
 pub mod settings;
 pub mod supervision;
+pub mod traces;
 pub mod trial;
 pub mod view;
 pub mod voices;
+pub mod watching;
+pub mod webhooks;
+pub mod wire;
 pub mod wiring;

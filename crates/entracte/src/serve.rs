@@ -30,6 +30,7 @@ use crate::services::{Kept, Services, Speaking};
 use crate::settings::{self, Keeper};
 use crate::view::ServerView;
 use crate::voices;
+use crate::watching::{self, Watching};
 use crate::wiring::{EVENTS_MAX, Event, MediaSettings, Parts, Standing, Wiring};
 
 /// The hold music that is built in, heard while a source is away.
@@ -162,15 +163,14 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
 
     let sip = addresses(&bound)?;
     let mrcp = listeners(&bound.mrcp, "general.mrcp.port")?;
-    let mrcp_port = mrcp.first().map_or(plan.general.mrcp.port, SocketAddr::port);
-    let agent = agent_config(plan, &sip, tokens.next_seed());
-    let agent = Agent::new(AgentConfig { timing: options.timing, ..agent });
-    let server = server_config(plan, &services, tokens.next_seed());
-    let liveness = options.liveness;
-    let server = control::Server::new(control::Config { mrcp_port, liveness, ..server });
-    let sip_limits = &plan.general.sip.limits;
+    let (agent, server) = machines((plan, options), &services, (&sip, &mrcp), &mut tokens);
     let limits = limits(plan, options);
-    let registry = Registry::new(sip_limits.connections_max, sip_limits.connections_per_peer_max);
+    let (host, run) = (host_name(), tokens.next_hex());
+    let watching = watching::start(plan, records(plan)?, &host, &run, &mut notes).await?;
+    let Watching { wire, told, .. } = &watching;
+    let most = &plan.general.sip.limits;
+    let most = (most.connections_max, most.connections_per_peer_max);
+    let registry = Registry::new(most.0, most.1, wire.clone());
     let parts = Parts {
         agent,
         server,
@@ -180,23 +180,27 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
         limits,
         registry: registry.clone(),
         events: events.clone(),
-        records: records(plan)?,
+        told: told.clone(),
+        wire: wire.clone(),
         media: media(plan),
     };
     let http = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let rtp = rtp_ports(plan);
     let listens = listens(&sip, &mrcp, &rtp, http);
-    let host = host_name();
     let certificates = plan.tls.as_ref().filter(|_| http.is_some());
     let certificates = certificates.map(|tls| Certificates::load(plan, tls, &host)).transpose()?;
     let tls = certificates.as_ref().map(Certificates::server).transpose()?;
-    let running =
-        settings::Running { services: Arc::clone(&services), events: events.clone(), certificates };
-    let view = Arc::new(view(plan, running, &listens, &notes));
-    let url = http.map(|address| page_url(plan, address));
-    if let Err(error) = settings::tell_url(&plan.state_dir, url.as_deref()) {
-        tracing::warn!(%error, "commands on this host find the server by its configuration only");
-    }
+    let running = settings::Running {
+        services: Arc::clone(&services),
+        events: events.clone(),
+        certificates,
+        captures: wire.captures().clone(),
+    };
+    let announcer = told.announcer.clone();
+    let view = Arc::new(view(plan, running, watching, &listens, &notes));
+    tell_url(plan, http);
+    watching::tell_sources(&services, announcer.clone());
+    tokio::spawn(watching::tell_alarms(Arc::downgrade(&view), announcer));
     let tasks = listen(bound, (Arc::clone(&view), plan, tls), limits, &registry);
     let wiring = Wiring::new(parts, Clock::start(), tokens.next_seed());
     let control = tokio::spawn(wiring.run(received));
@@ -216,6 +220,29 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     })
 }
 
+/// Tells commands on this host where pages are.
+fn tell_url(plan: &Plan, http: Option<SocketAddr>) {
+    let url = http.map(|address| page_url(plan, address));
+    if let Err(error) = settings::tell_url(&plan.state_dir, url.as_deref()) {
+        tracing::warn!(%error, "commands on this host find the server by its configuration only");
+    }
+}
+
+/// The machines that decide: of SIP, and of what is heard.
+fn machines(
+    (plan, options): (&Plan, &Options),
+    services: &Services,
+    (sip, mrcp): (&[(Transport, SocketAddr)], &[SocketAddr]),
+    tokens: &mut Tokens,
+) -> (Agent, control::Server) {
+    let mrcp_port = mrcp.first().map_or(plan.general.mrcp.port, SocketAddr::port);
+    let agent = agent_config(plan, sip, tokens.next_seed());
+    let agent = Agent::new(AgentConfig { timing: options.timing, ..agent });
+    let server = server_config(plan, services, tokens.next_seed());
+    let liveness = options.liveness;
+    (agent, control::Server::new(control::Config { mrcp_port, liveness, ..server }))
+}
+
 /// What all streams have in common.
 fn media(plan: &Plan) -> MediaSettings {
     MediaSettings {
@@ -224,6 +251,7 @@ fn media(plan: &Plan) -> MediaSettings {
             rtp: plan.audio.rtp.mark.map_or(0, config::Dscp::value),
             rtcp: plan.audio.rtcp_mark.map_or(0, config::Dscp::value),
         },
+        local: media_address(plan).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
     }
 }
 
@@ -254,6 +282,7 @@ fn server_config(plan: &Plan, services: &Services, seed: [u8; 32]) -> control::C
 fn view(
     plan: &Plan,
     running: settings::Running,
+    watching: Watching,
     listens: &[String],
     notes: &[String],
 ) -> ServerView {
@@ -268,6 +297,7 @@ fn view(
         keeper: Keeper::new(plan.layers.clone(), Arc::new(plan.clone()), running),
         local: local.ok(),
         audit: Audit::open(&plan.state_dir),
+        watching,
         machine: host_name(),
         started: crate::clock::instant(),
         listens: listens.to_vec(),

@@ -19,6 +19,7 @@ use control::playout::Defaults;
 use tokio::sync::mpsc;
 use web::{Applied, Change, Difference, Field, FieldFault, Pending, Proposal, Revision, Takes};
 
+use crate::captures::Captures;
 use crate::certificates::Certificates;
 use crate::clock::wall;
 use crate::config::{Faults, Layers, Place, Plan, references};
@@ -34,6 +35,7 @@ pub const LIVE: &[&str] = &[
     "administration",
     "audio.default_prosody_rate",
     "audio.default_prosody_volume",
+    "captures",
     "external_audio",
     "general.mrcp.max_sessions",
     "http.certificate",
@@ -46,13 +48,16 @@ pub const LIVE: &[&str] = &[
 /// Keys that make the server run programs or send away what is in a file: whoever may only come in by a
 /// page shall not set them.
 const FILE_ONLY: &[&str] = &[
+    "hep.key_file",
     "http.certificate",
     "http.key",
+    "mail.servers[].password_file",
     "media.ffmpeg",
     "text_to_speech.helper_path",
     "text_to_speech.providers[].arguments",
     "text_to_speech.providers[].key_file",
     "text_to_speech.providers[].program",
+    "webhooks[].secret_file",
 ];
 
 /// Keys whose values are shown to nobody.
@@ -107,6 +112,8 @@ pub struct Running {
     pub events: mpsc::Sender<Event>,
     /// What pages are served with, if by TLS.
     pub certificates: Option<Arc<Certificates>>,
+    /// The captures.
+    pub captures: Captures,
 }
 
 /// The settings of a running server.
@@ -355,6 +362,7 @@ impl Keeper {
         // The loop is gone at the server's end only.
         let _ = self.running.events.send(Event::Settings(Box::new(used))).await;
         crate::logging::set_level(&plan.log);
+        self.running.captures.set(plan.captures);
         let applied = self.applied(differ);
         tracing::info!(target: "audit", who, revision, ?keys, waiting = ?applied.waiting, "settings changed");
         applied

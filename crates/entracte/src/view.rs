@@ -17,13 +17,16 @@ use web::{
 };
 
 use crate::audit::Audit;
+use crate::captures::{Of, Order, SECONDS_MAX};
 use crate::clock::{instant, wall};
+use crate::config::EventKind;
 use crate::first_audio::{BORDERS_MS, Seen};
 use crate::journal::Entry;
 use crate::recite::Recital;
 use crate::services::{Services, Speaking};
 use crate::settings::Keeper;
 use crate::trial::Trial;
+use crate::watching::Watching;
 use crate::wiring::{CallLook, Event};
 
 /// What is looked at.
@@ -43,6 +46,8 @@ pub struct ServerView {
     pub local: Option<[u8; 32]>,
     /// Who did what.
     pub audit: Audit,
+    /// Who looks on or is told.
+    pub watching: Watching,
     /// The name of the host.
     pub machine: String,
     /// When the server started.
@@ -61,6 +66,8 @@ pub struct ServerView {
 
 /// Trials at one time: each takes a decoder or a helper from the calls.
 pub const TRIALS_MAX: usize = 2;
+/// Events that may wait for one listener at the API.
+const EVENTS_WAITING: usize = 64;
 /// Blocks of a source that may wait for a browser: two seconds. One that reads slower misses some.
 const LISTENING_BLOCKS: usize = 20;
 /// Units in a block: 100 ms.
@@ -258,7 +265,7 @@ impl Settings for ServerView {
     }
 
     fn audit(&self, who: &str, what: &str, detail: &str) {
-        self.audit.note(who, what, detail);
+        self.note(who, what, detail);
     }
 
     fn audited(&self) -> Vec<Audited> {
@@ -317,7 +324,25 @@ impl ServerView {
     fn noted(&self, applied: &Applied, who: &str, what: &str) {
         let keys: Vec<&str> = applied.differences.iter().map(|each| each.key.as_str()).collect();
         let detail = format!("revision {}: {}", applied.revision, keys.join(", "));
-        self.audit.note(who, what, &detail);
+        self.note(who, what, &detail);
+    }
+
+    fn note(&self, who: &str, what: &str, detail: &str) {
+        self.audit.note(who, what, detail);
+        self.watching.told.announcer.tell(
+            EventKind::Audit,
+            || serde_json::json!({ "who": who, "what": what, "detail": detail }),
+        );
+    }
+
+    /// The call of a session, as a capture knows it.
+    async fn call_of(&self, session: u64) -> Option<Of> {
+        let (ask, answer) = oneshot::channel();
+        self.events.send(Event::Look(ask)).await.ok()?;
+        let looks = answer.await.ok()?;
+        let found = looks.calls.into_iter().find(|look| look.survey.session.number() == session)?;
+        let channels = found.survey.channels.iter().map(|channel| channel.id.to_string());
+        Some(Of::Call { call_id: found.survey.call_id, channels: channels.collect() })
     }
 }
 
@@ -490,6 +515,84 @@ impl View for ServerView {
         let recital =
             crate::recite::recite(&self.services, &defaults, &content, &settings, prosody).await;
         Ok(preview(&recital.map_err(|failure| failure.to_string())?))
+    }
+
+    fn sip_counts(&self) -> Vec<web::SipCount> {
+        self.watching.wire.counts()
+    }
+
+    fn deliveries(&self) -> Vec<web::Delivery> {
+        self.watching.deliveries.iter().map(|deliveries| deliveries.told()).collect()
+    }
+
+    fn listen_events(&self) -> mpsc::Receiver<serde_json::Value> {
+        let mut told = self.watching.told.announcer.listen();
+        let (heard, listening) = mpsc::channel(EVENTS_WAITING);
+        tokio::spawn(async move {
+            use tokio::sync::broadcast::error::RecvError;
+            loop {
+                let told = tokio::select! {
+                    told = told.recv() => told,
+                    () = heard.closed() => return,
+                };
+                let json = match told {
+                    Ok(event) => event.json(),
+                    Err(RecvError::Lagged(count)) => serde_json::json!({ "missed": count }),
+                    Err(RecvError::Closed) => return,
+                };
+                if heard.send(json).await.is_err() {
+                    return;
+                }
+            }
+        });
+        listening
+    }
+
+    fn captures(&self) -> Vec<web::CaptureFile> {
+        let listed = self.watching.wire.captures().list().into_iter();
+        listed
+            .map(|one| web::CaptureFile {
+                name: one.name,
+                bytes: one.bytes,
+                at_unix_seconds: one.at_unix_seconds,
+                running: one.running,
+            })
+            .collect()
+    }
+
+    async fn capture(&self, order: &web::CaptureOrder) -> Result<String, String> {
+        let (of, usual) = match order.session {
+            None => (Of::All, 60),
+            Some(session) => {
+                let call = self.call_of(session).await;
+                (call.ok_or_else(|| format!("there is no session {session}"))?, 3_600)
+            }
+        };
+        let seconds = order.seconds.unwrap_or(usual);
+        if !(1..=SECONDS_MAX).contains(&seconds) {
+            return Err(format!("seconds is 1 to {SECONDS_MAX}"));
+        }
+        let media = !order.signalling_only;
+        let order = Order { of, media, ends: Duration::from_secs(seconds) };
+        let begun = self.watching.wire.captures().begin(order);
+        let name = begun.map_err(|refused| refused.to_string())?;
+        if media {
+            // The loop is gone at the server's end only.
+            let _ = self.events.send(Event::Tap).await;
+        }
+        Ok(name)
+    }
+
+    fn stop_capture(&self, name: &str) {
+        self.watching.wire.captures().stop(name);
+    }
+
+    fn remove_capture(&self, name: &str) -> Result<(), String> {
+        self.watching.wire.captures().remove(name).map_err(|error| error.to_string())
+    }
+
+    fn capture_file(&self, name: &str) -> Option<std::path::PathBuf> {
+        self.watching.wire.captures().file(name)
     }
 
     fn listen(&self, source: &str) -> Option<Listening> {

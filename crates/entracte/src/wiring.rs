@@ -12,6 +12,7 @@ use control::player::Ticket;
 use control::{Busy, Effect, Failure, Feed, Media, Moment, ProgramId, Server};
 use engine::{
     CommandError, Engines, Mono, Piece, Ports, Program, Receive, Report, StreamConfig, StreamKey,
+    Way,
 };
 use mrcp::NtpTime;
 use mrcp::lexicon::Lexicon;
@@ -21,17 +22,20 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use vocab::{ConnectionId, SessionId};
 
-use crate::cdr::{CallRecord, Records};
 use crate::clock::{Clock, wall};
 use crate::net::stream::{self, Registry, Writer};
 use crate::net::udp::UdpPort;
 use crate::net::{NetEvent, Origin, Protocol};
 use crate::services::Services;
 use crate::settings::Used;
+use crate::wire::Wire;
 use crate::{feeder, lexicons};
 
+mod ledger;
 mod telling;
 
+pub use ledger::Told;
+use ledger::{Ledger, Utterance};
 pub use telling::{CallLook, Looks, Standing};
 
 /// Events that may wait for the loop; past it whoever brings them waits for its turn, and TCP pushes
@@ -76,6 +80,8 @@ pub enum Event {
     Ticks(oneshot::Sender<Vec<u64>>),
     /// Settings have changed.
     Settings(Box<Used>),
+    /// A capture has begun: it wants the media of calls that are up.
+    Tap,
     /// No new calls.
     Drain,
     /// End every call.
@@ -120,8 +126,10 @@ pub struct Parts {
     pub events: mpsc::Sender<Event>,
     /// How RTP is sent.
     pub media: MediaSettings,
-    /// Where calls that are over are recorded, if they are.
-    pub records: Option<Records>,
+    /// Who is told what is left of calls.
+    pub told: Told,
+    /// Who looks on.
+    pub wire: Wire,
 }
 
 /// What every media stream has in common.
@@ -131,15 +139,8 @@ pub struct MediaSettings {
     pub cname: String,
     /// The marks on packets.
     pub dscp: engine::Marks,
-}
-
-impl Drop for Wiring {
-    fn drop(&mut self) {
-        // Streams that the engines did not come to let go of.
-        if let Some(records) = &self.parts.records {
-            std::mem::take(&mut self.closing).into_values().for_each(|record| records.put(record));
-        }
-    }
+    /// The address that media is sent from, for those who look on.
+    pub local: std::net::IpAddr,
 }
 
 /// The loop.
@@ -152,8 +153,8 @@ pub struct Wiring {
     media: BTreeMap<SessionId, Seat>,
     sessions: BTreeMap<StreamKey, SessionId>,
     programs: BTreeMap<ProgramId, Loaded>,
-    /// Records of calls that are over, until their streams are.
-    closing: BTreeMap<StreamKey, CallRecord>,
+    /// What is left of calls that are over.
+    ledger: Ledger,
     /// Orders that an engine had no room for, in their order.
     again: VecDeque<(StreamKey, Wish)>,
     /// Flows by which a message could not be sent; the agent is told when it has spoken out.
@@ -227,6 +228,7 @@ struct Loaded {
     ordered: Mono,
     /// Who speaks in it first.
     voice: Option<Voiced>,
+    utterance: Utterance,
     feeder: Option<AbortHandle>,
 }
 
@@ -242,17 +244,17 @@ impl Wiring {
     /// The loop, not yet running.
     pub fn new(parts: Parts, clock: Clock, seed: [u8; 32]) -> Self {
         Self {
-            parts,
             clock,
             links: BTreeMap::new(),
             dialled: BTreeMap::new(),
             media: BTreeMap::new(),
             sessions: BTreeMap::new(),
             programs: BTreeMap::new(),
-            closing: BTreeMap::new(),
+            ledger: Ledger::new(parts.told.clone()),
             again: VecDeque::new(),
             failed: Vec::new(),
             tokens: vocab::Tokens::new(seed),
+            parts,
         }
     }
 
@@ -339,6 +341,7 @@ impl Wiring {
                 self.decide(control::Event::Catalog(catalog));
                 self.decide(control::Event::Settings { sessions_max, defaults });
             }
+            Event::Tap => self.tap_all(),
             Event::Drain => self.decide(control::Event::Drain),
             Event::HangUp => self.decide(control::Event::HangUp),
         }
@@ -346,8 +349,12 @@ impl Wiring {
 
     fn net(&mut self, event: NetEvent) {
         match event {
-            NetEvent::Sip { flow, bytes } => self.agent(Input::Received { flow, bytes }),
+            NetEvent::Sip { flow, bytes } => {
+                self.parts.wire.sip(Way::In, &flow, &bytes);
+                self.agent(Input::Received { flow, bytes });
+            }
             NetEvent::Mrcp { connection, message } => {
+                tracing::debug!(target: "mrcp", %connection, message = line(&message), "came");
                 self.decide(control::Event::Mrcp { connection, message });
             }
             NetEvent::SipFault { flow, fault } => self.agent(Input::Faulty { flow, fault }),
@@ -357,8 +364,9 @@ impl Wiring {
                 }
             }
             NetEvent::MrcpFault { connection, fault } => {
-                let remote = self.links.get(&connection).map(|link| link.flow.remote);
-                tracing::info!(%connection, ?remote, %fault, closes = !fault.is_recoverable(), "no MRCPv2 message");
+                let link = self.links.get(&connection);
+                let remote = link.map(|link| link.flow.remote.to_string()).unwrap_or_default();
+                tracing::info!(target: "mrcp", %connection, remote, %fault, closes = !fault.is_recoverable(), "no MRCPv2 message");
                 self.decide(control::Event::MrcpFault { connection, fault });
             }
             NetEvent::Opened { connection, protocol, local, remote, writer, origin } => {
@@ -417,10 +425,7 @@ impl Wiring {
             match output {
                 Output::Send { flow, bytes } => self.send(flow, bytes),
                 Output::Event(event) => {
-                    log(&event);
-                    if let sip::agent::Event::Ended { call, why } = &event {
-                        self.record(*call, why);
-                    }
+                    self.log(&event);
                     self.decide(control::Event::Sip(event));
                 }
             }
@@ -428,6 +433,7 @@ impl Wiring {
     }
 
     fn send(&mut self, flow: Flow, bytes: Vec<u8>) {
+        self.parts.wire.sip(Way::Out, &flow, &bytes);
         match flow.transport {
             Transport::Udp => {
                 let port = self.parts.udp.iter().find(|port| port.local() == flow.local);
@@ -443,6 +449,21 @@ impl Wiring {
                 }
                 Some(_) | None => self.dial(Flow { connection: None, ..flow }, bytes),
             },
+        }
+    }
+
+    /// Calls begin and end at INFO; who calls whom is about people and stays out (invariant 7).
+    fn log(&mut self, event: &sip::agent::Event) {
+        use sip::agent::Event;
+        if let Event::Invited { call, flow, request, .. } = event {
+            let transport = flow.transport.as_str();
+            let (number, remote) = (call.number(), flow.remote);
+            tracing::info!(target: "control", call = number, %remote, transport, "call begins");
+            let call_id = request.headers.get("Call-ID").unwrap_or_default();
+            self.arrives(*call, flow, call_id);
+        } else if let Event::Ended { call, why } = event {
+            tracing::info!(target: "control", call = call.number(), ?why, "call ends");
+            self.record(*call, *why);
         }
     }
 
@@ -469,6 +490,7 @@ impl Wiring {
 
     fn write(&mut self, connection: ConnectionId, bytes: Vec<u8>) {
         let Some(link) = self.links.get(&connection) else { return };
+        self.parts.wire.stream(link.flow.local, link.flow.remote, &bytes);
         if link.writer.send(bytes).is_err() {
             tracing::info!(remote = %link.flow.remote, "connection closed: the peer does not read");
             self.closed(connection);
@@ -486,9 +508,17 @@ impl Wiring {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Sip(command) => self.agent(Input::Command(command)),
+            Effect::Sip(command) => {
+                if let sip::agent::Command::Reject { call, status, headers } = &command {
+                    self.refuses(*call, status.number(), headers);
+                }
+                self.agent(Input::Command(command));
+            }
             Effect::Probe { call } => self.probe(call),
-            Effect::Send { connection, bytes } => self.write(connection, bytes),
+            Effect::Send { connection, bytes } => {
+                tracing::debug!(target: "mrcp", %connection, message = %headline(&bytes), "goes");
+                self.write(connection, bytes);
+            }
             Effect::FetchLexicons { session, ticket, uris, timeout } => {
                 self.fetch_lexicons((session, ticket), uris, timeout);
             }
@@ -499,9 +529,9 @@ impl Wiring {
             Effect::Release { session } => self.release(session),
             Effect::Prepare { session, program, blueprint, start, limit, logging_tag } => {
                 let tag = logging_tag.as_deref();
-                tracing::info!(%session, %program, tag, "utterance begins");
-                tracing::debug!(%program, %blueprint, "steps");
-                self.prepare(feeder::Order { program, blueprint, start, limit });
+                tracing::info!(target: "control", %session, %program, tag, "utterance begins");
+                tracing::debug!(target: "control", %program, %blueprint, "steps");
+                self.prepare(session, feeder::Order { program, blueprint, start, limit });
             }
             Effect::Start { session, program, gain_db } => self.start(session, program, gain_db),
             Effect::Halt { session, program } => self.halt(session, program),
@@ -554,6 +584,7 @@ impl Wiring {
                 self.media
                     .insert(session, Seat::Open { key, hold, pace: Pace::Running, held: None });
                 self.apply_pace(session);
+                self.tap(session);
             }
             Err(error) => {
                 tracing::warn!(%session, %error, "no media stream");
@@ -612,8 +643,10 @@ impl Wiring {
     }
 
     /// Loads a program: at once where nothing but one live source is heard, else by a feeder.
-    fn prepare(&mut self, order: feeder::Order) {
+    fn prepare(&mut self, session: SessionId, order: feeder::Order) {
         let id = order.program;
+        let context = self.context_of(session);
+        let utterance = Utterance { context, steps: Arc::clone(&order.blueprint), spoke: None };
         let number = engine::ProgramId::from_number(id.number());
         let ordered = engine::clock::now();
         let whole = order.limit.is_none() && order.start == control::position::Start::default();
@@ -624,15 +657,17 @@ impl Wiring {
             // The ring is as large as what goes in.
             let _ = pieces.push(Piece::Live { ring, samples: None });
             let _ = pieces.push(Piece::End);
+            let program = Some(program);
             self.programs
-                .insert(id, Loaded { program: Some(program), ordered, voice: None, feeder: None });
+                .insert(id, Loaded { program, ordered, voice: None, utterance, feeder: None });
             return self.decide(control::Event::Feed(Feed::Ready { program: id }));
         }
         let (pieces, program) = Program::new(number, Gain::UNITY, feeder::PIECES_MAX);
         let (services, events) = (Arc::clone(&self.parts.services), self.parts.events.clone());
         let task = tokio::spawn(feeder::run(order, pieces, services, events));
         let feeder = Some(task.abort_handle());
-        self.programs.insert(id, Loaded { program: Some(program), ordered, voice: None, feeder });
+        let program = Some(program);
+        self.programs.insert(id, Loaded { program, ordered, voice: None, utterance, feeder });
     }
 
     /// The packet with a program's first speech was sent.
@@ -640,8 +675,11 @@ impl Wiring {
         let Some(loaded) = self.programs.get_mut(&program) else { return };
         let Some(Voiced { provider, voice, cached }) = loaded.voice.take() else { return };
         let after = sent_at.since(loaded.ordered);
-        let (first_ms, by) = (after.as_millis(), &*provider);
-        tracing::info!(%program, provider = by, voice = &*voice, cached, first_ms, "speaks");
+        let first_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        let by = &*provider;
+        let voiced = Voiced { provider: Arc::clone(&provider), voice: Arc::clone(&voice), cached };
+        loaded.utterance.spoke = Some((voiced, first_ms));
+        tracing::info!(target: "control", %program, provider = by, voice = &*voice, cached, first_ms, "speaks");
         self.parts.services.first_audio.observe(by, after);
         let by = control::Spoken { provider, voice, after };
         self.decide(control::Event::Spoke { program, by });
@@ -687,7 +725,7 @@ impl Wiring {
             }
             // It never started, or there is nothing left that it could have started in.
             Some(Seat::Open { .. } | Seat::Reserved(_)) | None => {
-                self.programs.remove(&id);
+                self.program_over(id, None);
                 self.decide(control::Event::Stopped { program: id, at: 0 });
             }
         }
@@ -695,10 +733,17 @@ impl Wiring {
 
     /// A program that cannot be played to its end, through no fault of what it plays.
     fn lose(&mut self, program: ProgramId, why: &str) {
-        self.programs.remove(&program);
+        self.program_over(program, Some(why));
         let failure = Failure::Error(why.to_owned());
         self.decide(control::Event::Feed(Feed::Failed { program, failure }));
         self.decide(control::Event::Finished { program });
+    }
+
+    /// A program is no longer held; `failed` says why it did not come to its end.
+    fn program_over(&mut self, program: ProgramId, failed: Option<&str>) {
+        if let Some(loaded) = self.programs.remove(&program) {
+            self.uttered(&loaded.utterance, loaded.ordered, failed.map(str::to_owned));
+        }
     }
 
     fn feeder_gone(&mut self, program: ProgramId) {
@@ -765,7 +810,7 @@ impl Wiring {
             }
             Report::Finished { program, .. } => {
                 let program = program_of(program);
-                self.programs.remove(&program);
+                self.program_over(program, None);
                 self.decide(control::Event::Finished { program });
             }
             Report::Abandoned { program, stream, .. } => {
@@ -774,14 +819,14 @@ impl Wiring {
             }
             Report::Stopped { program, at_samples, .. } => {
                 let program = program_of(program);
-                self.programs.remove(&program);
+                self.program_over(program, None);
                 self.decide(control::Event::Stopped { program, at: at_samples });
             }
             Report::Starved { stream, program, at_samples } => {
-                tracing::warn!(%stream, program = program.number(), at_samples, "audio came late");
+                tracing::warn!(target: "engine", %stream, program = program.number(), at_samples, "audio came late");
             }
             Report::Digit { stream, event, duration_ms } => {
-                tracing::debug!(%stream, event, duration_ms, "telephone-event");
+                tracing::debug!(target: "engine", %stream, event, duration_ms, "telephone-event");
             }
             Report::PeerLeft { stream } => {
                 if let Some(session) = self.sessions.get(&stream).copied() {
@@ -789,22 +834,28 @@ impl Wiring {
                 }
             }
             Report::Gone { stream, stats } => {
-                tracing::debug!(%stream, packets = stats.packets, "media stream ended");
+                tracing::debug!(target: "engine", %stream, packets = stats.packets, "media stream ended");
                 self.gone(stream, &stats);
             }
         }
     }
 }
 
-/// Calls begin and end at INFO; who calls whom is about people and stays out (invariant 7).
-fn log(event: &sip::agent::Event) {
-    use sip::agent::Event;
-    if let Event::Invited { call, flow, .. } = event {
-        let transport = flow.transport.as_str();
-        tracing::info!(call = call.number(), remote = %flow.remote, transport, "call begins");
-    } else if let Event::Ended { call, why } = event {
-        tracing::info!(call = call.number(), ?why, "call ends");
+/// What a message is, in a line.
+fn line(message: &mrcp::Message) -> String {
+    use mrcp::Message;
+    let channel = message.channel();
+    match message {
+        Message::Request(request) => format!("{} {} {channel}", request.method, request.id),
+        Message::Response(response) => format!("{} {} {channel}", response.id, response.status),
+        Message::Event(event) => format!("{} {} {channel}", event.name, event.id),
     }
+}
+
+/// The first line of a message.
+pub(crate) fn headline(message: &[u8]) -> std::borrow::Cow<'_, str> {
+    let line = message.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    String::from_utf8_lossy(line)
 }
 
 /// Pieces of a program that is one live source: the source and the end.

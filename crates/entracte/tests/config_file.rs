@@ -77,6 +77,10 @@ fn the_example_states_the_defaults() {
     // So do the providers of speech.
     assert_eq!(stated.text_to_speech.providers.len(), 2);
     stated.text_to_speech.providers.clear();
+    // And who is told of events, and the mail servers.
+    assert_eq!((stated.webhooks.len(), stated.mail.servers.len()), (1, 1));
+    stated.webhooks.clear();
+    stated.mail.servers.clear();
     // And people and programs that may come in.
     let accounts = &mut stated.administration.accounts;
     assert_eq!((accounts.users.len(), accounts.tokens.len()), (1, 1));

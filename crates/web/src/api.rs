@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::sse::{Event, KeepAlive};
+use axum::response::{IntoResponse as _, Response, Sse};
 use axum::{Extension, Json};
+use futures_util::stream::unfold;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::accounts::Visitor;
 use crate::answers::refused;
 use crate::context::Web;
+use crate::guard::Proof;
 use crate::metrics;
 use crate::settings::{Applied, Change, FieldFault, Settings};
 use crate::view::{Standing, View};
@@ -154,6 +157,23 @@ pub(crate) async fn restore_settings<V: View + Settings>(
     Path(number): Path<u64>,
 ) -> Response {
     applied(web.view.restore(number, &visitor.name).await)
+}
+
+/// What happens from now on, as it happens, for as long as whoever listens is known.
+pub(crate) async fn events<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(proof): Extension<Proof>,
+) -> Response {
+    let told = web.view.listen_events();
+    let events = unfold((told, web, proof), |(mut told, web, proof)| async {
+        let event = told.recv().await?;
+        if !web.still(&proof) {
+            return None;
+        }
+        let event = Event::default().data(event.to_string());
+        Some((Ok::<_, std::convert::Infallible>(event), (told, web, proof)))
+    });
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
 }
 
 /// Who did what.

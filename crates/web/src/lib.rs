@@ -15,6 +15,7 @@ mod guard;
 mod live;
 mod login;
 mod metrics;
+mod openapi;
 mod pages;
 mod routes;
 mod serve;
@@ -37,8 +38,10 @@ pub use settings::{
     Takes,
 };
 pub use setup::{SETUP_LINK, make_setup_link};
+pub use view::alarms;
 pub use view::{
-    About, Alarm, Cache, Call, Capabilities, Channel, Device, Engine, Finding, Happening, Heard,
-    Host, Listening, Looks, Packets, Preview, Provider, Resource, Severity, Skipped, Source,
-    SourceState, Speech, Standing, Tried, View, Voice, Waits,
+    About, Alarm, Cache, Call, Capabilities, CaptureFile, CaptureOrder, Channel, Delivery, Device,
+    Engine, Finding, Happening, Heard, Host, Listening, Looks, Packets, Preview, Provider,
+    Resource, Severity, SipCount, Skipped, Source, SourceState, Speech, Standing, Tried, View,
+    Voice, Waits,
 };

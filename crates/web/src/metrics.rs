@@ -8,7 +8,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::settings::{Pending, Settings};
 use crate::view::{
-    Engine, Heard, Host, Provider, Source, SourceState, Speech, Standing, View, Waits, alarms,
+    Delivery, Engine, Heard, Host, Provider, SipCount, Source, SourceState, Speech, Standing, View,
+    Waits, alarms,
 };
 
 /// All metrics as Prometheus reads them.
@@ -22,11 +23,14 @@ pub(crate) fn exposition(
     with_local_recorder(&recorder, || {
         describe();
         describe_host();
+        describe_others();
         sources.iter().for_each(of_source);
         counter!("entracte_sources_late_total").absolute(view.sources_late());
         of_speech(&speech);
         gauge!("entracte_alarms").set(count(alarms(&sources, &speech).len()));
         of_standing(standing);
+        view.sip_counts().iter().for_each(of_sip);
+        view.deliveries().iter().for_each(of_delivery);
         engines.iter().for_each(of_engine);
         of_host(&view.host());
         of_settings(&view.pending());
@@ -140,6 +144,34 @@ fn describe() {
     describe_gauge!("entracte_utterances", "Utterances that are prepared or played");
     describe_gauge!("entracte_connections", "TCP connections");
     describe_gauge!("entracte_sip_transactions", "SIP transactions, of both sides");
+}
+
+fn describe_others() {
+    describe_counter!("entracte_sip_requests_total", "SIP requests, by direction and method");
+    describe_counter!(
+        "entracte_sip_responses_total",
+        "SIP responses, by direction and status code"
+    );
+    describe_counter!("entracte_webhook_taken_total", "Events that the address of a webhook took");
+    describe_counter!("entracte_webhook_lost_total", "Events that a webhook gave up");
+    describe_gauge!("entracte_webhook_up", "0 while the address of a webhook takes no events");
+}
+
+fn of_sip(count: &SipCount) {
+    let (name, label) = if count.is_request {
+        ("entracte_sip_requests_total", "method")
+    } else {
+        ("entracte_sip_responses_total", "code")
+    };
+    let labels = [("direction", count.direction.to_owned()), (label, count.what.clone())];
+    counter!(name, &labels).absolute(count.count);
+}
+
+fn of_delivery(delivery: &Delivery) {
+    let label = || [("uri", delivery.uri.clone())];
+    counter!("entracte_webhook_taken_total", &label()).absolute(delivery.taken);
+    counter!("entracte_webhook_lost_total", &label()).absolute(delivery.lost);
+    gauge!("entracte_webhook_up", &label()).set(f64::from(u8::from(delivery.trouble.is_none())));
 }
 
 fn describe_host() {

@@ -2,9 +2,11 @@
 
 pub(crate) mod administration;
 pub(crate) mod assets;
+pub(crate) mod captures;
 pub(crate) mod config;
 pub(crate) mod diagnostics;
 pub(crate) mod events;
+pub(crate) mod help;
 pub(crate) mod overview;
 pub(crate) mod show;
 pub(crate) mod sources;
@@ -49,6 +51,7 @@ const MENU: &[(&str, &[Entry])] = &[
             Entry { path: "/status/voices", name: "Voices", role: Role::Operator },
             entry("/events", "Events"),
             Entry { path: "/diagnostics", name: "Diagnostics", role: Role::Operator },
+            administrators("/captures", "Captures"),
         ],
     ),
     (
@@ -56,11 +59,21 @@ const MENU: &[(&str, &[Entry])] = &[
         &[
             administrators("/config/general", "General"),
             administrators("/config/audio", "Audio"),
+            administrators("/config/mail", "Mail Server"),
             administrators("/config/external-audio", "External Audio"),
             administrators("/config/text-to-speech", "Text to Speech"),
             administrators("/administration", "Administration"),
             administrators("/config/server", "Server"),
             administrators("/config/history", "History"),
+        ],
+    ),
+    (
+        "Help",
+        &[
+            entry("/help/troubleshooting", "Troubleshooting"),
+            entry("/help/glossary", "Glossary"),
+            entry("/help/operating", "Operating"),
+            entry("/help/api", "API"),
         ],
     ),
 ];

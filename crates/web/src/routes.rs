@@ -76,12 +76,14 @@ fn page_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
         .route("/live/resources/{id}", get(status::resource_live::<V>))
         .route("/status/engine", get(status::engine::<V>))
         .route("/live/engine", get(status::engine_live::<V>))
+        .route("/help/api", get(pages::help::api))
+        .route("/help/{name}", get(pages::help::document))
         .route("/status/sources", get(sources::sources::<V>))
         .route("/live/sources", get(sources::sources_live::<V>))
 }
 
 fn administrators<V: View + Settings>() -> Router<Arc<Web<V>>> {
-    use pages::{administration, config};
+    use pages::{administration, captures, config};
     Router::new()
         .route("/administration", get(administration::form::<V>))
         .route("/administration/account", post(administration::change::<V>))
@@ -105,6 +107,17 @@ fn administrators<V: View + Settings>() -> Router<Arc<Web<V>>> {
         .route("/api/v1/settings/history", get(api::revisions::<V>))
         .route("/api/v1/settings/history/{number}", get(api::revision::<V>))
         .route("/api/v1/settings/history/{number}/restore", post(api::restore_settings::<V>))
+        .route("/captures", get(captures::captures::<V>).post(captures::begin::<V>))
+        .route("/captures/{name}", get(captures::file::<V>))
+        .route("/captures/{name}/stop", post(captures::stop::<V>))
+        .route("/captures/{name}/remove", post(captures::remove::<V>))
+        .route("/api/v1/captures", get(captures::list_json::<V>).post(captures::begin_json::<V>))
+        .route(
+            "/api/v1/captures/{name}",
+            get(captures::file::<V>).delete(captures::remove_json::<V>),
+        )
+        .route("/api/v1/captures/{name}/stop", post(captures::stop_json::<V>))
+        .route("/api/v1/events", get(api::events::<V>))
         .route("/api/v1/audit", get(api::audit::<V>))
         .layer(from_fn(async |request, next| at_least(Role::Administrator, request, next).await))
 }
@@ -135,6 +148,11 @@ fn api_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
             get(async |State(web): State<Arc<Web<V>>>| Json(web.view.speech())),
         )
         .route("/api/v1/standing", get(api::standing::<V>))
+        .route(
+            "/api/v1/deliveries",
+            get(async |State(web): State<Arc<Web<V>>>| Json(web.view.deliveries())),
+        )
+        .route("/api/v1/openapi.json", get(pages::help::openapi_json))
 }
 
 /// Headers by which a proxy says that somebody else asks.

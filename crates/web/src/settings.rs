@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::accounts::Accounts;
 
@@ -76,7 +77,7 @@ pub trait Settings: Send + Sync + 'static {
 }
 
 /// What a key takes, for whoever offers a choice of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Takes {
     /// Keys of its own.
@@ -100,7 +101,7 @@ pub enum Takes {
 }
 
 /// One key and its value.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Field {
     /// The key: `general.sip.port`, or `external_audio.sources[0].name` in a list of tables.
     pub key: String,
@@ -121,7 +122,7 @@ pub struct Field {
 }
 
 /// One change.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     /// Gives a key a value, as TOML writes it. An index one past the last makes an entry.
@@ -144,7 +145,7 @@ pub enum Change {
 }
 
 /// One key that differs.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Difference {
     /// The key.
     pub key: String,
@@ -157,7 +158,7 @@ pub struct Difference {
 }
 
 /// What changes would do.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Proposal {
     /// Names the settings that the changes were laid over.
     pub base: String,
@@ -168,7 +169,7 @@ pub struct Proposal {
 }
 
 /// What was done.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Applied {
     /// The number of the settings now in use.
     pub revision: u64,
@@ -179,7 +180,7 @@ pub struct Applied {
 }
 
 /// What is wrong with a key, or with the settings as a whole.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, ToSchema)]
 pub struct FieldFault {
     /// The key; empty for the whole.
     pub key: String,
@@ -188,7 +189,7 @@ pub struct FieldFault {
 }
 
 /// Settings that were in use.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Revision {
     /// Its number, counted up from 1.
     pub number: u64,
@@ -203,7 +204,7 @@ pub struct Revision {
 }
 
 /// What of the settings is not in use.
-#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Pending {
     /// The number of the settings in use.
     pub revision: u64,
@@ -214,7 +215,7 @@ pub struct Pending {
 }
 
 /// Something that somebody did.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Audited {
     /// When, in seconds since 1970.
     pub at_unix_seconds: u64,

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use utoipa::ToSchema;
 
 /// What can be told of a server, as it stands at this moment.
 pub trait View: Send + Sync + 'static {
@@ -63,16 +64,99 @@ pub trait View: Send + Sync + 'static {
         rate: Option<f64>,
     ) -> impl Future<Output = Result<Preview, String>> + Send;
 
+    /// SIP messages since the start.
+    fn sip_counts(&self) -> Vec<SipCount>;
+
+    /// How events are delivered elsewhere.
+    fn deliveries(&self) -> Vec<Delivery>;
+
+    /// What happens from now on, as JSON objects; one that listens too slowly misses some.
+    fn listen_events(&self) -> mpsc::Receiver<serde_json::Value>;
+
+    /// Captures and their files, the youngest first.
+    fn captures(&self) -> Vec<CaptureFile>;
+
+    /// Begins a capture; answers its name.
+    ///
+    /// # Errors
+    /// In words, when there is no such call or too many captures run.
+    fn capture(&self, order: &CaptureOrder) -> impl Future<Output = Result<String, String>> + Send;
+
+    /// Ends a capture.
+    fn stop_capture(&self, name: &str);
+
+    /// Deletes the file of a capture that is over.
+    ///
+    /// # Errors
+    /// In words.
+    fn remove_capture(&self, name: &str) -> Result<(), String>;
+
+    /// The path of a capture's file.
+    fn capture_file(&self, name: &str) -> Option<std::path::PathBuf>;
+
     /// What a source plays from now on, as a call would hear it; `None` when there is none of this name.
     /// Whoever holds it is a listener.
     fn listen(&self, source: &str) -> Option<Listening>;
+}
+
+/// SIP messages of one kind.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, ToSchema)]
+pub struct SipCount {
+    /// `in` or `out`.
+    pub direction: &'static str,
+    /// A request, or a response.
+    pub is_request: bool,
+    /// The method, or the status code.
+    pub what: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// How events are delivered to one address.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Delivery {
+    /// The address.
+    pub uri: String,
+    /// Events that were taken.
+    pub taken: u64,
+    /// Events that were given up.
+    pub lost: u64,
+    /// Why the last attempt failed, if it did.
+    pub trouble: Option<String>,
+}
+
+/// A capture that runs, or the file of one that did.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct CaptureFile {
+    /// Its name.
+    pub name: String,
+    /// Bytes so far.
+    pub bytes: u64,
+    /// When it was written to last, in seconds since 1970.
+    pub at_unix_seconds: u64,
+    /// It still runs.
+    pub running: bool,
+}
+
+/// What a capture shall have.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct CaptureOrder {
+    /// The session of the one call; without it, all calls.
+    #[serde(default)]
+    pub session: Option<u64>,
+    /// Seconds after which it ends by itself, 1 to 86400; without it, 60, and for one call 3600.
+    #[serde(default)]
+    pub seconds: Option<u64>,
+    /// SIP and MRCPv2 only, without RTP and RTCP.
+    #[serde(default)]
+    pub signalling_only: bool,
 }
 
 /// Audio as it is heard: a WAV file without an end, in blocks.
 pub type Listening = mpsc::Receiver<Vec<u8>>;
 
 /// What the process takes of its host, and what is left.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Host {
     /// Free space where each folder is, by its path.
     pub free_bytes: Vec<(String, u64)>,
@@ -87,7 +171,7 @@ pub struct Host {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// As it should be.
@@ -114,7 +198,7 @@ impl Severity {
 }
 
 /// Something that was looked at.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
@@ -127,7 +211,7 @@ pub struct Finding {
 }
 
 /// What came of trying a source.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Tried {
     /// It can be heard.
     pub ok: bool,
@@ -160,7 +244,7 @@ pub struct Tried {
 }
 
 /// A voice that can be asked for.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Voice {
     /// Whose it is.
     pub provider: String,
@@ -194,7 +278,7 @@ pub struct Preview {
 }
 
 /// Which server this is.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct About {
     /// The name of its host.
     pub machine: String,
@@ -213,7 +297,7 @@ pub struct About {
 }
 
 /// Every call and engine at one moment.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Looks {
     /// The calls, in the order in which they came.
     pub calls: Vec<Call>,
@@ -222,7 +306,7 @@ pub struct Looks {
 }
 
 /// One call.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Call {
     /// Its number, counted up from 1 since the start.
     pub session: u64,
@@ -235,10 +319,12 @@ pub struct Call {
     /// Where its signalling comes from.
     pub peer: String,
     /// Our address and port of RTP.
+    #[schema(value_type = Option<String>)]
     pub local_rtp: Option<SocketAddr>,
     /// `sendonly`, `recvonly`, `sendrecv` or `inactive`, from our side.
     pub mode: Option<String>,
     /// The peer's address and port of RTP.
+    #[schema(value_type = Option<String>)]
     pub remote_rtp: Option<SocketAddr>,
     /// The codec.
     pub codec: Option<String>,
@@ -251,7 +337,7 @@ pub struct Call {
 }
 
 /// One MRCPv2 channel.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Channel {
     /// Its identifier. RFC 6787 §6.2.1.
     pub id: String,
@@ -262,7 +348,7 @@ pub struct Channel {
 }
 
 /// What a call hears: one utterance.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Resource {
     /// Its number, counted up from 1 since the start.
     pub id: u64,
@@ -285,7 +371,7 @@ pub struct Resource {
 }
 
 /// The packets of a call, as of a moment ago.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Packets {
     /// RTP packets that left.
     pub sent: u64,
@@ -304,7 +390,7 @@ pub struct Packets {
 }
 
 /// One engine: a thread that sends audio.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Engine {
     /// Its number, from 0.
     pub number: usize,
@@ -331,7 +417,7 @@ pub struct Engine {
 }
 
 /// How a source's connection stands.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceState {
     /// On its way.
@@ -345,7 +431,7 @@ pub enum SourceState {
 }
 
 /// What those who listen to a source hear.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Heard {
     /// The source itself.
@@ -355,7 +441,7 @@ pub enum Heard {
 }
 
 /// One live source.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Source {
     /// What callers ask for.
     pub name: String,
@@ -396,7 +482,7 @@ pub struct Source {
 }
 
 /// A file that was passed over.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Skipped {
     /// Its name within the folder.
     pub file: String,
@@ -405,7 +491,7 @@ pub struct Skipped {
 }
 
 /// Something that happened to a source.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Happening {
     /// When, in seconds since 1970.
     pub at_unix_seconds: f64,
@@ -418,7 +504,7 @@ pub struct Happening {
 }
 
 /// Something that somebody should look after, for as long as it lasts.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Alarm {
     /// What it is about: `source` or `speech`.
     pub about: String,
@@ -429,7 +515,7 @@ pub struct Alarm {
 }
 
 /// What is wrong now. A source that is away but whose fallback nobody hears, since it rests, is no alarm.
-pub(crate) fn alarms(sources: &[Source], speech: &Speech) -> Vec<Alarm> {
+pub fn alarms(sources: &[Source], speech: &Speech) -> Vec<Alarm> {
     let alarm = |about: &str, name: &str, why: &str| Alarm {
         about: about.to_owned(),
         name: name.to_owned(),
@@ -452,7 +538,7 @@ pub(crate) fn alarms(sources: &[Source], speech: &Speech) -> Vec<Alarm> {
 }
 
 /// Something that audio can be captured from.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Device {
     /// The sound server's name for it: the `device` of a source.
     pub name: String,
@@ -473,7 +559,7 @@ pub struct Device {
 }
 
 /// What calls may ask for; OPTIONS says the same.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Capabilities {
     /// The MRCPv2 resources.
     pub resources: Vec<String>,
@@ -486,7 +572,7 @@ pub struct Capabilities {
 }
 
 /// How texts are spoken.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Speech {
     /// Who speaks, the preferred ones first; none when speech is off.
     pub providers: Vec<Provider>,
@@ -501,7 +587,7 @@ pub struct Speech {
 }
 
 /// One provider of speech.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Provider {
     /// Its name.
     pub name: String,
@@ -522,7 +608,7 @@ pub struct Provider {
 }
 
 /// How long something took, each time.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Waits {
     /// Times.
     pub count: u64,
@@ -533,7 +619,7 @@ pub struct Waits {
 }
 
 /// A cache on the disk.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Cache {
     /// Entries.
     pub entries: usize,
@@ -548,7 +634,7 @@ pub struct Cache {
 }
 
 /// What a server holds: zero everywhere once every call is over and the timers have run out.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Standing {
     /// It takes no new calls, and ends with the last one.
     pub draining: bool,

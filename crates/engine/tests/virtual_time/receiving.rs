@@ -93,7 +93,11 @@ fn a_tap_has_what_goes_both_ways_and_the_stream_does_not_mind() {
     let mut tap = bed.engines.tap(key).unwrap();
     bed.run(1);
     assert!(before.is_over(), "a new one ends the one before");
-    bed.play(key, 1, vec![crate::bed::clip(&std::sync::Arc::from([1_000_i16; 1_600])), engine::Piece::End]);
+    bed.play(
+        key,
+        1,
+        vec![crate::bed::clip(&std::sync::Arc::from([1_000_i16; 1_600])), engine::Piece::End],
+    );
     press(&mut bed, port, &[(1, 800, [5, 0x8a, 2, 0x80])]);
     let mut report = rtp::rtcp::Writer::new(7, None, None);
     report.cname(7, b"peer");
@@ -101,7 +105,7 @@ fn a_tap_has_what_goes_both_ways_and_the_stream_does_not_mind() {
     bed.run(180);
     bed.engines.remove(key).unwrap();
     bed.run(20);
-    let all: Vec<_> = std::iter::from_fn(|| tap.next()).collect();
+    let all: Vec<_> = std::iter::from_fn(|| tap.take()).collect();
     let of = |way, kind| {
         let those = all.iter().filter(move |each| each.way == way && each.kind == kind);
         those.map(|each| each.payload().to_vec()).collect::<Vec<_>>()

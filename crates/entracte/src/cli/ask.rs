@@ -181,11 +181,33 @@ impl Server {
         self.answer(self.client.post(&url), &url).await
     }
 
+    /// Orders something, by a JSON object.
+    pub(super) async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> Result<T, String> {
+        let url = format!("{}{path}", self.url);
+        let request = self.client.post(&url).header("content-type", "application/json");
+        self.answer(request.body(body.to_string()), &url).await
+    }
+
+    /// A file.
+    pub(super) async fn bytes(&self, path: &str) -> Result<Vec<u8>, String> {
+        let url = format!("{}{path}", self.url);
+        self.read(self.client.get(&url), &url).await
+    }
+
     async fn answer<T: DeserializeOwned>(
         &self,
         request: reqwest::RequestBuilder,
         url: &str,
     ) -> Result<T, String> {
+        serde_json::from_slice(&self.read(request, url).await?)
+            .map_err(|_| format!("{url} answers something else than was asked for"))
+    }
+
+    async fn read(&self, request: reqwest::RequestBuilder, url: &str) -> Result<Vec<u8>, String> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -210,7 +232,6 @@ impl Server {
             let why = told.and_then(|told| Some(told.get("error")?.as_str()?.to_owned()));
             return Err(format!("{url} answers {status}: {}", why.unwrap_or_default()));
         }
-        serde_json::from_slice(&bytes)
-            .map_err(|_| format!("{url} answers something else than was asked for"))
+        Ok(bytes.into())
     }
 }

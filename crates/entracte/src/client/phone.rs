@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use vocab::Now;
 
-use super::pcap::Capture;
+use crate::pcap::Capture;
 
 /// Calls that may be asked for and not yet placed.
 const ASKED_MAX: usize = 1_024;

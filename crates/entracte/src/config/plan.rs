@@ -34,6 +34,16 @@ pub struct Plan {
     pub tls: Option<TlsPlan>,
     /// `cdr`: how calls are recorded; `None` when they are not.
     pub cdr: Option<Cdr>,
+    /// `captures`.
+    pub captures: CapturePlan,
+    /// `hep`: where copies of SIP messages go; `None` when nowhere.
+    pub hep: Option<HepPlan>,
+    /// `traces.endpoint`: where traces of calls go; `None` when nowhere.
+    pub traces: Option<String>,
+    /// `webhooks`: who is told of events.
+    pub webhooks: Vec<WebhookPlan>,
+    /// `mail`.
+    pub mail: MailPlan,
     /// `log`.
     pub log: Log,
     /// What is strange and works all the same.
@@ -66,6 +76,135 @@ pub enum CdrFormat {
     Jsonl,
     /// RFC 4180.
     Csv,
+}
+
+/// `captures`: what was sent and received, in files.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CapturePlan {
+    /// Captures at one time.
+    pub max_active: usize,
+    /// Whether each call has one.
+    pub every_call: bool,
+    /// A longer file ends its capture.
+    pub file_bytes_max: u64,
+    /// Past it the oldest files are deleted.
+    pub keep_bytes_max: u64,
+}
+
+/// `hep`: a collector of SIP messages.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HepPlan {
+    /// Its host and port.
+    pub collector: (String, u16),
+    /// Our number there.
+    pub agent_id: u32,
+    /// The file whose first line is the key that it wants.
+    pub key_file: Option<PathBuf>,
+}
+
+/// What can happen that others are told of.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum EventKind {
+    /// A call begins.
+    CallBegan,
+    /// A call is over.
+    CallEnded,
+    /// Something happened to a source.
+    Source,
+    /// Something is wrong.
+    AlarmRaised,
+    /// It is right again.
+    AlarmCleared,
+    /// Somebody did something over HTTP: logged in, changed settings.
+    Audit,
+}
+
+impl EventKind {
+    /// All there are.
+    pub const ALL: [Self; 6] = [
+        Self::CallBegan,
+        Self::CallEnded,
+        Self::Source,
+        Self::AlarmRaised,
+        Self::AlarmCleared,
+        Self::Audit,
+    ];
+    /// Their names.
+    pub const WORDS: [(&str, Self); 6] = [
+        ("call.began", Self::CallBegan),
+        ("call.ended", Self::CallEnded),
+        ("source", Self::Source),
+        ("alarm.raised", Self::AlarmRaised),
+        ("alarm.cleared", Self::AlarmCleared),
+        ("audit", Self::Audit),
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CallBegan => "call.began",
+            Self::CallEnded => "call.ended",
+            Self::Source => "source",
+            Self::AlarmRaised => "alarm.raised",
+            Self::AlarmCleared => "alarm.cleared",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// One of `webhooks`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WebhookPlan {
+    /// Where events are posted to.
+    pub uri: String,
+    /// The file whose first line is the secret that signs them.
+    pub secret_file: Option<PathBuf>,
+    /// Which events.
+    pub events: BTreeSet<EventKind>,
+}
+
+/// `mail`: where voice mail is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct MailPlan {
+    /// Whether messages can be played into calls.
+    pub retrieval_enabled: bool,
+    /// How long an IMAP connection may stand idle; `None`: for ever.
+    pub imap_timeout_seconds: Option<u32>,
+    /// The folder of the message store.
+    pub root: Option<PathBuf>,
+    /// The IMAP servers; names differ even when case is ignored.
+    pub servers: Vec<MailServerPlan>,
+}
+
+/// How a connection to a mail server is secured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MailSecurity {
+    /// TLS from the first byte. RFC 8314.
+    Tls,
+    /// TLS after `STARTTLS`. RFC 9051 §6.2.1.
+    StartTls,
+    /// None.
+    None,
+}
+
+/// One of `mail.servers`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MailServerPlan {
+    /// Its name here.
+    pub name: String,
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is secured.
+    pub security: MailSecurity,
+    /// Who logs in.
+    pub user: Option<String>,
+    /// As whom. RFC 4616 §2.
+    pub authorization_id: Option<String>,
+    /// The file whose first line is the password.
+    pub password_file: Option<PathBuf>,
 }
 
 /// `http.tls`, `http.certificate`, `http.key`.

@@ -11,6 +11,7 @@ use super::administration;
 use super::external;
 use super::fault::{Faults, Wrong};
 use super::network::{AddressType, Addresses, Dscp, InterfaceName, Interfaces, Network, PortRange};
+use super::observe;
 use super::plan::{
     Audio, Cdr, CdrFormat, Engine, General, Log, LogFormat, LogLevel, Media, Mrcp, Plan, Rtp, Sip,
     SipLimits, TlsPlan, Transport,
@@ -94,6 +95,11 @@ fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
         media: media(&root.section("media")),
         engine: engine(&root.section("engine")),
         cdr: cdr(&root.section("cdr")),
+        captures: observe::captures(&root.section("captures")),
+        hep: observe::hep(&root.section("hep")),
+        traces: observe::traces(&root.section("traces")),
+        webhooks: observe::webhooks(root),
+        mail: observe::mail(&root.section("mail")),
         log: log(&root.section("log")),
         notes: Vec::new(),
         layers: Layers::default(),

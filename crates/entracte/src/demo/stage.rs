@@ -17,9 +17,9 @@ use super::hearing::Music;
 use super::radio::{Radio, TUNE};
 use crate::client::ear::Ear;
 use crate::client::link::{Channel, Link};
-use crate::client::pcap::Capture;
 use crate::client::{Answer, Phone, Tap};
 use crate::config::{Faults, Layers, Plan};
+use crate::pcap::Capture;
 use crate::serve::{self, Running, StartError};
 
 /// The name under which calls ask for the station.

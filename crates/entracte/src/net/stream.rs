@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use vocab::ConnectionId;
 
 use super::{NetEvent, Origin, Protocol};
+use crate::wire::Wire;
 
 /// MRCPv2 connections open at once; past it a new one is closed at once. One serves many calls.
 pub const MRCP_CONNECTIONS_MAX: usize = 10_000;
@@ -74,9 +75,10 @@ impl Writer {
     }
 }
 
-/// Numbers and counts the connections of one server.
+/// Numbers and counts the connections of one server, and knows who looks on.
 #[derive(Clone, Debug)]
 pub struct Registry {
+    wire: Wire,
     next: Arc<AtomicU64>,
     sip: Tally,
     mrcp: Tally,
@@ -105,9 +107,10 @@ enum Full {
 
 impl Registry {
     /// With the limits of SIP: in all, and from one address.
-    pub fn new(sip_max: usize, sip_peer_max: usize) -> Self {
+    pub fn new(sip_max: usize, sip_peer_max: usize, wire: Wire) -> Self {
         let tally = |all_max, peer_max| Tally { open: Arc::default(), all_max, peer_max };
         Self {
+            wire,
             next: Arc::default(),
             sip: tally(sip_max, sip_peer_max),
             mrcp: tally(MRCP_CONNECTIONS_MAX, MRCP_CONNECTIONS_MAX),
@@ -229,7 +232,8 @@ pub async fn run<E: From<NetEvent> + Send + 'static>(
                             continue;
                         }
                     };
-                    let link = Link { connection, protocol, origin: Origin::Accepted, limits, open };
+                    let (origin, wire) = (Origin::Accepted, registry.wire.clone());
+                    let link = Link { connection, protocol, origin, limits, open, wire };
                     tokio::spawn(serve(stream, link, events.clone()));
                 }
                 // Out of file descriptors, most likely: wait for some to come back.
@@ -254,7 +258,8 @@ pub async fn dial<E: From<NetEvent> + Send + 'static>(
         Ok(Ok(stream)) => match registry.admit(Protocol::Sip, flow.remote.ip()) {
             Ok((connection, open)) => {
                 let (protocol, origin) = (Protocol::Sip, Origin::Dialled);
-                let link = Link { connection, protocol, origin, limits, open };
+                let wire = registry.wire.clone();
+                let link = Link { connection, protocol, origin, limits, open, wire };
                 return serve(stream, link, events).await;
             }
             Err(_) => "too many connections".to_owned(),
@@ -272,6 +277,7 @@ struct Link {
     origin: Origin,
     limits: Limits,
     open: Open,
+    wire: Wire,
 }
 
 /// One connection's life: says that it is open, reads until the end, says that it is closed.
@@ -305,7 +311,8 @@ async fn serve<E: From<NetEvent> + Send + 'static>(
         writing.abort();
         return;
     }
-    let reader = Reader::new(reader, link.limits, released);
+    let onlooker = Onlooker { wire: link.wire.clone(), local, remote };
+    let reader = Reader::new(reader, link.limits, released, onlooker);
     let reading = async {
         match link.protocol {
             Protocol::Sip => {
@@ -364,6 +371,15 @@ struct Reader {
     /// When the message that is not yet whole began.
     began: Option<Instant>,
     silent_since: Instant,
+    onlooker: Onlooker,
+}
+
+/// Who looks on, and at what.
+#[derive(Debug)]
+struct Onlooker {
+    wire: Wire,
+    local: SocketAddr,
+    remote: SocketAddr,
 }
 
 /// What came of reading.
@@ -377,9 +393,15 @@ enum Came<'a> {
 }
 
 impl Reader {
-    fn new(socket: OwnedReadHalf, limits: Limits, released: oneshot::Receiver<()>) -> Self {
+    fn new(
+        socket: OwnedReadHalf,
+        limits: Limits,
+        released: oneshot::Receiver<()>,
+        onlooker: Onlooker,
+    ) -> Self {
         let buffer = vec![0; READ_BYTES];
-        Self { socket, buffer, limits, released, began: None, silent_since: Instant::now() }
+        let (began, silent_since) = (None, Instant::now());
+        Self { socket, buffer, limits, released, began, silent_since, onlooker }
     }
 
     async fn read(&mut self) -> Came<'_> {
@@ -391,7 +413,12 @@ impl Reader {
         };
         self.silent_since = Instant::now();
         match read {
-            Ok(Ok(length @ 1..)) => Came::Bytes(self.buffer.get(..length).unwrap_or_default()),
+            Ok(Ok(length @ 1..)) => {
+                let bytes = self.buffer.get(..length).unwrap_or_default();
+                let Onlooker { wire, local, remote } = &self.onlooker;
+                wire.stream(*remote, *local, bytes);
+                Came::Bytes(bytes)
+            }
             Ok(Ok(0) | Err(_)) => Came::End,
             Err(_) if half.is_some() => {
                 let peer = self.socket.peer_addr().ok();

@@ -1,12 +1,10 @@
-//! What the loop tells of itself: how things stand, every call at one moment, and a record of each that is over.
+//! What the loop tells of itself: how things stand, and every call at one moment.
 
 use std::time::Duration;
 
 use engine::StreamKey;
 
 use super::{Seat, Wiring};
-use crate::cdr::CallRecord;
-use crate::clock::wall;
 
 /// How things stand: zero everywhere once every call is over and the timers have run out.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -59,65 +57,6 @@ impl Wiring {
             programs: self.programs.len(),
             connections: self.links.len(),
         }
-    }
-
-    /// Records a call that is over, while it is still known.
-    pub(super) fn record(&mut self, call: sip::agent::Call, why: &sip::agent::EndReason) {
-        use sip::agent::EndReason;
-        let Some(records) = &self.parts.records else { return };
-        let Some(survey) = self.parts.server.survey_of(call) else { return };
-        let age = self.clock.now().since(survey.began);
-        let stream = match self.media.get(&survey.session) {
-            Some(Seat::Open { key, .. }) => Some(*key),
-            Some(Seat::Reserved(_)) | None => None,
-        };
-        let ended = wall();
-        let media = survey.media.as_ref();
-        let record = CallRecord {
-            call_id: survey.call_id.to_string(),
-            began_utc: web::utc(ended.saturating_sub(age).as_secs()),
-            ended_utc: web::utc(ended.as_secs()),
-            seconds: age.as_secs_f64(),
-            ended_by: match why {
-                EndReason::Bye => "bye",
-                EndReason::Cancelled => "cancelled",
-                EndReason::LocalBye => "local-bye",
-                EndReason::Refused => "refused",
-                EndReason::AckTimeout => "no-ack",
-                EndReason::TransactionTimeout => "timeout",
-                EndReason::Unknown => "unknown",
-                EndReason::FlowClosed => "flow-closed",
-            },
-            peer: survey.peer.to_string(),
-            remote_rtp: media.map(|media| media.remote.to_string()),
-            codec: media.map(|media| format!("{} {} ms", media.law.name(), media.ptime_ms)),
-            channels: survey.channels.len(),
-            heard: survey.playing.as_ref().map(|(_, blueprint)| blueprint.to_string()),
-            ..CallRecord::default()
-        };
-        match stream {
-            // Its last figures come when the engine has let go of it.
-            Some(key) => {
-                self.closing.insert(key, record);
-            }
-            None => records.put(record),
-        }
-    }
-
-    /// The engine has let go of a stream: these are its figures.
-    pub(super) fn gone(&mut self, stream: StreamKey, stats: &engine::StreamStats) {
-        let Some(record) = self.closing.remove(&stream) else { return };
-        let Some(records) = &self.parts.records else { return };
-        records.put(CallRecord {
-            sent: stats.packets,
-            received: stats.received,
-            lost: stats.lost,
-            peer_lost: stats.peer_lost,
-            late: stats.skipped + stats.starved + stats.held,
-            // Timestamps count 8,000 a second.
-            jitter_ms: stats.jitter / 8,
-            ..record
-        });
     }
 
     pub(super) fn look(&self) -> Looks {

@@ -40,8 +40,14 @@ const GROUPS: &[Group] = &[
     Group {
         path: "audio",
         name: "Audio",
-        tables: &["audio", "media"],
-        about: "How audio is sent, and what may be fetched and played.",
+        tables: &["audio", "media", "captures"],
+        about: "How audio is sent, and what may be fetched, played and captured.",
+    },
+    Group {
+        path: "mail",
+        name: "Mail Server",
+        tables: &["mail"],
+        about: "Where voice mail is: IMAP servers, and the folder of the message store. This version checks and keeps what is set here; it does not play mail into calls yet.",
     },
     Group {
         path: "external-audio",
@@ -58,8 +64,18 @@ const GROUPS: &[Group] = &[
     Group {
         path: "server",
         name: "Server",
-        tables: &["state_dir", "engine", "http", "log", "cdr", "administration"],
-        about: "Threads, pages, the log.",
+        tables: &[
+            "state_dir",
+            "engine",
+            "http",
+            "log",
+            "cdr",
+            "hep",
+            "traces",
+            "webhooks",
+            "administration",
+        ],
+        about: "Threads, pages, the log, and who else is told what happens.",
     },
 ];
 
@@ -173,6 +189,9 @@ fn words_of(part: &str) -> String {
         ("rtp", "RTP"),
         ("rtcp", "RTCP"),
         ("http", "HTTP"),
+        ("hep", "HEP"),
+        ("cdr", "Call detail records"),
+        ("imap_timeout_seconds", "IMAP timeout (seconds)"),
     ];
     if let Some((_, words)) = KNOWN.iter().find(|(key, _)| *key == part) {
         return (*words).to_owned();

@@ -6,10 +6,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use vocab::Redacted;
 use web::{
-    About, Account, Accounts, Applied, Audited, Cache, Call, Capabilities, Change, Channel, Device,
-    Engine, Field, FieldFault, Finding, Happening, Heard, Host, Listening, Looks, Options, Packets,
-    Pending, Preview, Proposal, Provider, Resource, Revision, Role, Settings, Severity, Skipped,
-    Source, SourceState, Speech, Standing, Token, Tried, View, Voice, Waits,
+    About, Account, Accounts, Applied, Audited, Cache, Call, Capabilities, CaptureFile,
+    CaptureOrder, Change, Channel, Delivery, Device, Engine, Field, FieldFault, Finding, Happening,
+    Heard, Host, Listening, Looks, Options, Packets, Pending, Preview, Proposal, Provider,
+    Resource, Revision, Role, Settings, Severity, SipCount, Skipped, Source, SourceState, Speech,
+    Standing, Token, Tried, View, Voice, Waits,
 };
 
 /// The secret of a token that may do everything.
@@ -171,6 +172,48 @@ impl View for Made {
         _rate: Option<f64>,
     ) -> Result<Preview, String> {
         Err("texts are not spoken".to_owned())
+    }
+
+    fn sip_counts(&self) -> Vec<SipCount> {
+        let count = |is_request, what: &str| SipCount {
+            direction: "in",
+            is_request,
+            what: what.to_owned(),
+            count: 5,
+        };
+        vec![count(true, "INVITE"), count(false, "486")]
+    }
+
+    fn deliveries(&self) -> Vec<Delivery> {
+        let trouble = Some("answers 500".to_owned());
+        vec![Delivery { uri: "https://crm.example.com/".to_owned(), taken: 3, lost: 1, trouble }]
+    }
+
+    fn listen_events(&self) -> mpsc::Receiver<serde_json::Value> {
+        let (told, listening) = mpsc::channel(1);
+        told.try_send(serde_json::json!({ "type": "call.began" })).unwrap();
+        listening
+    }
+
+    fn captures(&self) -> Vec<CaptureFile> {
+        vec![CaptureFile { name: "one.pcap".to_owned(), bytes: 1_234, ..CaptureFile::default() }]
+    }
+
+    async fn capture(&self, order: &CaptureOrder) -> Result<String, String> {
+        match order.session {
+            Some(session) => Err(format!("there is no session {session}")),
+            None => Ok("two.pcap".to_owned()),
+        }
+    }
+
+    fn stop_capture(&self, _name: &str) {}
+
+    fn remove_capture(&self, _name: &str) -> Result<(), String> {
+        Err("it runs; stop it first".to_owned())
+    }
+
+    fn capture_file(&self, _name: &str) -> Option<std::path::PathBuf> {
+        None
     }
 
     fn listen(&self, source: &str) -> Option<Listening> {

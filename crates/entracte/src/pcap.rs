@@ -1,4 +1,4 @@
-//! A capture file of what a client of ours sent and received, for Wireshark.
+//! A capture file of what our sockets sent and received, for Wireshark.
 //!
 //! Classic pcap with nanoseconds and raw IP packets (`LINKTYPE_RAW`). The packets are made here from
 //! what the sockets carried, so no right to capture is needed: addresses, ports, payloads and times
@@ -91,6 +91,11 @@ impl<W: Write> Capture<W> {
             self.segment(at, (from, to), FLAG_ACK | FLAG_PUSH, part)?;
         }
         Ok(())
+    }
+
+    /// What is written to.
+    pub const fn get_ref(&self) -> &W {
+        &self.out
     }
 
     /// Writes what is buffered.

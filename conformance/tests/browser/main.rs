@@ -15,6 +15,7 @@ use bed::{Browser, PATIENCE, with_browser};
 use conformance::Subject;
 use conformance::rig::offer;
 use entracte::client::Phone;
+use entracte::client::ear::Ear;
 
 /// A file that plays, by its real path: a URI may not climb.
 fn music() -> String {
@@ -63,13 +64,19 @@ const PAGES: &[&str] = &[
     "/status/voices",
     "/events",
     "/diagnostics",
+    "/captures",
     "/config/general",
     "/config/audio",
+    "/config/mail",
     "/config/external-audio",
     "/config/text-to-speech",
     "/administration",
     "/config/server",
     "/config/history",
+    "/help/troubleshooting",
+    "/help/glossary",
+    "/help/operating",
+    "/help/api",
 ];
 
 #[tokio::test]
@@ -400,6 +407,45 @@ async fn who_logs_out_is_out_and_the_page_says_when_the_server_is_gone() {
         println!("ended with a live page open in {:?}", begun.elapsed());
         assert!(begun.elapsed() < Duration::from_secs(20));
         browser.until_text("Connection lost").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_capture_is_begun_fetched_and_deleted_and_help_is_a_click_away() {
+    walk(async |browser, subject| {
+        let phone = Phone::open(subject.sip, None).await.unwrap();
+        browser.open("/captures").await;
+        browser.fill("session", "7").await;
+        browser.press_button("Begin").await;
+        browser.until_text("there is no session 7").await;
+        browser.fill("session", "").await;
+        browser.fill("seconds", "600").await;
+        browser.press_button("Begin").await;
+        browser.until_text("runs").await;
+        let ear = Ear::open(subject.sip, None).await.unwrap();
+        let target = format!("sip:nobody@{}", subject.sip);
+        assert!(phone.call(&target, offer(ear.local(), &[])).await.is_err());
+        browser.press_button("Stop").await;
+        browser
+            .until("it is over", "return document.querySelector('td .pill') === null || (location.reload(), false)")
+            .await;
+        let head = browser
+            .script(
+                "return fetch(document.querySelector('td a').href).then(a => a.arrayBuffer())\
+                 .then(b => [...new Uint8Array(b).slice(0, 4), b.byteLength])",
+            )
+            .await;
+        assert_eq!(head.as_array().unwrap()[..4], [0x4d, 0x3c, 0xb2, 0xa1], "nanosecond pcap");
+        assert!(head[4].as_u64() > Some(500), "{head}");
+        browser.press_button("Delete").await;
+        browser.until_text("There is none.").await;
+        browser.open("/help/api").await;
+        browser.until_text("/api/v1/captures/{name}/stop").await;
+        let operations = browser
+            .script("return fetch('/api/v1/openapi.json').then(a => a.json()).then(d => Object.keys(d.paths).length)")
+            .await;
+        assert!(operations.as_u64() > Some(20), "{operations}");
     })
     .await;
 }

@@ -174,7 +174,8 @@ fn settings_go_to_xml_by_their_schema_and_come_back() {
     let left = config(&["diff", &out], &file);
     assert_eq!(
         left.out,
-        "external_audio.sources[0].gain_db: 2.0 -> -3.5\ngeneral.sip.port: 5998 -> 5999  (after a restart)\n"
+        "external_audio.sources[\"A <b> & \\\"c\\\"\"].gain_db: 2.0 -> -3.5\n\
+         general.sip.port: 5998 -> 5999  (after a restart)\n"
     );
     let left = config(&["import", &out, "--dry-run"], &file);
     assert!(left.out.contains("general.sip.port: 5998 -> 5999"), "{} {}", left.out, left.err);

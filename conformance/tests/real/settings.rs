@@ -116,7 +116,8 @@ async fn complaint_07_changed_hold_music_is_heard_by_the_calls_that_are_up() {
     }
     // And back, by a command: the call that is up still stands, and a new one hears it.
     let restored = told(&subject, &["config", "restore", "1", "--json"]);
-    assert_eq!(restored["differences"][0]["key"], "external_audio.sources[0].name");
+    let key = restored["differences"][0]["key"].as_str().unwrap();
+    assert!(key.starts_with("external_audio.sources[\""), "{key}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     let again = Ear::open(subject.sip, None).await.unwrap();
     let second = phone.call(&target, offer(again.local(), &[])).await.unwrap();

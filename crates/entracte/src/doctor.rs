@@ -151,7 +151,8 @@ fn ports(plan: &Plan, report: &mut Report) {
 fn addresses(plan: &Plan, machine: &Interfaces, report: &mut Report) {
     let rtp = &plan.audio.rtp;
     let named = rtp.advertise.or(plan.general.mrcp.advertise).or(rtp.bind);
-    let set = rtp.advertise.iter().next().is_some();
+    let chosen = rtp.advertise.or(plan.general.mrcp.advertise);
+    let set = chosen.iter().next().is_some();
     for address in named.iter() {
         let (area, key) = ("addresses", "audio.rtp.advertise");
         if address.is_unspecified() {
@@ -195,9 +196,16 @@ fn addresses(plan: &Plan, machine: &Interfaces, report: &mut Report) {
     }
 }
 
-/// Docker's own network, which is nobody else's.
+/// Docker's own network, which is nobody else's; within a container those of Compose and podman, too.
 fn is_bridge(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if v4.octets().starts_with(&[172, 17]))
+    let IpAddr::V4(v4) = address else { return false };
+    let marks = ["/.dockerenv", "/run/.containerenv"];
+    let contained = marks.iter().any(|mark| Path::new(mark).exists());
+    match v4.octets() {
+        [172, 17, ..] => true,
+        [172, 18..=31, ..] | [10, 88 | 89, ..] => contained,
+        _ => false,
+    }
 }
 
 fn is_private(address: IpAddr) -> bool {
@@ -236,6 +244,16 @@ fn getting_in(plan: &Plan, report: &mut Report) {
 }
 
 fn getting_in_people(plan: &Plan, report: &mut Report) {
+    let file = plan.layers.file.as_deref().unwrap_or_else(|| Path::new(crate::config::SYSTEM_FILE));
+    let has_hashes = !plan.administration.accounts.users.is_empty();
+    let mode = std::fs::metadata(file).map(|known| std::os::unix::fs::MetadataExt::mode(&known));
+    if has_hashes && mode.is_ok_and(|mode| mode & 0o004 != 0) {
+        report.warning(
+            "pages",
+            format!("{} has hashes of passwords and is readable for everybody", file.display()),
+            &format!("chmod o-r {}", file.display()),
+        );
+    }
     if plan.administration.accounts.users.is_empty() {
         let remedy =
             "open the link that the server prints at its start, or \"entracte reset-admin\"";
@@ -272,6 +290,9 @@ fn disk(plan: &Plan, report: &mut Report) {
     let mut folders = vec![("state_dir", plan.state_dir.clone())];
     if let Some(temporary) = &plan.general.temporary_directory {
         folders.push(("general.temporary_directory", temporary.clone()));
+    }
+    if let Some(root) = &plan.mail.root {
+        folders.push(("mail.root", root.clone()));
     }
     for (key, folder) in folders {
         let there = existing(&folder);
@@ -398,10 +419,13 @@ pub async fn sound(plan: &Plan, subject: Subject) -> Vec<Finding> {
         Ok(Ok(found)) => report.fine("sound", format!("the sound server answers and has {} devices to capture from", found.len())),
         Ok(Err(error)) if devices > 0 => report.fault(
             "sound",
-            format!("{devices} sources are devices, and there is no sound server: {error}"),
+            format!(
+                "{devices} source{} by the sound server: {error}",
+                if devices == 1 { " is a device that comes" } else { "s are devices that come" },
+            ),
             "start PulseAudio or PipeWire for the user that the server runs as (systemctl --user enable --now pipewire-pulse; loginctl enable-linger USER), or name its socket in external_audio.sound_server",
         ),
-        Ok(Err(error)) => report.fine("sound", format!("no sound server is needed, and there is none: {error}")),
+        Ok(Err(error)) => report.fine("sound", format!("no sound server is needed: {error}")),
         Err(_) => {}
     }
     if external.sources.is_empty() {
@@ -483,7 +507,12 @@ async fn speech(plan: &Plan, report: &mut Report) {
         return report.hint("speech", "texts are not spoken: text_to_speech.enabled is false", "");
     }
     let mut notes = Vec::new();
-    let services: Arc<Services> = match serve::services(&quiet(plan), &mut notes).await {
+    let folder = match TemporaryFolder::create() {
+        Ok(folder) => folder,
+        Err(error) => return report.fault("speech", format!("no temporary folder: {error}"), ""),
+    };
+    let quiet = quiet(plan, &folder.0);
+    let services: Arc<Services> = match serve::services(&quiet, &mut notes).await {
         Ok(services) => Arc::new(services),
         Err(error) => return report.fault("speech", error.to_string(), ""),
     };
@@ -523,24 +552,42 @@ async fn speech(plan: &Plan, report: &mut Report) {
     }
 }
 
+/// A folder that goes with this value.
+struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn create() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("entracte-doctor-{}", std::process::id()));
+        crate::settings::make_private(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::debug!(%error, "a temporary folder is left");
+        }
+    }
+}
+
 /// The same without sources, and with a folder of its own for what is written meanwhile.
-fn quiet(plan: &Plan) -> Plan {
+fn quiet(plan: &Plan, folder: &Path) -> Plan {
     let mut quiet = plan.clone();
     quiet.external_audio.sources.clear();
     quiet.text_to_speech.cache_bytes_max = 0;
     quiet.media.disk_cache_bytes_max = 0;
     quiet.general.keep_temporary_files = false;
-    let own = std::env::temp_dir().join(format!("entracte-doctor-{}", std::process::id()));
-    quiet.general.temporary_directory = Some(own);
+    quiet.general.temporary_directory = Some(folder.to_owned());
     quiet
 }
 
 /// Folders that a scanner of files should leave alone. S1 "Antivirus".
 fn antivirus(plan: &Plan, report: &mut Report) {
-    let folders = [plan.state_dir.clone(), plan.temporary_directory()];
-    let mut folders: Vec<String> =
-        folders.iter().map(|folder| folder.display().to_string()).collect();
-    folders.dedup();
+    let mut folders = vec![plan.state_dir.clone(), plan.temporary_directory()];
+    // What is below another one is left out with it.
+    folders.dedup_by(|below, above| below.starts_with(above));
+    let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
     report.hint(
         "antivirus",
         format!(

@@ -771,6 +771,10 @@ fn agent_config(plan: &Plan, sip: &[(Transport, SocketAddr)], seed: [u8; 32]) ->
     let mut config = AgentConfig::new(seed, addresses);
     config.product = Some("Entracte".into());
     config.transactions_max = plan.general.sip.limits.transactions_max;
+    // A datagram has no more than the default; a stream may.
+    let message_bytes_max = plan.general.sip.limits.message_bytes_max;
+    config.rules.message_bytes_max = message_bytes_max;
+    config.rules.body_bytes_max = message_bytes_max;
     config
 }
 

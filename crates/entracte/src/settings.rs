@@ -478,6 +478,7 @@ fn differences(before: &Values, after: &Values) -> Vec<Difference> {
         let secret = SECRET.contains(&schema(key).as_str());
         value.map(|value| if secret { HIDDEN } else { value }.to_owned())
     };
+    let (before, after) = (&by_name(before), &by_name(after));
     let mut keys: Vec<&String> = before.keys().chain(after.keys()).collect();
     keys.sort();
     keys.dedup();
@@ -490,6 +491,20 @@ fn differences(before: &Values, after: &Values) -> Vec<Difference> {
             live: is_live(key),
         })
         .collect()
+}
+
+/// Entries of lists by their names instead of their numbers: one that goes shifts no others. `sources[0].uri`
+/// becomes `sources["Radio"].uri`.
+fn by_name(values: &Values) -> Values {
+    let named = |key: &str| {
+        let (list, rest) = key.split_once('[')?;
+        let (number, rest) = rest.split_once(']')?;
+        let name = values.get(&format!("{list}[{number}].name"))?;
+        // A bracket in a name would end it here.
+        (!name.contains(']')).then(|| format!("{list}[{name}]{rest}"))
+    };
+    let all = values.iter();
+    all.map(|(key, value)| (named(key).unwrap_or_else(|| key.clone()), value.clone())).collect()
 }
 
 /// `sources[3].name` to `sources[].name`.

@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse as _, Response, Sse};
 use axum::{Extension, Json};
-use futures_util::stream::unfold;
+use futures_util::stream::{StreamExt as _, unfold};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -173,7 +173,7 @@ pub(crate) async fn events<V: View + Settings>(
         let event = Event::default().data(event.to_string());
         Some((Ok::<_, std::convert::Infallible>(event), (told, web, proof)))
     });
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    Sse::new(events.fuse()).keep_alive(KeepAlive::default()).into_response()
 }
 
 /// Who did what.

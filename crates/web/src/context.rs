@@ -86,6 +86,12 @@ impl<V: View + Settings> Web<V> {
         if !self.checker.check(account, password).await {
             let name: String = name.chars().take(64).collect();
             tracing::warn!(target: "audit", user = ?name, from = %peer.ip(), "log-in refused");
+            // Whoever tries without end shall not fill the audit: the 1st, 2nd, 4th, 8th … is noted.
+            let failures = self.guessers.failures(peer.ip());
+            if failures.is_power_of_two() {
+                let detail = format!("from {}, {failures} in a row", peer.ip());
+                self.view.audit(&name, "log-in refused", &detail);
+            }
             return Ok(None);
         }
         self.guessers.right(peer.ip(), name);

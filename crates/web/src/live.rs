@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse as _, Response, Sse};
-use futures_util::stream::{Stream, unfold};
+use futures_util::stream::{Stream, StreamExt as _, unfold};
 use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 
@@ -91,5 +91,5 @@ where
                 }
             }
         });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(ALIVE))
+    Sse::new(events.fuse()).keep_alive(KeepAlive::new().interval(ALIVE))
 }

@@ -147,6 +147,12 @@ impl Guessers {
         Ok(())
     }
 
+    /// How often in a row this address has failed.
+    pub(crate) fn failures(&self, from: IpAddr) -> u32 {
+        let [(address, _), _] = keys(from, "");
+        self.lock().get(&address).map_or(0, |failures| failures.count)
+    }
+
     /// The try was right after all.
     pub(crate) fn right(&self, from: IpAddr, name: &str) {
         let mut all = self.lock();

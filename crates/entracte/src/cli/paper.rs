@@ -40,6 +40,8 @@ impl Man {
         };
         match written {
             Ok(()) => Exit::Done,
+            // Nobody reads any more.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
             Err(error) => {
                 eprintln!("entracte: {error}");
                 Exit::Failed

@@ -424,8 +424,8 @@ const LOG_LEVELS: [(&str, LogLevel); 5] = [
 ];
 
 /// What a line of the log may be about.
-const LOG_AREAS: [&str; 9] =
-    ["sip", "mrcp", "control", "sources", "speech", "engine", "web", "entracte", "audit"];
+const LOG_AREAS: [&str; 10] =
+    ["sip", "mrcp", "control", "sources", "speech", "engine", "store", "web", "entracte", "audit"];
 
 fn log(section: &Section<'_>) -> Log {
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];

@@ -164,21 +164,31 @@ fn keep_to_file(before: &Values, after: &Values) -> Result<(), Vec<FieldFault>> 
 
 /// Of each provider that runs a program or sends a key: which, how, and where to.
 fn guarded(values: &Values) -> BTreeMap<String, Vec<(String, String)>> {
-    const LIST: &str = "text_to_speech.providers[";
+    // Lists whose entries may name a program or a secret file, and the keys that say where to it is sent.
+    const LISTS: [(&str, &[&str]); 3] = [
+        ("text_to_speech.providers[", &["program", "arguments", "key_file", "uri"]),
+        ("webhooks[", &["secret_file", "uri"]),
+        ("mail.servers[", &["password_file", "host", "port", "security"]),
+    ];
+    let is_secret = |name: &str| {
+        ["program", "arguments", "key_file"].contains(&name)
+            || ["secret_file", "password_file"].contains(&name)
+    };
     let mut all: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     for (key, value) in values {
-        let Some((entry, name)) = key.strip_prefix(LIST).and_then(|rest| rest.split_once("]."))
-        else {
-            continue;
-        };
-        if ["program", "arguments", "key_file", "uri"].contains(&name) {
-            all.entry(format!("{LIST}{entry}]"))
-                .or_default()
-                .push((name.to_owned(), value.clone()));
+        for (list, names) in LISTS {
+            let Some((entry, name)) = key.strip_prefix(list).and_then(|rest| rest.split_once("]."))
+            else {
+                continue;
+            };
+            if names.contains(&name) {
+                let part = (name.to_owned(), value.clone());
+                all.entry(format!("{list}{entry}]")).or_default().push(part);
+            }
         }
     }
-    // A URI alone is nobody's secret.
-    all.retain(|_, parts| parts.iter().any(|(name, _)| name != "uri"));
+    // An address alone is nobody's secret.
+    all.retain(|_, parts| parts.iter().any(|(name, _)| is_secret(name)));
     all
 }
 
@@ -193,6 +203,25 @@ mod tests {
             ..Layers::default()
         };
         values(&layers)
+    }
+
+    #[test]
+    fn no_way_of_writing_sends_a_secret_elsewhere_by_page() {
+        let before = of("[[webhooks]]\nuri = \"http://a/\"\nsecret_file = \"/k\"\n\
+                         [[mail.servers]]\nname = \"m\"\nhost = \"a\"\npassword_file = \"/p\"\n\
+                         [hep]\naddress = \"a:1\"\nkey_file = \"/h\"\n");
+        assert_eq!(keep_to_file(&before, &before), Ok(()));
+        for other in [
+            "[[webhooks]]\nuri = \"http://b/\"\nsecret_file = \"/k\"\n",
+            "[[mail.servers]]\nname = \"m\"\nhost = \"b\"\npassword_file = \"/p\"\n",
+            "[hep]\naddress = \"a:1\"\nkey_file = \"/other\"\n",
+        ] {
+            assert!(keep_to_file(&before, &of(other)).is_err(), "{other}");
+        }
+        // What names none is changed by page.
+        let fresh =
+            of("[[webhooks]]\nuri = \"http://b/\"\n[[mail.servers]]\nname = \"m\"\nhost = \"b\"\n");
+        assert_eq!(keep_to_file(&of(""), &fresh), Ok(()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Form, Json};
-use futures_util::stream::unfold;
+use futures_util::stream::{StreamExt as _, unfold};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
@@ -154,12 +154,13 @@ pub(crate) async fn file<V: View + Settings>(
             Err(error) => Some((Err(error), file)),
         }
     });
+    // Compression asks once more behind the end.
     let headers = [
         (header::CONTENT_TYPE, "application/vnd.tcpdump.pcap".to_owned()),
         // The name was looked for among ours, which have letters, digits and dashes.
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
     ];
-    (headers, Body::from_stream(blocks)).into_response()
+    (headers, Body::from_stream(blocks.fuse())).into_response()
 }
 
 pub(crate) async fn list_json<V: View + Settings>(State(web): State<Arc<Web<V>>>) -> Response {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Extension;
 use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 
-use super::{Frame, show};
+use super::{Frame, Listing, PAGE_ROWS, show};
 use crate::accounts::Visitor;
 use crate::answers::{page, refused, see_other};
 use crate::context::{Web, toml_text};
@@ -556,6 +556,29 @@ pub(crate) async fn review<V: View + Settings>(
     }
 }
 
+/// What the form would have had for these changes.
+fn typed(fields: &[Field], changes: &[Change]) -> Submitted {
+    let mut typed = Submitted::new();
+    for change in changes {
+        match change {
+            Change::Set { key, value } => {
+                let takes = fields.iter().find(|field| field.key == *key);
+                let takes = takes.map_or(&Takes::Text(None), |field| &field.takes);
+                typed.insert(key.clone(), vec![text_of(takes, value)]);
+            }
+            Change::Unset { key } => {
+                let field = fields.iter().find(|field| field.key == *key);
+                let text = field.map(|field| text_of(&field.takes, &field.default));
+                typed.insert(key.clone(), vec![text.unwrap_or_default()]);
+            }
+            Change::Remove { entry } => {
+                typed.entry("remove".to_owned()).or_default().push(entry.clone());
+            }
+        }
+    }
+    typed
+}
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct ApplyForm {
     changes: String,
@@ -583,7 +606,11 @@ pub(crate) async fn apply<V: View + Settings>(
         return refused(StatusCode::BAD_REQUEST, "the changes cannot be read");
     };
     match web.view.apply(&changes, Some(&form.base), &visitor.name).await {
-        Err(faults) => form_page(&web, &visitor, group, (None, &faults)),
+        Err(faults) => {
+            // What was typed stays, also when somebody else was faster.
+            let typed = typed(&web.view.fields(), &changes);
+            form_page(&web, &visitor, group, (Some(&typed), &faults))
+        }
         Ok(applied) => {
             let path = format!("/config/{}", group.path);
             let frame = Frame::inside("Settings applied", &path, &visitor);
@@ -602,25 +629,38 @@ struct HistoryPage<'a> {
     revisions: Vec<Revision>,
     pending: Pending,
     errors: Vec<String>,
+    listing: Listing,
+    next: Option<u64>,
 }
 
 fn history_page<V: View + Settings>(
     web: &Web<V>,
     visitor: &Visitor,
     faults: &[FieldFault],
+    listing: Listing,
 ) -> Response {
     let frame = Frame::inside("History", "/config/history", visitor);
-    let (revisions, pending) = (web.view.revisions(), web.view.pending());
+    let (mut revisions, pending) = (web.view.revisions(), web.view.pending());
+    let wanted = listing.q.to_lowercase();
+    revisions.retain(|revision| {
+        let text = format!("{} {} {}", revision.who, revision.how, revision.keys.join(" "));
+        wanted.is_empty() || text.to_lowercase().contains(&wanted)
+    });
+    // The youngest first: a page goes on below the number it is asked with.
+    revisions.retain(|revision| listing.after.is_none_or(|after| revision.number < after));
+    let next = revisions.get(PAGE_ROWS).and_then(|_| Some(revisions.get(PAGE_ROWS - 1)?.number));
+    revisions.truncate(PAGE_ROWS);
     let errors = faults.iter().map(|fault| format!("{} {}", fault.key, fault.what)).collect();
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    page(status, &HistoryPage { frame, revisions, pending, errors })
+    page(status, &HistoryPage { frame, revisions, pending, errors, listing, next })
 }
 
 pub(crate) async fn history<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
     Extension(visitor): Extension<Visitor>,
+    Query(listing): Query<Listing>,
 ) -> Response {
-    history_page(&web, &visitor, &[])
+    history_page(&web, &visitor, &[], listing)
 }
 
 #[derive(Template)]
@@ -653,7 +693,7 @@ pub(crate) async fn restore<V: View + Settings>(
     Path(number): Path<u64>,
 ) -> Response {
     match web.view.restore(number, &visitor.name).await {
-        Err(faults) => history_page(&web, &visitor, &faults),
+        Err(faults) => history_page(&web, &visitor, &faults, Listing::default()),
         Ok(applied) => {
             let frame = Frame::inside("Settings restored", "/config/history", &visitor);
             page(StatusCode::OK, &AppliedPage { frame, back: "/config/history", applied })
@@ -666,7 +706,7 @@ pub(crate) async fn reload<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
 ) -> Response {
     match web.view.reload(&visitor.name).await {
-        Err(faults) => history_page(&web, &visitor, &faults),
+        Err(faults) => history_page(&web, &visitor, &faults, Listing::default()),
         Ok(_) => see_other("/config/history"),
     }
 }

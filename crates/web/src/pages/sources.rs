@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use futures_util::stream::unfold;
+use futures_util::stream::{StreamExt as _, unfold};
 
 use super::{Frame, Listing, show};
 use crate::accounts::{Role, Visitor};
@@ -105,5 +105,5 @@ fn wav_stream(listening: Listening) -> Response {
         let bytes = listening.recv().await?;
         Some((Ok::<_, std::convert::Infallible>(bytes), listening))
     });
-    ([(header::CONTENT_TYPE, "audio/wav")], Body::from_stream(blocks)).into_response()
+    ([(header::CONTENT_TYPE, "audio/wav")], Body::from_stream(blocks.fuse())).into_response()
 }

@@ -21,13 +21,29 @@ use crate::view::{Device, Preview, Tried, View, Voice};
 struct Devices {
     devices: Vec<Device>,
     error: Option<String>,
+    /// The next look, while levels are followed.
+    next: Option<u32>,
+}
+
+/// Looks at the levels that a page takes by itself, two minutes or so: each opens every device for a moment.
+const ROUNDS: u32 = 60;
+
+/// Which look it is.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(crate) struct Round {
+    #[serde(default)]
+    round: u32,
 }
 
 /// The devices of the host, as a piece of a page: the sound server is asked, which takes a second.
-pub(crate) async fn devices<V: View + Settings>(State(web): State<Arc<Web<V>>>) -> Response {
+pub(crate) async fn devices<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Query(Round { round }): Query<Round>,
+) -> Response {
+    let next = Some(round + 1).filter(|next| *next < ROUNDS);
     let piece = match web.devices().await {
-        Ok(devices) => Devices { devices, error: None },
-        Err((_, why)) => Devices { devices: Vec::new(), error: Some(why) },
+        Ok(devices) => Devices { devices, error: None, next },
+        Err((_, why)) => Devices { devices: Vec::new(), error: Some(why), next: None },
     };
     page(StatusCode::OK, &piece)
 }

@@ -691,3 +691,22 @@ pub fn device(device: sources::Device) -> Device {
         rms_dbfs: level.map(|level| level.rms_dbfs),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complaint_52_an_hour_of_audio_is_two_hundred_bars_on_a_page() {
+        // A browser that draws a waveform itself decodes all of it: an hour takes a gigabyte.
+        let hour: Vec<i16> =
+            (0..3_600 * 8_000).map(|n| if n == 8_000 { -32_768 } else { 7 }).collect();
+        let recital = Recital { samples: hour, ..Recital::default() };
+        let shown = preview(&recital);
+        assert_eq!((shown.peaks.len(), shown.duration_ms), (PEAKS, 3_600_000));
+        assert_eq!(shown.peaks[0], 1.0);
+        assert!(shown.peaks[1..].iter().all(|peak| *peak < 0.001));
+        // What is sent is a byte a sample or two, never decoded ahead.
+        assert_eq!(shown.wav.len(), 44 + 2 * 3_600 * 8_000);
+    }
+}

@@ -106,6 +106,11 @@ impl<'a> Frame<'a> {
         groups.filter(|(_, entries)| !entries.is_empty()).collect()
     }
 
+    /// Whether it is an administrator who looks.
+    pub(crate) fn is_administrators(&self) -> bool {
+        self.visitor.is_some_and(|visitor| visitor.role == Role::Administrator)
+    }
+
     /// Whether the page, or one below it, is open.
     pub(crate) fn is_in(&self, path: &str) -> bool {
         self.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Form, Json};
@@ -28,6 +28,7 @@ const BLOCK_BYTES: usize = 64 << 10;
 struct CapturesPage<'a> {
     frame: Frame<'a>,
     captures: Vec<CaptureFile>,
+    session: Option<u64>,
     error: Option<String>,
 }
 
@@ -40,18 +41,25 @@ impl CapturesPage<'_> {
 fn captures_page<V: View + Settings>(
     web: &Web<V>,
     visitor: &Visitor,
-    error: Option<String>,
+    (session, error): (Option<u64>, Option<String>),
 ) -> Response {
     let status = if error.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
     let frame = Frame::inside("Captures", "/captures", visitor);
-    page(status, &CapturesPage { frame, captures: web.view.captures(), error })
+    page(status, &CapturesPage { frame, captures: web.view.captures(), session, error })
 }
 
 pub(crate) async fn captures<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
     Extension(visitor): Extension<Visitor>,
+    Query(Asked { session }): Query<Asked>,
 ) -> Response {
-    captures_page(&web, &visitor, None)
+    captures_page(&web, &visitor, (session, None))
+}
+
+/// Which call the form is for.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Asked {
+    session: Option<u64>,
 }
 
 /// What the form sends.
@@ -105,7 +113,10 @@ pub(crate) async fn begin<V: View + Settings>(
     };
     match begun {
         Ok(_) => see_other("/captures"),
-        Err(why) => captures_page(&web, &visitor, Some(why)),
+        Err(why) => {
+            let session = form.session.trim().parse().ok();
+            captures_page(&web, &visitor, (session, Some(why)))
+        }
     }
 }
 
@@ -129,7 +140,7 @@ pub(crate) async fn remove<V: View + Settings>(
             web.view.audit(&visitor.name, "capture deleted", &name);
             see_other("/captures")
         }
-        Err(why) => captures_page(&web, &visitor, Some(format!("{name}: {why}"))),
+        Err(why) => captures_page(&web, &visitor, (None, Some(format!("{name}: {why}")))),
     }
 }
 

@@ -102,6 +102,9 @@ const FIRST: &[Group] = &[
     },
 ];
 
+/// Lists of tables to which pages can add. Providers of speech name programs and keys: the file has them.
+const LISTS: &[&str] = &["external_audio.sources", "mail.servers", "webhooks"];
+
 /// Keys that have pages of their own.
 const ELSEWHERE: &[&str] = &["administration.users", "administration.tokens"];
 
@@ -324,25 +327,20 @@ fn changes_of(fields: &[Field], submitted: &Submitted) -> Vec<Change> {
 fn fields_of<V: Settings>(view: &V, group: &Group) -> Vec<Field> {
     let mut fields: Vec<Field> =
         view.fields().into_iter().filter(|field| group.has(&field.key)).collect();
-    if group.path == "external-audio" {
-        let count = fields
-            .iter()
-            .filter_map(|field| {
-                field
-                    .key
-                    .strip_prefix("external_audio.sources[")?
-                    .split_once(']')?
-                    .0
-                    .parse::<usize>()
-                    .ok()
-            })
-            .max()
-            .map_or(0, |last| last + 1);
-        let blank = view.blank("external_audio.sources").into_iter();
-        fields.extend(blank.map(|(key, field)| Field {
-            key: format!("external_audio.sources[{count}].{key}"),
-            ..field
-        }));
+    for list in LISTS.iter().filter(|list| group.has(list)) {
+        let within = format!("{list}[");
+        let number = |field: &Field| {
+            field.key.strip_prefix(&within)?.split_once(']')?.0.parse::<usize>().ok()
+        };
+        let count = fields.iter().filter_map(number).max().map_or(0, |last| last + 1);
+        let blank = view.blank(list).into_iter();
+        let blank: Vec<Field> = blank
+            .map(|(key, field)| Field { key: format!("{list}[{count}].{key}"), ..field })
+            .collect();
+        // Behind the other entries of its list, or where the first of them would be.
+        let last = fields.iter().rposition(|field| field.key.starts_with(&within));
+        let at = last.map_or(fields.len(), |last| last + 1);
+        fields.splice(at..at, blank);
     }
     fields
 }
@@ -389,7 +387,10 @@ fn sections(
                 let fresh = entry.is_some() && shown.field.default == BLANK;
                 let name = match (&entry, fresh) {
                     (None, _) => section_name(&table),
-                    (Some(_), true) => "One more".to_owned(),
+                    (Some(entry), true) => {
+                        let list = entry.split('[').next().unwrap_or_default();
+                        format!("One more · {}", section_name(list))
+                    }
                     (Some(entry), false) => section_name(entry),
                 };
                 sections.push((table, Section { name, entry, fresh, fields: vec![shown] }));

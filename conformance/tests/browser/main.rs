@@ -79,6 +79,23 @@ const PAGES: &[&str] = &[
     "/help/api",
 ];
 
+/// What a page costs: time is printed, and size is held to what a telephone's line takes.
+async fn costs(browser: &Browser, page: &str) {
+    let told = browser
+        .script(
+            "const n = performance.getEntriesByType('navigation')[0];\
+             return [n.responseEnd, n.domInteractive, n.domContentLoadedEventEnd, n.encodedBodySize,\
+             performance.getEntriesByType('resource').length]",
+        )
+        .await;
+    let told: Vec<f64> = serde_json::from_value(told).unwrap();
+    let [answered, interactive, ready, bytes, requests] = told[..] else { panic!("{told:?}") };
+    println!(
+        "{page}: {bytes} bytes, {requests} more requests; answered {answered} ms, interactive {interactive} ms, ready {ready} ms"
+    );
+    assert!(bytes < 65_536.0 && requests <= 8.0, "{page}: {told:?}");
+}
+
 #[tokio::test]
 async fn every_page_is_accessible_in_light_and_dark_and_on_a_phone() {
     walk(async |browser, _subject| {
@@ -91,6 +108,7 @@ async fn every_page_is_accessible_in_light_and_dark_and_on_a_phone() {
         for page in PAGES {
             browser.open(page).await;
             browser.wait("main h1").await;
+            costs(&browser, page).await;
             for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 390)] {
                 browser.scheme(scheme).await;
                 browser.width(width).await;

@@ -114,7 +114,7 @@ async fn complaint_07_changed_hold_music_is_heard_by_the_calls_that_are_up() {
         assert!(begun.elapsed() < PATIENCE, "the call that was up hears nothing");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // And back, by a command: the call that is up still stands, and a new one hears it.
+    // And back, by a command: the call that is up hears it again, and a new one, too.
     let restored = told(&subject, &["config", "restore", "1", "--json"]);
     let key = restored["differences"][0]["key"].as_str().unwrap();
     assert!(key.starts_with("external_audio.sources[\""), "{key}");
@@ -122,6 +122,7 @@ async fn complaint_07_changed_hold_music_is_heard_by_the_calls_that_are_up() {
     let again = Ear::open(subject.sip, None).await.unwrap();
     let second = phone.call(&target, offer(again.local(), &[])).await.unwrap();
     until_pitch(&again, 440).await;
+    until_pitch(&ear, 440).await;
     assert_eq!(lost(&ear.heard()), 0);
     phone.hang_up(second).await;
     phone.hang_up(answer).await;

@@ -37,6 +37,8 @@ pub(crate) enum Order {
     Change { board: Arc<Board>, fallback: Arc<[i16]>, silence_after: Option<Duration> },
     /// A source is gone; whoever still listens hears the fallback.
     Leave(Arc<Board>),
+    /// A source that was gone is there again, before its last listener went.
+    Return(Arc<Board>),
 }
 
 /// The orders that the pacer has not read yet.
@@ -59,8 +61,9 @@ impl Desk {
 
     /// Does what was ordered; new lanes are brought to where the others are.
     fn obey(&mut self, unit: u64) {
+        let waiting = Arc::clone(&self.orders);
         // Whoever orders holds the lock for a moment only; the next unit is soon enough.
-        let Ok(mut orders) = self.orders.try_lock() else { return };
+        let Ok(mut orders) = waiting.try_lock() else { return };
         for order in orders.drain(..) {
             match order {
                 Order::Add(mut lane) => {
@@ -73,16 +76,19 @@ impl Desk {
                         lane.strip.change(fallback, silence_after);
                     }
                 }
-                Order::Leave(board) => {
-                    let lane = self.lanes.iter_mut().find(|lane| Arc::ptr_eq(&lane.board, &board));
-                    if let Some(lane) = lane {
-                        lane.leaving = true;
-                    }
-                }
+                Order::Leave(board) => self.leaving(&board, true),
+                Order::Return(board) => self.leaving(&board, false),
             }
         }
-        drop(orders);
+        // Within the lock: who holds it, and a ring, knows that its lane stays.
         self.lanes.retain(|lane| !lane.is_over());
+    }
+
+    fn leaving(&mut self, board: &Arc<Board>, leaving: bool) {
+        let lane = self.lanes.iter_mut().find(|lane| Arc::ptr_eq(&lane.board, board));
+        if let Some(lane) = lane {
+            lane.leaving = leaving;
+        }
     }
 
     /// Writes every unit that is due when the clock stands at `unit`.

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use audio::live::{Ring, ring};
 use tokio::runtime::Handle;
@@ -33,6 +33,18 @@ pub struct Sources {
 struct Standing {
     settings: Arc<Settings>,
     entries: Vec<Entry>,
+    /// Those that are not configured any more and still have listeners.
+    gone: Vec<Gone>,
+}
+
+/// A source that is not configured any more.
+#[derive(Debug)]
+struct Gone {
+    name: Arc<str>,
+    ring: Weak<Ring>,
+    intake: Arc<Intake>,
+    board: Arc<Board>,
+    wanted: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -114,7 +126,7 @@ impl Sources {
             configs.into_iter().map(|config| entry(config, &settings, events)).unzip();
         let desk = Desk::new(lanes, Arc::clone(&orders), Arc::clone(&late));
         let pacer = Pacer::start(desk).map_err(StartError::Thread)?;
-        let standing = Standing { settings: Arc::clone(&settings), entries };
+        let standing = Standing { settings: Arc::clone(&settings), entries, gone: Vec::new() };
         let state = RwLock::new(standing);
         let sources = Self { state, late, orders, events: events.clone(), _pacer: pacer };
         for entry in &mut sources.write().entries {
@@ -153,18 +165,20 @@ impl Sources {
                 Some(mut entry) => {
                     entry.drive = Drive::Nothing;
                     entry.config = config;
-                    self.order(Order::Change {
-                        board: Arc::clone(&entry.board),
-                        fallback: fallback(&entry.config, &settings),
-                        silence_after: entry.config.silence_after,
-                    });
+                    self.go_on(&entry, &settings);
                     entry
                 }
-                None => {
-                    let (entry, lane) = entry(config, &settings, &self.events);
-                    self.order(Order::Add(Box::new(lane)));
-                    entry
-                }
+                None => match self.back(&mut standing.gone, &config) {
+                    Some(entry) => {
+                        self.go_on(&entry, &settings);
+                        entry
+                    }
+                    None => {
+                        let (entry, lane) = entry(config, &settings, &self.events);
+                        self.order(Order::Add(Box::new(lane)));
+                        entry
+                    }
+                },
             };
             entry.board.changed(entry.config.kind.shown(), revision);
             if let Err(error) = entry.drive(&settings) {
@@ -175,13 +189,38 @@ impl Sources {
             standing.entries.push(entry);
         }
         standing.settings = settings;
-        drop(standing);
         for mut entry in old {
             entry.drive = Drive::Nothing;
             entry.intake.rest();
             self.order(Order::Leave(Arc::clone(&entry.board)));
+            let Entry { name, ring, intake, board, wanted, .. } = entry;
+            let ring = Arc::downgrade(&ring);
+            standing.gone.push(Gone { name, ring, intake, board, wanted });
         }
+        standing.gone.retain(|gone| gone.ring.strong_count() > 0);
         failed.map_or(Ok(()), Err)
+    }
+
+    /// A source of this name that left and still has listeners, to go on with other settings.
+    fn back(&self, gone: &mut Vec<Gone>, config: &SourceConfig) -> Option<Entry> {
+        let at = gone.iter().position(|gone| *gone.name == *config.name)?;
+        // The pacer lets go of a lane within this lock only: with the ring in hand the lane stays.
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let Gone { name, ring, intake, board, wanted } = gone.swap_remove(at);
+        let ring = ring.upgrade()?;
+        orders.push(Order::Return(Arc::clone(&board)));
+        drop(orders);
+        let config = config.clone();
+        Some(Entry { name, config, ring, intake, board, wanted, drive: Drive::Nothing })
+    }
+
+    /// Has the lane of a source go on with its present settings.
+    fn go_on(&self, entry: &Entry, settings: &Settings) {
+        self.order(Order::Change {
+            board: Arc::clone(&entry.board),
+            fallback: fallback(&entry.config, settings),
+            silence_after: entry.config.silence_after,
+        });
     }
 
     fn order(&self, order: Order) {

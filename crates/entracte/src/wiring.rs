@@ -315,7 +315,19 @@ impl Wiring {
         match event {
             Event::Net(event) => self.net(event),
             Event::Engine(report) => self.report(report),
-            Event::Feed(feed) => self.decide(control::Event::Feed(feed)),
+            Event::Feed(feed) => {
+                if let Feed::Failed { program, failure } = &feed {
+                    // What is wrong in a document repeats words of it (invariant 7).
+                    let parse = matches!(failure, Failure::Parse(_));
+                    let why = if parse {
+                        "the document cannot be read".to_owned()
+                    } else {
+                        failure.to_string()
+                    };
+                    tracing::info!(target: "control", %program, why, "utterance fails");
+                }
+                self.decide(control::Event::Feed(feed));
+            }
             Event::FeederGone(program) => self.feeder_gone(program),
             Event::Speaks { program, voiced } => {
                 if let Some(loaded) = self.programs.get_mut(&program) {

@@ -53,7 +53,10 @@ fn complaint_12_it_tells_why_there_is_no_music_and_what_to_do() {
             "entracte sources test",
         ),
         ("source Studio is not heard: ", "entracte sources devices"),
-        ("1 sources are devices, and there is no sound server", "start PulseAudio or PipeWire"),
+        (
+            "1 source is a device that comes by the sound server: no sound server",
+            "start PulseAudio or PipeWire",
+        ),
     ] {
         let finding = finding(&found, words);
         assert_eq!(finding["severity"], "fault", "{finding}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
@@ -38,6 +38,17 @@ fn ask(subject: &Subject, words: &[&str]) -> Command {
     program
 }
 
+/// A program that ends with the test, however that ends.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It has ended already where all is well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_capture_of_one_call_has_its_signalling_and_media_and_no_other_calls() {
     let subject = Subject::own(&settings(""));
@@ -50,15 +61,16 @@ async fn a_capture_of_one_call_has_its_signalling_and_media_and_no_other_calls()
     let other = phone.call(&target, offer(other_ear.local(), &[])).await.unwrap();
     let mut one = call(subject.sip, &phone, &link, None).await.unwrap();
     // Calls are counted up from 1: the second is captured.
-    let mut capture = ask(&subject, &["capture", "--session", "2", "--json"])
+    let capture = ask(&subject, &["capture", "--session", "2", "--json"])
         .arg("--out")
         .arg(&file)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    let mut capture = Ended(capture);
     let mut said = String::new();
-    BufReader::new(capture.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    BufReader::new(capture.0.stderr.take().unwrap()).read_line(&mut said).unwrap();
     assert!(said.starts_with("capturing into"), "{said}");
     let answer = one.play("source:Music").await;
     assert_eq!(answer.status, mrcp::Status::SUCCESS, "{answer:?}");
@@ -67,7 +79,7 @@ async fn a_capture_of_one_call_has_its_signalling_and_media_and_no_other_calls()
     let ear = one.ear.local();
     phone.hang_up(one.answer).await;
     // It ends with its call, while the other goes on.
-    let status = programs::wait(&mut capture, PATIENCE);
+    let status = programs::wait(&mut capture.0, PATIENCE);
     assert_eq!(status.and_then(|status| status.code()), Some(0));
     phone.hang_up(other).await;
 
@@ -77,7 +89,8 @@ async fn a_capture_of_one_call_has_its_signalling_and_media_and_no_other_calls()
         format!("udp.port=={},rtp", ear.port()),
     ];
     let count = |filter: &str| tshark(&file, &rules, &["-Y", filter]).len();
-    assert_eq!(count("sip.Method == \"BYE\""), 1);
+    // Over UDP either may have come twice.
+    assert!(count("sip.Method == \"BYE\"") >= 1);
     assert_eq!(count("sip.Method == \"INVITE\""), 0, "it came before");
     assert!(count("mrcpv2.Request-Line") >= 1 && count("mrcpv2.Response-Line") >= 1);
     assert!(count("rtp.p_type == 0") >= 10);
@@ -85,7 +98,7 @@ async fn a_capture_of_one_call_has_its_signalling_and_media_and_no_other_calls()
     assert_eq!(count("_ws.malformed || _ws.expert.severity >= error"), 0);
     // RTCP's goodbye goes from and to the ports above.
     let above = format!("udp.dstport == {}", ear.port() + 1);
-    assert_eq!(count(&above), 1, "{above}");
+    assert!(count(&above) >= 1, "{above}");
 
     let left = programs::run(&mut ask(&subject, &["capture", "--list", "--json"]), PATIENCE);
     let listed: serde_json::Value = serde_json::from_str(&left.out).unwrap();
@@ -202,24 +215,27 @@ async fn events_are_posted_signed_and_again_until_they_are_taken() {
     assert_eq!(first.raw, again.raw);
     let mut told: Vec<serde_json::Value> = Vec::new();
     let mut body = again.body;
-    let utterance = loop {
+    let (call, utterance) = loop {
         let those = &body["resourceSpans"][0]["scopeSpans"][0]["spans"];
         told.extend(those.as_array().unwrap().iter().cloned());
-        if let Some(found) = told.iter().find(|span| span["name"] == "utterance") {
-            break found.clone();
+        let utterance = told.iter().find(|span| span["name"] == "utterance");
+        let its_call = utterance.and_then(|utterance| {
+            told.iter()
+                .find(|span| span["name"] == "call" && span["traceId"] == utterance["traceId"])
+        });
+        if let (Some(call), Some(utterance)) = (its_call, utterance) {
+            break (call.clone(), utterance.clone());
         }
         body = spans.recv_timeout(PATIENCE).unwrap().body;
     };
-    let of_it = |span: &&serde_json::Value| {
-        span["name"] == "call" && span["traceId"] == utterance["traceId"]
-    };
-    let call = told.iter().find(of_it).unwrap();
     assert_eq!(utterance["parentSpanId"], call["spanId"]);
     assert_eq!(call["kind"], 2);
     let nanos =
         |span: &serde_json::Value, key: &str| span[key].as_str().unwrap().parse::<u64>().unwrap();
-    assert!(nanos(call, "startTimeUnixNano") <= nanos(&utterance, "startTimeUnixNano"));
-    assert!(nanos(&utterance, "endTimeUnixNano") <= nanos(call, "endTimeUnixNano") + 1_000_000_000);
+    assert!(nanos(&call, "startTimeUnixNano") <= nanos(&utterance, "startTimeUnixNano"));
+    assert!(
+        nanos(&utterance, "endTimeUnixNano") <= nanos(&call, "endTimeUnixNano") + 1_000_000_000
+    );
 }
 
 /// The chunks of a HEPv3 packet by their type; whatever is not as the format says fails.
@@ -278,11 +294,48 @@ async fn a_hep_collector_gets_every_sip_message_and_each_is_counted() {
     stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
     let mut metrics = String::new();
     stream.read_to_string(&mut metrics).unwrap();
-    for line in [
-        "entracte_sip_requests_total{direction=\"in\",method=\"INVITE\"} 1",
-        "entracte_sip_requests_total{direction=\"in\",method=\"BYE\"} 1",
-        "entracte_sip_responses_total{direction=\"out\",code=\"200\"} 2",
-    ] {
-        assert!(metrics.contains(line), "{line}: {metrics}");
+    let counted = |of: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(of));
+        line.map_or(0, |count| count.trim().parse::<u64>().unwrap())
+    };
+    // A message that was repeated is counted each time.
+    assert!(counted("entracte_sip_requests_total{direction=\"in\",method=\"INVITE\"}") >= 1);
+    assert!(counted("entracte_sip_requests_total{direction=\"in\",method=\"BYE\"}") >= 1);
+    assert!(counted("entracte_sip_responses_total{direction=\"out\",code=\"200\"}") >= 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_call_each_call_has_a_file_from_invite_to_bye() {
+    let subject = Subject::own(&settings("[captures]\nevery_call = true\n"));
+    let phone = Phone::open(subject.sip, None).await.unwrap();
+    let ear = Ear::open(subject.sip, None).await.unwrap();
+    let target = format!("sip:Music@{}", subject.sip);
+    let answer = phone.call(&target, offer(ear.local(), &[])).await.unwrap();
+    let until = instant() + PATIENCE;
+    while ear.count() < 10 && instant() < until {
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    phone.hang_up(answer).await;
+    let folder = subject.config().unwrap().with_file_name("captures");
+    let listed = || -> serde_json::Value {
+        let left = programs::run(&mut ask(&subject, &["capture", "--list", "--json"]), PATIENCE);
+        serde_json::from_str(&left.out).unwrap()
+    };
+    while listed()[0]["running"] != false {
+        assert!(instant() < until, "it goes on behind its call");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let files: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().flatten().map(|file| file.path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    let rules = [
+        format!("udp.port=={},sip", target.rsplit(':').next().unwrap()),
+        format!("udp.port=={},rtp", ear.local().port()),
+    ];
+    let count = |filter: &str| tshark(&files[0], &rules, &["-Y", filter]).len();
+    for method in ["INVITE", "ACK", "BYE"] {
+        assert!(count(&format!("sip.Method == {method:?}")) >= 1, "{method}");
+    }
+    assert!(count("rtp.p_type == 0") >= 10);
+    assert_eq!(count("_ws.malformed || _ws.expert.severity >= error"), 0);
 }

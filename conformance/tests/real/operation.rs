@@ -39,9 +39,10 @@ fn named(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn complaint_53_every_metric_says_what_it_means_and_alerts_and_dashboard_use_those_there_are() {
-    let settings =
-        format!("[[external_audio.sources]]\nname = \"Music\"\nuri = \"file:{MUSIC}\"\n");
-    let subject = Subject::own(&settings);
+    let settings = format!(
+        "[[webhooks]]\nuri = \"http://127.0.0.1:9/\"\n[[external_audio.sources]]\nname = \"Music\"\nuri = \"file:{MUSIC}\"\n"
+    );
+    let subject = Subject::with_tables(&settings);
     let told = metrics(&subject);
     let mut described = BTreeSet::new();
     for line in told.lines() {
@@ -73,7 +74,7 @@ fn complaint_53_every_metric_says_what_it_means_and_alerts_and_dashboard_use_tho
                 "direction",
                 "method",
                 "code",
-                "uri",
+                "webhook",
             ];
             assert!(bounded.contains(&label), "{line}");
         }

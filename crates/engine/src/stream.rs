@@ -200,7 +200,9 @@ impl Stream {
             self.rtcp_due(now, desk);
         }
         if let Some(receiving) = &mut self.receiving {
-            let spout = self.spout.as_deref_mut().filter(|_| self.tapped);
+            // Not looked at without need: it lies far from what every packet wants.
+            let spout = if self.tapped { self.spout.as_deref_mut() } else { None };
+            self.tapped = spout.as_ref().is_some_and(|spout| spout.is_wanted());
             let to = (&mut self.stats, spout);
             receiving.sweep((self.key, now), self.held.sockets(), to, desk);
         }
@@ -271,7 +273,10 @@ impl Stream {
     }
 
     fn copy(&mut self, way: Way, kind: Kind, now: Mono, datagram: &[u8]) {
-        let Some(spout) = self.spout.as_deref_mut().filter(|_| self.tapped) else { return };
+        if !self.tapped {
+            return;
+        }
+        let Some(spout) = self.spout.as_deref_mut() else { return };
         // What is no longer wanted stays where it is to the stream's end: nothing is freed here.
         self.tapped = spout.is_wanted();
         if self.tapped {

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::clock::Mono;
 
 /// Bytes of a datagram that a tap keeps: the longest packet that we send, and most that come.
@@ -47,32 +50,45 @@ impl Tapped {
 
 /// Where copies of a stream's datagrams come out. The stream is let go when this is dropped.
 #[derive(Debug)]
-pub struct Tap(rtrb::Consumer<Tapped>);
+pub struct Tap {
+    ring: rtrb::Consumer<Tapped>,
+    missed: Arc<AtomicU64>,
+}
 
 impl Tap {
     /// The next copy, if one waits. Whoever takes too long misses some.
     pub fn take(&mut self) -> Option<Tapped> {
-        self.0.pop().ok()
+        self.ring.pop().ok()
+    }
+
+    /// Datagrams that were missed since this was asked last.
+    pub fn missed(&self) -> u64 {
+        self.missed.swap(0, Ordering::Relaxed)
     }
 
     /// Whether the stream has ended and nothing waits any more.
     pub fn is_over(&self) -> bool {
-        self.0.is_empty() && self.0.is_abandoned()
+        // In this order: what came before the end is seen after it.
+        self.ring.is_abandoned() && self.ring.is_empty()
     }
 }
 
 /// The engine's end: it copies into memory that is there already, and drops what does not fit.
 #[derive(Debug)]
-pub(crate) struct Spout(rtrb::Producer<Tapped>);
+pub(crate) struct Spout {
+    ring: rtrb::Producer<Tapped>,
+    missed: Arc<AtomicU64>,
+}
 
 pub(crate) fn tap() -> (Spout, Tap) {
     let (spout, tap) = rtrb::RingBuffer::new(WAITING_MAX);
-    (Spout(spout), Tap(tap))
+    let missed = Arc::new(AtomicU64::new(0));
+    (Spout { ring: spout, missed: Arc::clone(&missed) }, Tap { ring: tap, missed })
 }
 
 impl Spout {
     pub(crate) fn is_wanted(&self) -> bool {
-        !self.0.is_abandoned()
+        !self.ring.is_abandoned()
     }
 
     pub(crate) fn copy(&mut self, way: Way, kind: Kind, at: Mono, datagram: &[u8]) {
@@ -82,6 +98,8 @@ impl Spout {
         }
         let bytes = u16::try_from(datagram.len()).unwrap_or(u16::MAX);
         // A full ring is a reader that is too slow; calls do not wait for it.
-        let _kept = self.0.push(Tapped { way, kind, at, bytes, kept });
+        if self.ring.push(Tapped { way, kind, at, bytes, kept }).is_err() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

@@ -12,10 +12,11 @@ mod tests {
     };
     use rtp::{Packet, Ptime, Start};
 
-    fn config(peer: &UdpSocket) -> StreamConfig {
+    /// `rtcp` takes the reports: the port above the peer's is somebody else's.
+    fn config(peer: &UdpSocket, rtcp: &UdpSocket) -> StreamConfig {
         StreamConfig {
             remote_rtp: peer.local_addr().unwrap(),
-            remote_rtcp: None,
+            remote_rtcp: Some(rtcp.local_addr().unwrap()),
             law: Law::Mu,
             payload_type: 0,
             ptime: Ptime::DEFAULT,
@@ -29,6 +30,7 @@ mod tests {
 
     #[test]
     fn fifty_streams_on_two_engines_lose_nothing() {
+        let rtcp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let (told, reports) = mpsc::sync_channel(1_000);
         let config_of_all = EngineConfig {
             engines: 2,
@@ -43,7 +45,7 @@ mod tests {
                 let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
                 peer.set_nonblocking(true).unwrap();
                 let ports = engines.reserve().unwrap();
-                let key = engines.add(ports, &config(&peer)).unwrap();
+                let key = engines.add(ports, &config(&peer, &rtcp)).unwrap();
                 let (mut ring, program) = Program::new(ProgramId::from_number(n), Gain::UNITY, 4);
                 ring.push(Piece::Silence { samples: 20 * 160 }).unwrap();
                 ring.push(Piece::End).unwrap();
@@ -87,7 +89,8 @@ mod tests {
             std::thread::yield_now();
         }
         let peer = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let refused = engines.add(engines.reserve().unwrap(), &config(&peer)).unwrap_err();
+        let rtcp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let refused = engines.add(engines.reserve().unwrap(), &config(&peer, &rtcp)).unwrap_err();
         assert!(matches!(refused, Refused::Overloaded { .. }), "{refused}");
         let (pairs, free) = engines.port_pairs();
         assert_eq!(pairs, free);

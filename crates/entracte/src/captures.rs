@@ -3,15 +3,16 @@
 //! One thread writes all of them. What passes by is handed to it by [`crate::wire::Wire`] and by taps of the
 //! media streams; neither waits for it, and what does not fit is counted as missed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use engine::{Kind, Tap, Tapped, Way};
@@ -28,8 +29,20 @@ const TICK: Duration = Duration::from_millis(20);
 const AFTERWARDS: Duration = Duration::from_secs(2);
 /// The longest capture that is ordered by hand.
 pub const SECONDS_MAX: u64 = 86_400;
-/// Words by which messages of one call are known: its Call-ID and channels.
-const WORDS_MAX: usize = 64;
+/// Channels of one call.
+const CHANNELS_MAX: usize = 64;
+/// Bytes that may wait for the thread that writes.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+/// Inputs taken before media is looked at again.
+const BATCH: usize = 256;
+/// INVITEs that are kept until it is known whether they become calls, and for how long.
+const EARLY_MAX: usize = 64;
+const EARLY: Duration = Duration::from_secs(5);
+/// Files that are kept; what each takes of a disk is at least a block.
+const FILES_MAX: usize = 10_000;
+const BLOCK_BYTES: u64 = 4_096;
+/// Captures of which it is remembered why they ended.
+const ENDED_MAX: usize = 1_000;
 /// Streams of which it is known whether their last part belonged to the call.
 const STREAMS_MAX: usize = 4_096;
 
@@ -84,12 +97,22 @@ pub struct TappedCall {
 
 #[derive(Debug)]
 enum Input {
-    Begin(String, Order),
+    Begin(String, Box<Open>),
     Stop(String),
-    Signal { at: Duration, carrier: Carrier, from: SocketAddr, to: SocketAddr, bytes: Vec<u8> },
+    Signal(Signal),
     Media(Box<TappedCall>),
-    Over(Arc<str>),
-    Look,
+    Arrived(Arc<str>),
+    End,
+}
+
+/// A datagram, or a part of a stream.
+#[derive(Debug)]
+struct Signal {
+    at: Duration,
+    carrier: Carrier,
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Vec<u8>,
 }
 
 /// A capture that runs, or a file of one that did.
@@ -103,15 +126,19 @@ pub struct Listed {
     pub at_unix_seconds: u64,
     /// It still runs.
     pub running: bool,
+    /// Why it ended, if that was lately.
+    pub why: Option<String>,
 }
 
 /// Why there is no capture.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Refused {
     /// `captures.max_active` run.
     Full(usize),
-    /// The thread that writes has ended.
-    Gone,
+    /// The file cannot be made.
+    Disk(String),
+    /// More waits to be written than is kept: the disk is too slow.
+    Busy,
 }
 
 impl std::fmt::Display for Refused {
@@ -120,7 +147,10 @@ impl std::fmt::Display for Refused {
             Self::Full(most) => {
                 write!(f, "{most} captures run, as many as captures.max_active lets")
             }
-            Self::Gone => f.write_str("the thread that writes captures has ended"),
+            Self::Disk(why) => write!(f, "no file can be made: {why}"),
+            Self::Busy => {
+                f.write_str("more waits to be written than is kept: the disk is too slow")
+            }
         }
     }
 }
@@ -140,13 +170,17 @@ struct Shared {
     /// Somebody wants what passes by.
     listening: AtomicBool,
     missed: AtomicU64,
+    waiting_bytes: AtomicUsize,
     table: Mutex<Table>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
 struct Table {
     plan: CapturePlan,
     running: BTreeMap<String, Running>,
+    /// Why those ended that did lately.
+    ended: BTreeMap<String, String>,
     begun: u64,
 }
 
@@ -155,6 +189,8 @@ struct Running {
     call_id: Option<Arc<str>>,
     media: bool,
     bytes: u64,
+    /// When it ends: its call is over, or somebody has stopped it.
+    over: Option<Instant>,
 }
 
 impl Shared {
@@ -173,20 +209,31 @@ impl Shared {
             .chars()
             .filter(|c| c.is_ascii_digit() || *c == ' ')
             .collect();
-        let what = if matches!(of, Of::All) { "all" } else { "call" };
+        let what = match of {
+            Of::All => "all".to_owned(),
+            // By which the call is found in other records.
+            Of::Call { call_id, .. } => {
+                let letters = call_id.chars().filter(char::is_ascii_alphanumeric);
+                format!("call-{}", letters.take(40).collect::<String>())
+            }
+        };
         let name = format!("{}-{:04}-{what}.pcap", when.replace(' ', "-"), table.begun);
         let call_id = match of {
             Of::All => None,
             Of::Call { call_id, .. } => Some(Arc::clone(call_id)),
         };
-        table.running.insert(name.clone(), Running { call_id, media, bytes: 0 });
+        table.running.insert(name.clone(), Running { call_id, media, bytes: 0, over: None });
         self.listening.store(true, Ordering::Relaxed);
         Ok(name)
     }
 
-    fn leave(&self, name: &str) {
+    fn leave(&self, name: &str, why: &str) {
         let mut table = self.table();
         table.running.remove(name);
+        while table.ended.len() >= ENDED_MAX {
+            table.ended.pop_first();
+        }
+        table.ended.insert(name.to_owned(), why.to_owned());
         self.settle(&table);
     }
 
@@ -202,19 +249,31 @@ impl Captures {
     /// # Errors
     /// When the thread cannot be had.
     pub fn start(folder: PathBuf, plan: CapturePlan) -> io::Result<Self> {
-        let table = Table { plan, running: BTreeMap::new(), begun: 0 };
+        let table = Table { plan, running: BTreeMap::new(), ended: BTreeMap::new(), begun: 0 };
         let shared = Arc::new(Shared {
             folder,
             listening: AtomicBool::new(plan.every_call),
             missed: AtomicU64::new(0),
+            waiting_bytes: AtomicUsize::new(0),
             table: Mutex::new(table),
+            thread: Mutex::default(),
         });
         let (inputs, given) = sync_channel(WAITING_MAX);
         let mut scribe = Scribe::new(Arc::clone(&shared));
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("captures".to_owned())
             .spawn(move || scribe.run(&given))?;
+        *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(Self { inputs, shared })
+    }
+
+    /// Ends all of them, and waits until what there is of them is in their files.
+    pub fn end(&self) {
+        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
+        // It reads until this comes; one that panicked has said so.
+        let _ = self.inputs.send(Input::End);
+        let _ = thread.join();
     }
 
     /// Takes other settings.
@@ -224,22 +283,36 @@ impl Captures {
         self.shared.settle(&table);
     }
 
-    /// Begins one; answers the name of its file.
+    /// Begins one; answers the name of its file. It waits for the disk.
     ///
     /// # Errors
     /// See [`Refused`].
     pub fn begin(&self, order: Order) -> Result<String, Refused> {
         let name = self.shared.enter(&order.of, order.media)?;
-        if self.inputs.send(Input::Begin(name.clone(), order)).is_err() {
-            return Err(Refused::Gone);
+        let begun = match Open::create(&self.shared.folder, &name, order) {
+            Ok(open) => self
+                .inputs
+                .try_send(Input::Begin(name.clone(), Box::new(open)))
+                .map_err(|_| Refused::Busy),
+            Err(error) => Err(Refused::Disk(error.to_string())),
+        };
+        if begun.is_err() {
+            // An empty file is no capture.
+            let _ = fs::remove_file(self.shared.folder.join(&name));
+            self.shared.leave(&name, "it could not begin");
         }
-        Ok(name)
+        begun.map(|()| name)
     }
 
-    /// Ends one; it does nothing where none runs by this name.
-    pub fn stop(&self, name: &str) {
-        // The thread ends with the server only.
-        let _ = self.inputs.send(Input::Stop(name.to_owned()));
+    /// Ends one; answers whether one runs by this name.
+    pub fn stop(&self, name: &str) -> bool {
+        match self.shared.table().running.get_mut(name) {
+            // Should the order not be heard, its time is over all the same.
+            Some(running) => running.over = Some(instant()),
+            None => return false,
+        }
+        let _ = self.inputs.try_send(Input::Stop(name.to_owned()));
+        true
     }
 
     /// Whether anybody wants what passes by. Cheap enough to ask for each packet.
@@ -261,9 +334,16 @@ impl Captures {
 
     /// What passes by. Never waits.
     pub fn signal(&self, carrier: Carrier, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        if self.is_listening() {
-            let (at, bytes) = (wall(), bytes.to_vec());
-            self.put(Input::Signal { at, carrier, from, to, bytes });
+        if !self.is_listening() {
+            return;
+        }
+        let waiting = &self.shared.waiting_bytes;
+        let before = waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+        let (at, length) = (wall(), bytes.len());
+        let signal = || Signal { at, carrier, from, to, bytes: bytes.to_vec() };
+        let put = before <= WAITING_BYTES_MAX && self.put(Input::Signal(signal()));
+        if !put {
+            waiting.fetch_sub(length, Ordering::Relaxed);
         }
     }
 
@@ -272,20 +352,35 @@ impl Captures {
         self.put(Input::Media(Box::new(call)));
     }
 
-    /// A call is over.
-    pub fn over(&self, call_id: &Arc<str>) {
+    /// An INVITE has become a call.
+    pub fn arrived(&self, call_id: &Arc<str>) {
         if self.is_listening() {
-            self.put(Input::Over(Arc::clone(call_id)));
+            self.put(Input::Arrived(Arc::clone(call_id)));
         }
     }
 
-    fn put(&self, input: Input) {
-        if self.inputs.try_send(input).is_err() {
+    /// A call is over, and so are its captures, a moment later.
+    pub fn over(&self, call_id: &str) {
+        if !self.is_listening() {
+            return;
+        }
+        let ends = instant() + AFTERWARDS;
+        for running in self.shared.table().running.values_mut() {
+            if running.call_id.as_deref() == Some(call_id) {
+                running.over.get_or_insert(ends);
+            }
+        }
+    }
+
+    fn put(&self, input: Input) -> bool {
+        let put = self.inputs.try_send(input).is_ok();
+        if !put {
             let missed = self.shared.missed.fetch_add(1, Ordering::Relaxed) + 1;
             if missed.is_power_of_two() {
                 tracing::warn!(missed, "captures miss packets: the disk is too slow");
             }
         }
+        put
     }
 
     /// Packets and parts of streams that no capture has, because the disk was too slow.
@@ -300,20 +395,26 @@ impl Captures {
 
     /// Those that run and the files of those that did, the youngest first.
     pub fn list(&self) -> Vec<Listed> {
-        // What is written shall be seen.
-        let _ = self.inputs.try_send(Input::Look);
-        let table = self.shared.table();
         let mut all: BTreeMap<String, Listed> = BTreeMap::new();
+        // Before the lock: calls shall not wait for the disk.
         for (name, bytes, at) in files(&self.shared.folder) {
-            let listed = Listed { name: name.clone(), bytes, at_unix_seconds: at, running: false };
-            all.insert(name, listed);
+            let (at_unix_seconds, running, why) = (at, false, None);
+            all.insert(name.clone(), Listed { name, bytes, at_unix_seconds, running, why });
+        }
+        let table = self.shared.table();
+        for (name, why) in &table.ended {
+            if let Some(listed) = all.get_mut(name) {
+                listed.why = Some(why.clone());
+            }
         }
         for (name, running) in &table.running {
             let listed = all.entry(name.clone()).or_default();
             let at_unix_seconds = listed.at_unix_seconds.max(1);
             let bytes = running.bytes.max(listed.bytes);
-            *listed = Listed { name: name.clone(), bytes, at_unix_seconds, running: true };
+            let (name, running, why) = (name.clone(), true, None);
+            *listed = Listed { name, bytes, at_unix_seconds, running, why };
         }
+        drop(table);
         all.into_values().rev().collect()
     }
 
@@ -359,10 +460,12 @@ fn files(folder: &Path) -> Vec<(String, u64, u64)> {
 }
 
 /// One capture as it is written.
+#[derive(Debug)]
 struct Open {
     out: Capture<Counted>,
-    /// By which messages are known; `None` takes all.
-    words: Option<BTreeSet<String>>,
+    /// By which messages of MRCPv2 are known, where it is of one call.
+    channels: BTreeSet<String>,
+    /// Of which call; `None` takes all.
     call_id: Option<Arc<str>>,
     media: bool,
     ends: Instant,
@@ -370,22 +473,25 @@ struct Open {
     streams: BTreeMap<(SocketAddr, SocketAddr), bool>,
 }
 
-/// A file that counts its bytes.
+/// A file that counts its bytes. What is written waits for the next flush, so that a file holds whole packets.
 #[derive(Debug)]
 struct Counted {
-    file: BufWriter<File>,
+    file: File,
+    waiting: Vec<u8>,
     bytes: u64,
 }
 
 impl io::Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.bytes += u64::try_from(written).unwrap_or(0);
-        Ok(written)
+        self.waiting.extend_from_slice(bytes);
+        self.bytes += u64::try_from(bytes.len()).unwrap_or(0);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        io::Write::write_all(&mut self.file, &self.waiting)?;
+        self.waiting.clear();
+        Ok(())
     }
 }
 
@@ -394,11 +500,13 @@ struct Scribe {
     shared: Arc<Shared>,
     open: BTreeMap<String, Open>,
     taps: Vec<TappedCall>,
+    /// INVITEs of which it is not known yet whether they become calls.
+    early: VecDeque<(Instant, Signal)>,
 }
 
 impl Scribe {
     fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, open: BTreeMap::new(), taps: Vec::new() }
+        Self { shared, open: BTreeMap::new(), taps: Vec::new(), early: VecDeque::new() }
     }
 
     fn run(&mut self, inputs: &Receiver<Input>) {
@@ -409,18 +517,26 @@ impl Scribe {
             } else {
                 inputs.recv_timeout(TICK)
             };
-            match input {
-                Ok(input) => self.take(input),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            // What waits already belongs to this tick.
-            while let Ok(input) = inputs.try_recv() {
+            let first = match input {
+                Ok(Input::End) | Err(RecvTimeoutError::Disconnected) => return self.close_all(),
+                Ok(input) => Some(input),
+                Err(RecvTimeoutError::Timeout) => None,
+            };
+            // What waits already belongs to this tick; but media waits half a second only.
+            for input in first.into_iter().chain(inputs.try_iter().take(BATCH)) {
+                if matches!(input, Input::End) {
+                    return self.close_all();
+                }
                 self.take(input);
             }
             self.media();
+            self.write(|open| open.out.flush());
             self.end_what_is_due();
         }
+    }
+
+    fn close_all(&mut self) {
+        self.media();
         for name in self.open.keys().cloned().collect::<Vec<_>>() {
             self.close(&name, "the server ends");
         }
@@ -428,56 +544,66 @@ impl Scribe {
 
     fn take(&mut self, input: Input) {
         match input {
-            Input::Begin(name, order) => self.begin(name, order),
+            Input::Begin(name, open) => {
+                tracing::info!(name, "capture begins");
+                self.open.insert(name, *open);
+            }
             Input::Stop(name) => {
                 self.media();
                 self.close(&name, "stopped");
             }
-            Input::Signal { at, carrier, from, to, bytes } => {
-                self.begin_with_the_call(&bytes);
-                self.write(|open| open.signal(at, carrier, (from, to), &bytes));
+            Input::Signal(signal) => {
+                self.shared.waiting_bytes.fetch_sub(signal.bytes.len(), Ordering::Relaxed);
+                self.write(|open| open.signal(&signal));
+                self.keep_early(signal);
             }
             Input::Media(call) => self.taps.push(*call),
-            Input::Over(call_id) => {
-                let ends = instant() + AFTERWARDS;
-                let of_it = |open: &&mut Open| open.call_id.as_ref() == Some(&call_id);
-                self.open
-                    .values_mut()
-                    .filter(of_it)
-                    .for_each(|open| open.ends = open.ends.min(ends));
-            }
-            Input::Look => self.write(|open| open.out.flush()),
+            Input::Arrived(call_id) => self.begin_with_the_call(&call_id),
+            Input::End => {}
         }
     }
 
-    fn begin(&mut self, name: String, order: Order) {
-        match Open::create(&self.shared.folder, &name, order) {
-            Ok(open) => {
-                tracing::info!(name, "capture begins");
-                self.open.insert(name, open);
-            }
-            Err(error) => {
-                let folder = self.shared.folder.display();
-                tracing::error!(%error, name, %folder, "no capture");
-                self.shared.leave(&name);
-            }
+    /// With `captures.every_call` an INVITE is kept until it is a call: most of a flood never is.
+    fn keep_early(&mut self, signal: Signal) {
+        if !signal.bytes.starts_with(b"INVITE ") || !self.shared.table().plan.every_call {
+            return;
         }
+        let now = instant();
+        self.early.retain(|(came, _)| now.saturating_duration_since(*came) < EARLY);
+        if self.early.len() == EARLY_MAX {
+            self.early.pop_front();
+        }
+        self.early.push_back((now, signal));
     }
 
-    /// With `captures.every_call` a call's first message begins its capture.
-    fn begin_with_the_call(&mut self, bytes: &[u8]) {
-        if !bytes.starts_with(b"INVITE ") || !self.shared.table().plan.every_call {
+    fn begin_with_the_call(&mut self, call_id: &Arc<str>) {
+        if !self.shared.table().plan.every_call {
             return;
         }
-        let Some(call_id) = call_id_of(bytes) else { return };
-        if self.open.values().any(|open| open.call_id.as_deref() == Some(&call_id)) {
-            return;
-        }
-        let of = Of::Call { call_id: call_id.into(), channels: Vec::new() };
+        let of = Of::Call { call_id: Arc::clone(call_id), channels: Vec::new() };
         let order = Order { of, media: true, ends: Duration::from_secs(SECONDS_MAX) };
-        match self.shared.enter(&order.of, order.media) {
-            Ok(name) => self.begin(name, order),
-            Err(refused) => tracing::warn!(%refused, "a call is not captured"),
+        let name = match self.shared.enter(&order.of, order.media) {
+            Ok(name) => name,
+            Err(refused) => {
+                return tracing::warn!(%refused, call_id = &**call_id, "a call is not captured");
+            }
+        };
+        let mut open = match Open::create(&self.shared.folder, &name, order) {
+            Ok(open) => open,
+            Err(error) => {
+                tracing::error!(%error, name, call_id = &**call_id, "a call is not captured");
+                return self.shared.leave(&name, "no file");
+            }
+        };
+        let early = std::mem::take(&mut self.early);
+        let (own, others): (VecDeque<_>, VecDeque<_>) = early
+            .into_iter()
+            .partition(|(_, signal)| call_id_of(&signal.bytes).as_deref() == Some(call_id));
+        self.early = others;
+        let written = own.iter().try_for_each(|(_, signal)| open.signal(signal));
+        self.open.insert(name.clone(), open);
+        if let Err(error) = written {
+            self.close(&name, &error.to_string());
         }
     }
 
@@ -485,6 +611,7 @@ impl Scribe {
         let mut all: Vec<(Tapped, usize)> = Vec::new();
         for (number, call) in self.taps.iter_mut().enumerate() {
             all.extend(std::iter::from_fn(|| call.tap.take()).map(|tapped| (tapped, number)));
+            self.shared.missed.fetch_add(call.tap.missed(), Ordering::Relaxed);
         }
         all.sort_by_key(|(tapped, _)| tapped.at);
         let (now, media_now) = (wall(), engine::clock::now());
@@ -518,15 +645,18 @@ impl Scribe {
 
     fn end_what_is_due(&mut self) {
         let now = instant();
-        let due = self.open.iter().filter(|(_, open)| open.ends <= now);
-        for name in due.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            self.close(&name, "its time is over");
-        }
-        let mut table = self.shared.table();
-        for (name, open) in &self.open {
-            if let Some(running) = table.running.get_mut(name) {
-                running.bytes = open.out.get_ref().bytes;
+        let mut due = Vec::new();
+        for (name, running) in &mut self.shared.table().running {
+            let Some(open) = self.open.get(name) else { continue };
+            running.bytes = open.out.get_ref().bytes;
+            if running.over.is_some_and(|over| over <= now) {
+                due.push((name.clone(), "its call is over, or it was stopped"));
+            } else if open.ends <= now {
+                due.push((name.clone(), "its time is over"));
             }
+        }
+        for (name, why) in due {
+            self.close(&name, why);
         }
     }
 
@@ -534,26 +664,37 @@ impl Scribe {
         let Some(mut open) = self.open.remove(name) else { return };
         let flushed = open.out.flush();
         let bytes = open.out.get_ref().bytes;
-        tracing::info!(name, why, bytes, error = ?flushed.err(), "capture ends");
-        self.shared.leave(name);
-        self.prune();
+        match flushed {
+            Ok(()) => tracing::info!(name, why, bytes, "capture ends"),
+            Err(error) => {
+                tracing::error!(name, why, bytes, %error, "capture ends, and its end is lost");
+            }
+        }
+        self.shared.leave(name, why);
+        self.prune(name);
     }
 
     /// Deletes the oldest until the rest fits.
-    fn prune(&self) {
+    fn prune(&self, last: &str) {
         let (most, running) = {
             let table = self.shared.table();
             (table.plan.keep_bytes_max, table.running.keys().cloned().collect::<BTreeSet<_>>())
         };
         let all = files(&self.shared.folder);
-        let mut sum: u64 = all.iter().map(|(_, bytes, _)| bytes).sum();
-        for (name, bytes, _) in all.iter().filter(|(name, ..)| !running.contains(name)) {
-            if sum <= most {
+        // A file takes whole blocks.
+        let on_disk = |bytes: &u64| bytes.div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES);
+        let mut sum: u64 = all.iter().map(|(_, bytes, _)| on_disk(bytes)).sum();
+        let mut count = all.len();
+        for (name, bytes, _) in
+            all.iter().filter(|(name, ..)| !running.contains(name) && name != last)
+        {
+            if sum <= most && count <= FILES_MAX {
                 return;
             }
             if fs::remove_file(self.shared.folder.join(name)).is_ok() {
                 tracing::info!(name, "the oldest capture is deleted: captures.keep_bytes_max");
-                sum -= bytes;
+                sum -= on_disk(bytes);
+                count -= 1;
             }
         }
     }
@@ -564,57 +705,51 @@ impl Open {
         crate::settings::make_private(folder)?;
         let file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(name))?;
-        let out = Capture::begin(Counted { file: BufWriter::new(file), bytes: 0 })?;
-        let (words, call_id) = match order.of {
-            Of::All => (None, None),
-            Of::Call { call_id, channels } => {
-                let words = channels.into_iter().chain(std::iter::once(call_id.to_string()));
-                (Some(words.collect()), Some(call_id))
-            }
+        let out = Capture::begin(Counted { file, waiting: Vec::new(), bytes: 0 })?;
+        let (channels, call_id) = match order.of {
+            Of::All => (BTreeSet::new(), None),
+            Of::Call { call_id, channels } => (channels.into_iter().collect(), Some(call_id)),
         };
         let ends = instant() + order.ends;
-        Ok(Self { out, words, call_id, media: order.media, ends, streams: BTreeMap::new() })
+        Ok(Self { out, channels, call_id, media: order.media, ends, streams: BTreeMap::new() })
     }
 
     fn wants(&self, call_id: &Arc<str>) -> bool {
         self.media && self.call_id.as_ref().is_none_or(|wanted| wanted == call_id)
     }
 
-    fn signal(
-        &mut self,
-        at: Duration,
-        carrier: Carrier,
-        (from, to): (SocketAddr, SocketAddr),
-        bytes: &[u8],
-    ) -> io::Result<()> {
-        if !self.is_of_it(carrier, (from, to), bytes) {
+    fn signal(&mut self, signal: &Signal) -> io::Result<()> {
+        if !self.is_of_it(signal) {
             return Ok(());
         }
+        let Signal { at, carrier, from, to, bytes } = signal;
         match carrier {
-            Carrier::Udp => self.out.udp(at, from, to, bytes),
-            Carrier::Tcp => self.out.tcp(at, from, to, bytes),
+            Carrier::Udp => self.out.udp(*at, *from, *to, bytes),
+            Carrier::Tcp => self.out.tcp(*at, *from, *to, bytes),
         }
     }
 
     /// Whether bytes belong to the call. What a stream brings in between two messages of it goes along.
-    fn is_of_it(&mut self, carrier: Carrier, way: (SocketAddr, SocketAddr), bytes: &[u8]) -> bool {
-        let Some(words) = &mut self.words else { return true };
-        let text = String::from_utf8_lossy(bytes);
-        let named = words.iter().any(|word| text.contains(word.as_str()));
-        if named {
-            let channels = text.lines().filter_map(|line| line.trim().strip_prefix("a=channel:"));
-            let room = WORDS_MAX.saturating_sub(words.len());
-            words.extend(channels.take(room).map(str::to_owned));
+    fn is_of_it(&mut self, signal: &Signal) -> bool {
+        let Some(call_id) = &self.call_id else { return true };
+        let text = String::from_utf8_lossy(&signal.bytes);
+        let named = values(&text, &["Call-ID", "i"]).any(|value| *value == **call_id)
+            || values(&text, &["Channel-Identifier"]).any(|value| self.channels.contains(value));
+        // The answer says which channels the call has. RFC 6787 §4.2.
+        if named && text.starts_with("SIP/") {
+            let told = text.lines().filter_map(|line| line.trim().strip_prefix("a=channel:"));
+            let room = CHANNELS_MAX.saturating_sub(self.channels.len());
+            self.channels.extend(told.filter(|one| !one.is_empty()).take(room).map(str::to_owned));
         }
-        if carrier == Carrier::Udp {
+        if signal.carrier == Carrier::Udp {
             return named;
         }
-        let begins = begins_message(&text);
         if self.streams.len() >= STREAMS_MAX {
             self.streams.clear();
         }
+        let way = (signal.from, signal.to);
         let before = self.streams.get(&way).copied().unwrap_or(false);
-        let of_it = named || (!begins && before);
+        let of_it = named || (!begins_message(&text) && before);
         self.streams.insert(way, of_it);
         of_it
     }
@@ -631,10 +766,11 @@ impl Open {
                 call.remote_rtcp
             }
         };
-        match tapped.way {
-            Way::In => self.out.udp(at, remote, local, tapped.payload()),
-            Way::Out => self.out.udp(at, local, remote, tapped.payload()),
-        }
+        let way = match tapped.way {
+            Way::In => (remote, local),
+            Way::Out => (local, remote),
+        };
+        self.out.udp_cut(at, way, tapped.payload(), usize::from(tapped.bytes))
     }
 }
 
@@ -644,15 +780,19 @@ fn begins_message(text: &str) -> bool {
     line.starts_with("MRCP/") || line.starts_with("SIP/") || line.ends_with("SIP/2.0")
 }
 
-/// The value of Call-ID, in its long or its compact form. RFC 3261 §7.3.3, §20.8.
-fn call_id_of(bytes: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
-    text.lines().take_while(|line| !line.is_empty()).find_map(|line| {
+/// The values of header fields with one of these names.
+fn values<'t>(text: &'t str, names: &[&str]) -> impl Iterator<Item = &'t str> {
+    text.lines().filter_map(|line| {
         let (name, value) = line.split_once(':')?;
-        let name = name.trim();
-        let is_it = name.eq_ignore_ascii_case("Call-ID") || name.eq_ignore_ascii_case("i");
-        is_it.then(|| value.trim().to_owned())
+        let known = names.iter().any(|known| name.trim_end().eq_ignore_ascii_case(known));
+        known.then(|| value.trim())
     })
+}
+
+/// The value of Call-ID, in its long or its compact form. RFC 3261 §7.3.3, §20.8.
+pub(crate) fn call_id_of(bytes: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(bytes);
+    values(&text, &["Call-ID", "i"]).next().map(str::to_owned)
 }
 
 /// Where captures are kept.

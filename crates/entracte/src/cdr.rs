@@ -13,7 +13,7 @@ use crate::config::CdrFormat;
 /// Records that may wait for the disk; more are lost, and said to be.
 const WAITING_MAX: usize = 4_096;
 /// The head of a CSV file: the fields of [`CallRecord`].
-const CSV_HEAD: &str = "call_id,began_utc,ended_utc,seconds,ended_by,peer,remote_rtp,codec,channels,heard,sent,received,lost,peer_lost,late,jitter_ms,code,refused_for\n";
+const CSV_HEAD: &str = "call_id,began_utc,ended_utc,seconds,ended_by,peer,remote_rtp,codec,channels,heard,sent,received,lost,peer_lost,late,jitter_ms,code,reason\n";
 
 /// One call that is over. Nobody's number is in it: who called whom is the calling system's to record.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -36,7 +36,7 @@ pub struct CallRecord {
     pub codec: Option<String>,
     /// MRCPv2 channels it had at its end.
     pub channels: usize,
-    /// What it heard at its end, never the words of a text.
+    /// What it heard last, never the words of a text.
     pub heard: Option<String>,
     /// RTP packets that left.
     pub sent: u64,
@@ -52,8 +52,8 @@ pub struct CallRecord {
     pub jitter_ms: u64,
     /// The status of our refusal, where the call was refused.
     pub code: Option<u16>,
-    /// Its Warning.
-    pub refused_for: Option<String>,
+    /// Why we refused it, or hung up.
+    pub reason: Option<String>,
 }
 
 /// Writes records on a thread of its own. It ends with the last sender.
@@ -120,7 +120,14 @@ impl Writer {
             CdrFormat::Jsonl => ("jsonl", "{\"format\":\"entracte-calls 1\"}\n"),
             CdrFormat::Csv => ("csv", CSV_HEAD),
         };
-        let path = self.folder.join(format!("calls-{day}.{ending}"));
+        let first = self.folder.join(format!("calls-{day}.{ending}"));
+        // What another version began goes on in a file of its own.
+        let began = fs::read_to_string(&first).unwrap_or_default();
+        let path = if began.is_empty() || began.starts_with(head) {
+            first
+        } else {
+            self.folder.join(format!("calls-{day}-2.{ending}"))
+        };
         let mut file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
         if file.metadata()?.len() == 0 {
             file.write_all(head.as_bytes())?;
@@ -176,7 +183,7 @@ fn csv(record: &CallRecord) -> String {
         record.late,
         record.jitter_ms,
         record.code.map(|code| code.to_string()).unwrap_or_default(),
-        or_none(&record.refused_for),
+        or_none(&record.reason),
     )
 }
 
@@ -209,7 +216,7 @@ mod tests {
             late: 0,
             jitter_ms: 0,
             code: None,
-            refused_for: None,
+            reason: None,
         }
     }
 

@@ -79,6 +79,7 @@ pub async fn examine(plan: &Plan, subject: Subject) -> Vec<Finding> {
     }
     addresses(plan, &Interfaces::here(), &mut report);
     getting_in(plan, &mut report);
+    secrets(plan, &mut report);
     limits(plan, &mut report);
     disk(plan, &mut report);
     // Other programs are asked, which may take their time.
@@ -245,6 +246,7 @@ fn getting_in(plan: &Plan, report: &mut Report) {
 
 fn getting_in_people(plan: &Plan, report: &mut Report) {
     let file = plan.layers.file.as_deref().unwrap_or_else(|| Path::new(crate::config::SYSTEM_FILE));
+    let file = &file.canonicalize().unwrap_or_else(|_| file.to_owned());
     let has_hashes = !plan.administration.accounts.users.is_empty();
     let mode = std::fs::metadata(file).map(|known| std::os::unix::fs::MetadataExt::mode(&known));
     if has_hashes && mode.is_ok_and(|mode| mode & 0o004 != 0) {
@@ -258,6 +260,25 @@ fn getting_in_people(plan: &Plan, report: &mut Report) {
         let remedy =
             "open the link that the server prints at its start, or \"entracte reset-admin\"";
         report.hint("pages", "nobody can log in yet", remedy);
+    }
+}
+
+/// Files whose first line is a secret.
+fn secrets(plan: &Plan, report: &mut Report) {
+    let hep = plan.hep.iter().filter_map(|hep| Some(("hep.key_file", hep.key_file.as_ref()?)));
+    let webhooks = plan.webhooks.iter().filter_map(|webhook| webhook.secret_file.as_ref());
+    let webhooks = webhooks.map(|file| ("webhooks.secret_file", file));
+    let mail = plan.mail.servers.iter().filter_map(|server| server.password_file.as_ref());
+    let mail = mail.map(|file| ("mail.servers.password_file", file));
+    for (key, file) in hep.chain(webhooks).chain(mail) {
+        match crate::webhooks::first_line(file) {
+            Ok(_) => report.fine("secrets", format!("{key}: {} can be read", file.display())),
+            Err(error) => report.fault(
+                "secrets",
+                format!("{key}: {}: {error}", file.display()),
+                "one line in a file that the server's user, and nobody else, can read",
+            ),
+        }
     }
 }
 
@@ -342,13 +363,15 @@ fn clock(report: &mut Report) {
         .output();
     let said = said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned());
     match said.as_deref() {
-        Ok("yes") => report.fine("clock", "it is kept by a time server"),
+        Ok("yes") => report.fine("clock", "the clock is kept by a time server"),
         Ok("no") => report.warning(
             "clock",
-            "it is not kept by a time server",
+            "the clock is not kept by a time server",
             "systemd-timesyncd or chrony; in a container the host keeps it",
         ),
-        Ok(_) | Err(_) => report.hint("clock", "whether it is kept right cannot be told here", ""),
+        Ok(_) | Err(_) => {
+            report.hint("clock", "whether the clock is kept right cannot be told here", "");
+        }
     }
 }
 
@@ -425,7 +448,7 @@ pub async fn sound(plan: &Plan, subject: Subject) -> Vec<Finding> {
             ),
             "start PulseAudio or PipeWire for the user that the server runs as (systemctl --user enable --now pipewire-pulse; loginctl enable-linger USER), or name its socket in external_audio.sound_server",
         ),
-        Ok(Err(error)) => report.fine("sound", format!("no sound server is needed: {error}")),
+        Ok(Err(error)) => report.fine("sound", format!("no source needs a sound server, and none answers: {error}")),
         Err(_) => {}
     }
     if external.sources.is_empty() {
@@ -557,8 +580,11 @@ struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
     fn create() -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("entracte-doctor-{}", std::process::id()));
-        crate::settings::make_private(&path)?;
+        use std::os::unix::fs::DirBuilderExt as _;
+        let secret = web::random_secret().map_err(io::Error::other)?;
+        let path = std::env::temp_dir().join(format!("entracte-doctor-{secret}"));
+        // Not one that somebody else has made.
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
 }

@@ -4,6 +4,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sip::agent::Transport;
@@ -32,26 +34,32 @@ mod chunk {
     pub(super) const NODE: u16 = 19;
 }
 
-/// Sends to one collector. A collector that is away is not waited for and not told of twice.
+/// Sends to one collector. A collector that is away is not waited for.
+#[derive(Clone, Debug)]
+pub struct Hep(Arc<Inner>);
+
 #[derive(Debug)]
-pub struct Hep {
-    socket: UdpSocket,
+struct Inner {
+    socket: OnceLock<UdpSocket>,
     agent: u32,
     key: Option<vocab::Secret>,
     node: String,
+    lost: AtomicU64,
 }
 
 impl Hep {
-    /// For the collector at this address: we are `agent` to it, and `node`, and show `key` if it wants one.
+    /// Not connected yet. We are `agent` to the collector, and `node`, and show `key` if it wants one.
+    #[must_use]
+    pub fn new(agent: u32, key: Option<vocab::Secret>, node: String) -> Self {
+        let (socket, lost) = (OnceLock::new(), AtomicU64::new(0));
+        Self(Arc::new(Inner { socket, agent, key, node, lost }))
+    }
+
+    /// Sends to this collector from now on.
     ///
     /// # Errors
     /// When there is no socket or no way there.
-    pub fn connect(
-        collector: SocketAddr,
-        agent: u32,
-        key: Option<vocab::Secret>,
-        node: String,
-    ) -> io::Result<Self> {
+    pub fn connect(&self, collector: SocketAddr) -> io::Result<()> {
         let any: SocketAddr = if collector.is_ipv4() {
             (std::net::Ipv4Addr::UNSPECIFIED, 0).into()
         } else {
@@ -60,7 +68,15 @@ impl Hep {
         let socket = UdpSocket::bind(any)?;
         socket.connect(collector)?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, agent, key, node })
+        // The first one stays.
+        let _ = self.0.socket.set(socket);
+        Ok(())
+    }
+
+    /// Copies that were lost: there was no collector yet, or the system had no room.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
     }
 
     /// Sends a copy; what the system has no room for is lost.
@@ -71,8 +87,11 @@ impl Hep {
         way: (SocketAddr, SocketAddr),
         message: &[u8],
     ) {
-        if let Err(error) = self.socket.send(&self.packet(at, transport, way, message)) {
-            tracing::debug!(%error, "no copy for the HEP collector");
+        let packet = || self.packet(at, transport, way, message);
+        let sent = self.0.socket.get().map(|socket| socket.send(&packet()));
+        if !matches!(sent, Some(Ok(_))) {
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(?sent, "no copy for the HEP collector");
         }
     }
 
@@ -117,11 +136,11 @@ impl Hep {
         put(chunk::SECONDS, &u32::try_from(at.as_secs()).unwrap_or(u32::MAX).to_be_bytes());
         put(chunk::MICROSECONDS, &at.subsec_micros().to_be_bytes());
         put(chunk::PAYLOAD_PROTOCOL, &[SIP]);
-        put(chunk::AGENT, &self.agent.to_be_bytes());
-        if let Some(key) = &self.key {
+        put(chunk::AGENT, &self.0.agent.to_be_bytes());
+        if let Some(key) = &self.0.key {
             put(chunk::KEY, key.reveal().as_bytes());
         }
-        put(chunk::NODE, self.node.as_bytes());
+        put(chunk::NODE, self.0.node.as_bytes());
         put(chunk::PAYLOAD, message.get(..PAYLOAD_BYTES_MAX).unwrap_or(message));
         let length = u16::try_from(packet.len()).unwrap_or(u16::MAX).to_be_bytes();
         packet.splice(4..6, length);

@@ -57,18 +57,34 @@ impl<W: Write> Capture<W> {
         to: SocketAddr,
         payload: &[u8],
     ) -> io::Result<()> {
-        let length = u16::try_from(payload.len() + 8).unwrap_or(u16::MAX);
+        self.udp_cut(at, (from, to), payload, payload.len())
+    }
+
+    /// The beginning of a datagram that was so many bytes long.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn udp_cut(
+        &mut self,
+        at: Duration,
+        (from, to): (SocketAddr, SocketAddr),
+        payload: &[u8],
+        whole: usize,
+    ) -> io::Result<()> {
+        let missing = whole.saturating_sub(payload.len());
+        let length = u16::try_from(whole.max(payload.len()) + 8).unwrap_or(u16::MAX);
         let mut segment = Vec::with_capacity(payload.len() + 8);
         segment.extend_from_slice(&from.port().to_be_bytes());
         segment.extend_from_slice(&to.port().to_be_bytes());
         segment.extend_from_slice(&length.to_be_bytes());
         segment.extend_from_slice(&[0, 0]);
         segment.extend_from_slice(payload);
-        let sum = transport_checksum(from.ip(), to.ip(), UDP, &segment);
-        // Zero would mean "no checksum". RFC 768.
-        let sum = if sum == 0 { 0xffff } else { sum };
-        put_u16(&mut segment, 6, sum);
-        self.packet(at, (from.ip(), to.ip()), UDP, &segment)
+        // Zero means "no checksum", so a sum of zero is written as its complement. RFC 768.
+        if missing == 0 {
+            let sum = transport_checksum(from.ip(), to.ip(), UDP, &segment);
+            put_u16(&mut segment, 6, if sum == 0 { 0xffff } else { sum });
+        }
+        self.packet(at, (from.ip(), to.ip()), UDP, (&segment, missing))
     }
 
     /// Bytes of a stream; the first of a stream brings its handshake.
@@ -127,7 +143,7 @@ impl<W: Write> Capture<W> {
         *sequence = sequence.wrapping_add(u32::try_from(counted).unwrap_or(0));
         let sum = transport_checksum(from.ip(), to.ip(), TCP, &segment);
         put_u16(&mut segment, 16, sum);
-        self.packet(at, (from.ip(), to.ip()), TCP, &segment)
+        self.packet(at, (from.ip(), to.ip()), TCP, (&segment, 0))
     }
 
     fn packet(
@@ -135,14 +151,16 @@ impl<W: Write> Capture<W> {
         at: Duration,
         (from, to): (IpAddr, IpAddr),
         protocol: u8,
-        segment: &[u8],
+        (segment, missing): (&[u8], usize),
     ) -> io::Result<()> {
-        let head = ip_header(from, to, protocol, segment.len());
-        let length = u32::try_from(head.len() + segment.len()).unwrap_or(u32::MAX);
+        let head = ip_header(from, to, protocol, segment.len() + missing);
+        let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let kept = number(head.len() + segment.len());
+        let length = number(head.len() + segment.len() + missing);
         let seconds = u32::try_from(at.as_secs()).unwrap_or(u32::MAX);
         self.out.write_all(&seconds.to_le_bytes())?;
         self.out.write_all(&at.subsec_nanos().to_le_bytes())?;
-        self.out.write_all(&length.to_le_bytes())?;
+        self.out.write_all(&kept.to_le_bytes())?;
         self.out.write_all(&length.to_le_bytes())?;
         self.out.write_all(&head)?;
         self.out.write_all(segment)

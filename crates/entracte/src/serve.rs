@@ -166,7 +166,7 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     let (agent, server) = machines((plan, options), &services, (&sip, &mrcp), &mut tokens);
     let limits = limits(plan, options);
     let (host, run) = (host_name(), tokens.next_hex());
-    let watching = watching::start(plan, records(plan)?, &host, &run, &mut notes).await?;
+    let watching = watching::start(plan, records(plan)?, &host, &run, &mut notes)?;
     let Watching { wire, told, .. } = &watching;
     let most = &plan.general.sip.limits;
     let most = (most.connections_max, most.connections_per_peer_max);
@@ -432,13 +432,19 @@ impl Running {
     /// As [`Self::end`]; when `hurry` comes first, it hangs up at once.
     pub async fn end_sooner(mut self, patience: Duration, hurry: impl Future<Output = ()>) {
         let _ = self.events.send(Event::Drain).await;
-        tokio::select! {
-            _ = &mut self.control => return,
-            () = tokio::time::sleep(patience) => {}
-            () = hurry => {}
+        let ended = tokio::select! {
+            _ = &mut self.control => true,
+            () = tokio::time::sleep(patience) => false,
+            () = hurry => false,
+        };
+        if !ended {
+            let _ = self.events.send(Event::HangUp).await;
+            let _ = tokio::time::timeout(GOODBYE, &mut self.control).await;
         }
-        let _ = self.events.send(Event::HangUp).await;
-        let _ = tokio::time::timeout(GOODBYE, &mut self.control).await;
+        // What was captured to the end is whole on the disk.
+        let captures = self.view.watching.wire.captures().clone();
+        let written = tokio::task::spawn_blocking(move || captures.end());
+        let _ = tokio::time::timeout(GOODBYE, written).await;
     }
 }
 

@@ -60,6 +60,8 @@ const FILE_ONLY: &[&str] = &[
     "webhooks[].secret_file",
 ];
 
+/// Why a page does not change where a secret is sent.
+const BOUND: &str = "goes with a program or key file: set in the configuration file only";
 /// Keys whose values are shown to nobody.
 const SECRET: &[&str] = &["administration.users[].password_hash", "administration.tokens[].sha256"];
 /// What is shown in their place.
@@ -145,11 +147,16 @@ impl Keeper {
     pub fn new(layers: Layers, plan: Arc<Plan>, running: Running) -> Self {
         let history = History::open(plan.state_dir.join("settings-history"));
         let history = history.inspect_err(|error| tracing::warn!(%error, "no history of settings"));
-        let values = values(&layers);
+        let standing = values(&layers);
         let certificates = running.certificates.clone();
         let checker = Checker { layers, started: Arc::clone(&plan), certificates };
-        let state =
-            State { plan, started: values.clone(), values, revision: 0, faults: Vec::new() };
+        let state = State {
+            plan,
+            started: standing.clone(),
+            values: standing,
+            revision: 0,
+            faults: Vec::new(),
+        };
         let keeper = Self {
             checker: Arc::new(checker),
             history: history.ok(),
@@ -158,7 +165,12 @@ impl Keeper {
             state: Mutex::new(state),
         };
         let text = keeper.checker.text().unwrap_or_default();
-        let number = keeper.note(&text, "the server", "found at the start", &[]);
+        // What somebody changed while the server was down.
+        let before = keeper.history.as_ref().and_then(History::last).map(|(_, text)| text);
+        let before = before.map(|text| values(&keeper.checker.layers_with(&text)));
+        let differ = before.map(|before| differences(&before, &keeper.lock().values));
+        let keys: Vec<_> = differ.into_iter().flatten().map(|each| each.key).collect();
+        let number = keeper.note(&text, "the server", "found at the start", &keys);
         keeper.lock().revision = number;
         keeper
     }
@@ -198,6 +210,7 @@ impl Keeper {
     pub fn fields(&self) -> Vec<Field> {
         let text = self.checker.text().unwrap_or_default();
         let values = self.checker.layers_with(&text).values();
+        let bound = check::bound_to_file(&values);
         let takes = Plan::takes();
         let mut fields = Vec::new();
         for schema in keys_in_order() {
@@ -213,7 +226,8 @@ impl Keeper {
                             |(_, place)| self.checker.pinned(place),
                         )
                         .map(|place| format!("set at {place}"))
-                        .or(blank.pinned),
+                        .or(blank.pinned)
+                        .or_else(|| bound.contains(&key).then(|| BOUND.to_owned())),
                     ..blank
                 });
             }
@@ -399,19 +413,34 @@ impl Keeper {
         Some(redact(&self.history.as_ref()?.text(number)?))
     }
 
-    /// Brings an earlier revision back; who may come in stays as it is now.
+    /// What would differ if an earlier revision were brought back.
     ///
     /// # Errors
-    /// As [`Self::apply`].
-    pub async fn restore(&self, number: u64, who: &str) -> Result<Applied, Vec<FieldFault>> {
-        let _one = self.changing.lock().await;
+    /// All that is wrong with it.
+    pub async fn restoring(&self, number: u64) -> Result<Vec<Difference>, Vec<FieldFault>> {
+        let ready = self.earlier(number).await?;
+        Ok(differences(&self.lock().values, &ready.values))
+    }
+
+    /// An earlier revision, with who may come in now.
+    async fn earlier(&self, number: u64) -> Result<Ready, Vec<FieldFault>> {
         let kept = self.history.as_ref().and_then(|history| history.text(number));
         let kept =
             kept.ok_or_else(|| whole(&format!("revision {number} is not kept (any more)")))?;
         let text = self.checker.text()?;
         let restored = document::with_accounts_of(&kept, &text, document::Accounts::Always)
             .map_err(|error| vec![FieldFault { key: error.key, what: error.what }])?;
-        let ready = self.changed(restored, Vec::new()).await?;
+        self.changed(restored, Vec::new()).await
+    }
+
+    /// Brings an earlier revision back; who may come in stays as it is now.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn restore(&self, number: u64, who: &str) -> Result<Applied, Vec<FieldFault>> {
+        let _one = self.changing.lock().await;
+        let ready = self.earlier(number).await?;
+        let text = self.checker.text()?;
         self.note(&text, "somebody", "edited by hand", &[]);
         self.write(&ready.text)?;
         Ok(self.use_it(ready, who, &format!("restored {number}")).await)
@@ -500,8 +529,11 @@ fn by_name(values: &Values) -> Values {
         let (list, rest) = key.split_once('[')?;
         let (number, rest) = rest.split_once(']')?;
         let name = values.get(&format!("{list}[{number}].name"))?;
+        // However it is quoted in the file.
+        let name: toml_edit::Value = name.parse().ok()?;
+        let name = name.as_str()?;
         // A bracket in a name would end it here.
-        (!name.contains(']')).then(|| format!("{list}[{name}]{rest}"))
+        (!name.contains(']')).then(|| format!("{list}[{name:?}]{rest}"))
     };
     let all = values.iter();
     all.map(|(key, value)| (named(key).unwrap_or_else(|| key.clone()), value.clone())).collect()

@@ -4,6 +4,8 @@
 //! The body is the one that the OTLP specification gives for `ExportTraceServiceRequest`; the libraries for it
 //! bring gRPC and Protocol Buffers along.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -93,7 +95,10 @@ impl Span {
 
 /// Hands spans over; it never waits.
 #[derive(Clone, Debug)]
-pub struct Tracer(mpsc::Sender<Span>);
+pub struct Tracer {
+    spans: mpsc::Sender<Span>,
+    lost: Arc<AtomicU64>,
+}
 
 impl Tracer {
     /// Sends to `endpoint` from now on, in a task of its own, as the server on this host.
@@ -103,23 +108,38 @@ impl Tracer {
     pub fn start(endpoint: String, host: String) -> Result<Self, String> {
         let client = crate::webhooks::client()?;
         let (spans, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(export(client, endpoint, host, waiting));
-        Ok(Self(spans))
+        let lost = Arc::<AtomicU64>::default();
+        tokio::spawn(export(client, (endpoint, host), waiting, Arc::clone(&lost)));
+        Ok(Self { spans, lost })
     }
 
     /// Hands one over.
     pub fn put(&self, span: Span) {
-        if self.0.try_send(span).is_err() {
-            tracing::warn!("a span is lost: the collector of traces does not keep up");
+        if self.spans.try_send(span).is_err() {
+            lose(&self.lost, 1, "the collector does not keep up");
         }
+    }
+
+    /// Spans that the collector did not get.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts; the log has the 1st, 2nd, 4th … time.
+fn lose(lost: &AtomicU64, count: u64, why: &str) {
+    let before = lost.fetch_add(count, Ordering::Relaxed);
+    if before.checked_ilog2() != (before + count).checked_ilog2() {
+        tracing::warn!(lost = before + count, why, "spans are lost");
     }
 }
 
 async fn export(
     client: reqwest::Client,
-    endpoint: String,
-    host: String,
+    (endpoint, host): (String, String),
     mut waiting: mpsc::Receiver<Span>,
+    lost: Arc<AtomicU64>,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     while let Some(first) = waiting.recv().await {
@@ -134,7 +154,7 @@ async fn export(
         let _ = tokio::time::timeout(GATHERED, more).await;
         let body = request(&host, &batch).to_string();
         if let Err(why) = post(&client, &endpoint, body).await {
-            tracing::warn!(endpoint, why, spans = batch.len(), "spans are lost");
+            lose(&lost, u64::try_from(batch.len()).unwrap_or(0), &why);
         }
         batch.clear();
     }

@@ -16,6 +16,7 @@ use web::{
     Settings, Skipped, Source, Standing, View,
 };
 
+use crate::announce::Listening as Events;
 use crate::audit::Audit;
 use crate::captures::{Of, Order, SECONDS_MAX};
 use crate::clock::{instant, wall};
@@ -25,6 +26,7 @@ use crate::journal::Entry;
 use crate::recite::Recital;
 use crate::services::{Services, Speaking};
 use crate::settings::Keeper;
+use crate::traces::Tracer;
 use crate::trial::Trial;
 use crate::watching::Watching;
 use crate::wiring::{CallLook, Event};
@@ -309,6 +311,10 @@ impl Settings for ServerView {
         self.keeper.revision_text(number)
     }
 
+    async fn restoring(&self, number: u64) -> Result<Vec<web::Difference>, Vec<FieldFault>> {
+        self.keeper.restoring(number).await
+    }
+
     async fn restore(&self, number: u64, who: &str) -> Result<Applied, Vec<FieldFault>> {
         let applied = self.keeper.restore(number, who).await?;
         self.noted(&applied, who, &format!("settings {number} restored"));
@@ -521,25 +527,34 @@ impl View for ServerView {
         self.watching.wire.counts()
     }
 
+    fn missed(&self) -> web::Missed {
+        web::Missed {
+            captures: self.watching.wire.captures().missed(),
+            hep: self.watching.wire.hep_lost(),
+            spans: self.watching.told.tracer.as_ref().map_or(0, Tracer::lost),
+        }
+    }
+
     fn deliveries(&self) -> Vec<web::Delivery> {
         self.watching.deliveries.iter().map(|deliveries| deliveries.told()).collect()
     }
 
     fn listen_events(&self) -> mpsc::Receiver<serde_json::Value> {
-        let mut told = self.watching.told.announcer.listen();
+        let kinds = EventKind::ALL.into_iter().collect();
+        let Events { mut events, lost } = self.watching.told.announcer.listen(kinds);
         let (heard, listening) = mpsc::channel(EVENTS_WAITING);
         tokio::spawn(async move {
-            use tokio::sync::broadcast::error::RecvError;
             loop {
                 let told = tokio::select! {
-                    told = told.recv() => told,
+                    told = events.recv() => told,
                     () = heard.closed() => return,
                 };
-                let json = match told {
-                    Ok(event) => event.json(),
-                    Err(RecvError::Lagged(count)) => serde_json::json!({ "missed": count }),
-                    Err(RecvError::Closed) => return,
-                };
+                let Some(event) = told else { return };
+                let mut json = event.json();
+                let missed = lost.swap(0, std::sync::atomic::Ordering::Relaxed);
+                if let (1.., Some(object)) = (missed, json.as_object_mut()) {
+                    object.insert("missed".to_owned(), missed.into());
+                }
                 if heard.send(json).await.is_err() {
                     return;
                 }
@@ -556,12 +571,14 @@ impl View for ServerView {
                 bytes: one.bytes,
                 at_unix_seconds: one.at_unix_seconds,
                 running: one.running,
+                why: one.why,
             })
             .collect()
     }
 
     async fn capture(&self, order: &web::CaptureOrder) -> Result<String, String> {
-        let (of, usual) = match order.session {
+        let session = order.session;
+        let (of, usual) = match session {
             None => (Of::All, 60),
             Some(session) => {
                 let call = self.call_of(session).await;
@@ -573,9 +590,22 @@ impl View for ServerView {
             return Err(format!("seconds is 1 to {SECONDS_MAX}"));
         }
         let media = !order.signalling_only;
-        let order = Order { of, media, ends: Duration::from_secs(seconds) };
-        let begun = self.watching.wire.captures().begin(order);
+        let ends = Duration::from_secs(seconds);
+        let captures = self.watching.wire.captures().clone();
+        let call_id = match &of {
+            Of::All => None,
+            Of::Call { call_id, .. } => Some(Arc::clone(call_id)),
+        };
+        let making = captures.clone();
+        let begun = tokio::task::spawn_blocking(move || making.begin(Order { of, media, ends }));
+        let begun = begun.await.map_err(|error| error.to_string())?;
         let name = begun.map_err(|refused| refused.to_string())?;
+        // It may have ended meanwhile.
+        if let (Some(session), Some(call_id)) = (session, call_id)
+            && self.call_of(session).await.is_none()
+        {
+            captures.over(&call_id);
+        }
         if media {
             // The loop is gone at the server's end only.
             let _ = self.events.send(Event::Tap).await;
@@ -583,8 +613,8 @@ impl View for ServerView {
         Ok(name)
     }
 
-    fn stop_capture(&self, name: &str) {
-        self.watching.wire.captures().stop(name);
+    fn stop_capture(&self, name: &str) -> bool {
+        self.watching.wire.captures().stop(name)
     }
 
     fn remove_capture(&self, name: &str) -> Result<(), String> {

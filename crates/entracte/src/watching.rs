@@ -13,10 +13,12 @@ use crate::serve::StartError;
 use crate::services::Services;
 use crate::traces::Tracer;
 use crate::view::ServerView;
-use crate::webhooks::{Deliveries, Webhook, first_line};
+use crate::webhooks::{Deliveries, Webhook, first_line, name_of};
 use crate::wire::Wire;
 use crate::wiring::Told;
 
+/// How often a HEP collector is looked for that is not there.
+const COLLECTOR: Duration = Duration::from_secs(10);
 /// How often it is looked whether an alarm began or ended.
 const ALARMS: Duration = Duration::from_secs(1);
 
@@ -35,7 +37,7 @@ pub struct Watching {
 ///
 /// # Errors
 /// When the thread of the captures cannot be had.
-pub async fn start(
+pub fn start(
     plan: &Plan,
     records: Option<Records>,
     host: &str,
@@ -44,43 +46,59 @@ pub async fn start(
 ) -> Result<Watching, StartError> {
     let captures = Captures::start(captures::folder(&plan.state_dir), plan.captures)
         .map_err(|error| StartError::new("captures", error))?;
-    let hep = match &plan.hep {
-        None => None,
-        Some(hep) => connect(hep, host)
-            .await
-            .map_err(|why| notes.push(format!("hep.address: no copies are sent: {why}")))
-            .ok(),
-    };
+    let hep = plan.hep.as_ref().and_then(|hep| {
+        let started = start_hep(hep, host);
+        started.map_err(|why| notes.push(format!("hep.key_file: no copies are sent: {why}"))).ok()
+    });
     let tracer = plan.traces.as_ref().and_then(|endpoint| {
         let tracer = Tracer::start(endpoint.clone(), host.to_owned());
         tracer.map_err(|why| notes.push(format!("traces.endpoint: no traces are sent: {why}"))).ok()
     });
     let announcer = Announcer::default();
     let mut deliveries = Vec::new();
-    for webhook in &plan.webhooks {
-        match Webhook::new(webhook.clone(), run.to_owned()) {
+    for (number, webhook) in (1..).zip(&plan.webhooks) {
+        match Webhook::new((number, webhook.clone()), run.to_owned(), &announcer) {
             Ok(webhook) => {
                 deliveries.push(webhook.deliveries());
-                tokio::spawn(webhook.run(announcer.clone()));
+                tokio::spawn(webhook.run());
             }
-            Err(why) => notes.push(format!("webhooks: {} is told nothing: {why}", webhook.uri)),
+            Err(why) => {
+                let name = name_of(number, &webhook.uri);
+                deliveries.push(Arc::new(Deliveries::none(&name, &why)));
+                notes.push(format!("webhooks: {name} is told nothing: {why}"));
+            }
         }
     }
     let wire = Wire::new(captures, hep);
     Ok(Watching { wire, told: Told { records, announcer, tracer }, deliveries })
 }
 
-async fn connect(hep: &HepPlan, host: &str) -> Result<Hep, String> {
-    let key = hep
-        .key_file
-        .as_ref()
-        .map(|file| first_line(file).map_err(|why| format!("{}: {why}", file.display())));
-    let key = key.transpose()?;
-    let (name, port) = &hep.collector;
-    let mut found =
-        tokio::net::lookup_host((name.as_str(), *port)).await.map_err(|error| error.to_string())?;
-    let collector = found.next().ok_or_else(|| format!("{name} has no address"))?;
-    Hep::connect(collector, hep.agent_id, key, host.to_owned()).map_err(|error| error.to_string())
+/// Reads the key, and finds the collector for as long as it takes.
+fn start_hep(plan: &HepPlan, host: &str) -> Result<Hep, String> {
+    let read = |file: &std::path::PathBuf| {
+        first_line(file).map_err(|why| format!("{}: {why}", file.display()))
+    };
+    let key = plan.key_file.as_ref().map(read).transpose()?;
+    let hep = Hep::new(plan.agent_id, key, host.to_owned());
+    let (connecting, (name, port)) = (hep.clone(), plan.collector.clone());
+    tokio::spawn(async move {
+        let mut told = false;
+        loop {
+            let found = tokio::net::lookup_host((name.as_str(), port)).await;
+            let found = found
+                .and_then(|mut all| all.next().ok_or_else(|| std::io::ErrorKind::NotFound.into()));
+            match found.and_then(|collector| connecting.connect(collector)) {
+                Ok(()) => return,
+                Err(error) if told => tracing::debug!(%error, "no HEP collector yet"),
+                Err(error) => {
+                    tracing::warn!(collector = name, %error, "no HEP collector; it is looked for again");
+                    told = true;
+                }
+            }
+            tokio::time::sleep(COLLECTOR).await;
+        }
+    });
+    Ok(hep)
 }
 
 /// Tells when an alarm begins and when it ends, until the view is gone.
@@ -89,8 +107,12 @@ pub async fn tell_alarms(view: std::sync::Weak<ServerView>, announcer: Announcer
     let mut known: Vec<web::Alarm> = Vec::new();
     loop {
         ticks.tick().await;
+        let kinds = [EventKind::AlarmRaised, EventKind::AlarmCleared];
+        if !kinds.into_iter().any(|kind| announcer.is_heard(kind)) {
+            continue;
+        }
         let Some(view) = view.upgrade() else { return };
-        let now = web::alarms(&web::View::sources(&*view), &web::View::speech(&*view));
+        let now = web::alarms(&*view);
         let same = |one: &web::Alarm, other: &web::Alarm| {
             (&one.about, &one.name) == (&other.about, &other.name)
         };

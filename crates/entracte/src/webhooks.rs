@@ -1,4 +1,4 @@
-//! Events to web servers: a signed POST for each, in order, repeated until it is taken.
+//! Events to web servers: a signed POST for each, in order, repeated until it is taken or a quarter of an hour is over.
 //!
 //! Signed as Standard Webhooks says: `webhook-signature: v1,` and the Base64 of HMAC-SHA256 over
 //! `webhook-id.webhook-timestamp.body`.
@@ -11,10 +11,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
 
-use crate::announce::{Announcement, Announcer};
+use crate::announce::{Announcement, Announcer, Listening};
 use crate::clock::{instant, wall};
 use crate::config::WebhookPlan;
 
@@ -27,42 +26,49 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// For how long an event is tried.
 const TRIED_FOR: Duration = Duration::from_mins(15);
 
-/// How deliveries to one address go.
+/// How deliveries to one address go. The address itself is told to nobody: mostly it is a secret of its own.
 #[derive(Debug)]
 pub struct Deliveries {
-    uri: String,
+    name: String,
     taken: AtomicU64,
-    lost: AtomicU64,
+    given_up: AtomicU64,
+    /// Those that did not fit the queue.
+    overflowed: Arc<AtomicU64>,
     trouble: Mutex<Option<String>>,
 }
 
 impl Deliveries {
-    fn new(uri: &str) -> Self {
-        let (taken, lost, trouble) = Default::default();
-        Self { uri: uri.to_owned(), taken, lost, trouble }
+    /// Of a webhook that cannot be told anything.
+    pub(crate) fn none(name: &str, why: &str) -> Self {
+        let (taken, given_up, overflowed) = Default::default();
+        let trouble = Mutex::new(Some(why.to_owned()));
+        Self { name: name.to_owned(), taken, given_up, overflowed, trouble }
     }
 
     fn set(&self, trouble: Option<String>) {
         let mut kept = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(why), None) = (&trouble, &*kept) {
-            tracing::warn!(uri = self.uri, why, "events are not taken; they are tried again");
+            tracing::warn!(webhook = self.name, why, "events are not taken; they are tried again");
         }
         *kept = trouble;
     }
 
-    fn lose(&self, count: u64, why: &str) {
-        self.lost.fetch_add(count, Ordering::Relaxed);
-        tracing::error!(uri = self.uri, count, why, "events are lost");
+    fn give_up(&self, why: &str) {
+        let lost = self.given_up.fetch_add(1, Ordering::Relaxed) + 1;
+        if lost.is_power_of_two() {
+            tracing::error!(webhook = self.name, lost, why, "events are given up");
+        }
     }
 
     /// As it is shown.
     #[must_use]
     pub fn told(&self) -> web::Delivery {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = self.given_up.load(Ordering::Relaxed) + self.overflowed.load(Ordering::Relaxed);
         web::Delivery {
-            uri: self.uri.clone(),
+            webhook: self.name.clone(),
             taken: self.taken.load(Ordering::Relaxed),
-            lost: self.lost.load(Ordering::Relaxed),
+            lost,
             trouble: trouble.clone(),
         }
     }
@@ -90,6 +96,12 @@ fn key(secret: &str) -> Result<hmac::Key, String> {
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
+/// What a webhook is called where its address is nobody's business: its number in the settings, and its host.
+pub(crate) fn name_of(number: usize, uri: &str) -> String {
+    let host = reqwest::Url::parse(uri).ok().and_then(|uri| uri.host_str().map(str::to_owned));
+    format!("{number} {}", host.unwrap_or_default())
+}
+
 /// A client for what is posted elsewhere.
 ///
 /// # Errors
@@ -110,22 +122,31 @@ pub struct Webhook {
     client: reqwest::Client,
     /// Names this run of the server in the ids of events.
     run: String,
+    events: mpsc::Receiver<Arc<Announcement>>,
     deliveries: Arc<Deliveries>,
 }
 
 impl Webhook {
-    /// For this plan; `run` is different at each start.
+    /// For the plan of this number; it hears `announcer` from now on. `run` is different at each start.
     ///
     /// # Errors
     /// When its secret cannot be had, in words.
-    pub fn new(plan: WebhookPlan, run: String) -> Result<Self, String> {
+    pub fn new(
+        (number, plan): (usize, WebhookPlan),
+        run: String,
+        announcer: &Announcer,
+    ) -> Result<Self, String> {
         let read = |file: &std::path::PathBuf| {
             let secret = first_line(file).and_then(|secret| key(secret.reveal()));
             secret.map_err(|why| format!("{}: {why}", file.display()))
         };
         let key = plan.secret_file.as_ref().map(read).transpose()?;
-        let deliveries = Arc::new(Deliveries::new(&plan.uri));
-        Ok(Self { plan, key, client: client()?, run, deliveries })
+        let client = client()?;
+        let Listening { events, lost } = announcer.listen(plan.events.clone());
+        let (taken, given_up, trouble) = Default::default();
+        let name = name_of(number, &plan.uri);
+        let deliveries = Deliveries { name, taken, given_up, overflowed: lost, trouble };
+        Ok(Self { plan, key, client, run, events, deliveries: Arc::new(deliveries) })
     }
 
     /// How it goes.
@@ -135,19 +156,9 @@ impl Webhook {
     }
 
     /// Delivers until nobody tells any more.
-    pub async fn run(self, announcer: Announcer) {
-        let mut events: Receiver<Arc<Announcement>> = announcer.listen();
-        // What is held here to listen shall not keep itself alive.
-        drop(announcer);
-        loop {
-            match events.recv().await {
-                Ok(event) if self.plan.events.contains(&event.kind) => self.deliver(&event).await,
-                Ok(_) => {}
-                Err(RecvError::Lagged(count)) => {
-                    self.deliveries.lose(count, "more wait than are kept");
-                }
-                Err(RecvError::Closed) => return,
-            }
+    pub async fn run(mut self) {
+        while let Some(event) = self.events.recv().await {
+            self.deliver(&event).await;
         }
     }
 
@@ -164,13 +175,13 @@ impl Webhook {
                 }
                 Err((why, Again::Never)) => {
                     self.deliveries.set(Some(why.clone()));
-                    return self.deliveries.lose(1, &why);
+                    return self.deliveries.give_up(&why);
                 }
                 Err((why, Again::Later)) => why,
             };
             self.deliveries.set(Some(why.clone()));
             if began.elapsed() + pause > TRIED_FOR {
-                return self.deliveries.lose(1, &why);
+                return self.deliveries.give_up(&why);
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -197,8 +208,9 @@ impl Webhook {
         if status.is_success() {
             return Ok(());
         }
-        // What was wrong with the request stays wrong; the rest may pass.
-        let passes = status.is_server_error() || matches!(status.as_u16(), 404 | 408 | 425 | 429);
+        // What is wrong with the request stays wrong; the rest may pass, and a secret may be being changed.
+        let passes = status.is_server_error()
+            || matches!(status.as_u16(), 401 | 403 | 404 | 408 | 425 | 429);
         Err((format!("answers {status}"), if passes { Again::Later } else { Again::Never }))
     }
 }

@@ -114,6 +114,7 @@ impl Wire {
             ?way,
             remote = %flow.remote,
             message = %crate::wiring::headline(bytes),
+            call_id = crate::captures::call_id_of(bytes),
         );
         if let Some(hep) = &self.0.hep {
             hep.send(wall(), flow.transport, (from, to), bytes);
@@ -133,6 +134,12 @@ impl Wire {
     #[must_use]
     pub fn captures(&self) -> &Captures {
         &self.0.captures
+    }
+
+    /// Copies that the HEP collector did not get.
+    #[must_use]
+    pub fn hep_lost(&self) -> u64 {
+        self.0.hep.as_ref().map_or(0, Hep::lost)
     }
 
     /// SIP messages so far, without those that are nought.

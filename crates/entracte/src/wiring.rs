@@ -470,8 +470,8 @@ impl Wiring {
         if let Event::Invited { call, flow, request, .. } = event {
             let transport = flow.transport.as_str();
             let (number, remote) = (call.number(), flow.remote);
-            tracing::info!(target: "control", call = number, %remote, transport, "call begins");
             let call_id = request.headers.get("Call-ID").unwrap_or_default();
+            tracing::info!(target: "control", call = number, call_id, %remote, transport, "call begins");
             self.arrives(*call, flow, call_id);
         } else if let Event::Ended { call, why } = event {
             tracing::info!(target: "control", call = call.number(), ?why, "call ends");
@@ -522,7 +522,9 @@ impl Wiring {
         match effect {
             Effect::Sip(command) => {
                 if let sip::agent::Command::Reject { call, status, headers } = &command {
-                    self.refuses(*call, status.number(), headers);
+                    self.says_why(*call, Some(status.number()), headers);
+                } else if let sip::agent::Command::Bye { call, headers } = &command {
+                    self.says_why(*call, None, headers);
                 }
                 self.agent(Input::Command(command));
             }
@@ -630,6 +632,8 @@ impl Wiring {
             return self.decide(control::Event::Refused { session, busy });
         }
         self.apply_pace(session);
+        // Captures shall have its new addresses.
+        self.tap(session);
     }
 
     fn stream_config(&mut self, media: &Media) -> StreamConfig {
@@ -657,6 +661,7 @@ impl Wiring {
     /// Loads a program: at once where nothing but one live source is heard, else by a feeder.
     fn prepare(&mut self, session: SessionId, order: feeder::Order) {
         let id = order.program;
+        self.hears(session, &order.blueprint);
         let context = self.context_of(session);
         let utterance = Utterance { context, steps: Arc::clone(&order.blueprint), spoke: None };
         let number = engine::ProgramId::from_number(id.number());

@@ -20,6 +20,18 @@ struct ErrorPage<'a> {
     why: String,
 }
 
+/// What cannot be read is refused in words by whoever reads it; for programs as any other refusal.
+pub(crate) async fn in_one_form(response: Response) -> Response {
+    let plain = |kind: &HeaderValue| kind.as_bytes().starts_with(b"text/plain");
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if !response.status().is_client_error() || !kind.is_some_and(plain) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    refused(parts.status, &String::from_utf8_lossy(&bytes))
+}
+
 /// The longest refusal.
 const REFUSAL_BYTES_MAX: usize = 65_536;
 

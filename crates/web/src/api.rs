@@ -170,7 +170,10 @@ pub(crate) async fn events<V: View + Settings>(
         if !web.still(&proof) {
             return None;
         }
-        let event = Event::default().data(event.to_string());
+        let text = |key: &str| event.get(key).map(|value| value.to_string().replace('"', ""));
+        let kind = text("type").unwrap_or_default();
+        let number = text("number").unwrap_or_default();
+        let event = Event::default().event(kind).id(number).data(event.to_string());
         Some((Ok::<_, std::convert::Infallible>(event), (told, web, proof)))
     });
     Sse::new(events.fuse()).keep_alive(KeepAlive::default()).into_response()

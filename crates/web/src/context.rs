@@ -86,9 +86,9 @@ impl<V: View + Settings> Web<V> {
         if !self.checker.check(account, password).await {
             let name: String = name.chars().take(64).collect();
             tracing::warn!(target: "audit", user = ?name, from = %peer.ip(), "log-in refused");
-            // Whoever tries without end shall not fill the audit: the 1st, 2nd, 4th, 8th … is noted.
+            // Whoever tries without end shall not fill the audit: the 1st, 2nd, 4th, 8th … of an address is noted.
             let failures = self.guessers.failures(peer.ip());
-            if failures.is_power_of_two() {
+            if failures.is_power_of_two() && self.guessers.has_room_to_tell(self.now()) {
                 let detail = format!("from {}, {failures} in a row", peer.ip());
                 self.view.audit(&name, "log-in refused", &detail);
             }

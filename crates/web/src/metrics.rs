@@ -27,10 +27,19 @@ pub(crate) fn exposition(
         sources.iter().for_each(of_source);
         counter!("entracte_sources_late_total").absolute(view.sources_late());
         of_speech(&speech);
-        gauge!("entracte_alarms").set(count(alarms(&sources, &speech).len()));
+        gauge!("entracte_alarms").set(count(alarms(view).len()));
         of_standing(standing);
+        // The names are there before the first message is.
+        for direction in ["in", "out"] {
+            of_sip(&SipCount { direction, is_request: true, what: "INVITE".to_owned(), count: 0 });
+            of_sip(&SipCount { direction, is_request: false, what: "200".to_owned(), count: 0 });
+        }
         view.sip_counts().iter().for_each(of_sip);
         view.deliveries().iter().for_each(of_delivery);
+        let missed = view.missed();
+        counter!("entracte_capture_missed_total").absolute(missed.captures);
+        counter!("entracte_hep_lost_total").absolute(missed.hep);
+        counter!("entracte_spans_lost_total").absolute(missed.spans);
         engines.iter().for_each(of_engine);
         of_host(&view.host());
         of_settings(&view.pending());
@@ -154,6 +163,15 @@ fn describe_others() {
     );
     describe_counter!("entracte_webhook_taken_total", "Events that the address of a webhook took");
     describe_counter!("entracte_webhook_lost_total", "Events that a webhook gave up");
+    describe_counter!(
+        "entracte_capture_missed_total",
+        "Datagrams and parts of streams that captures lack, because the disk was too slow"
+    );
+    describe_counter!("entracte_hep_lost_total", "Copies that the HEP collector did not get");
+    describe_counter!(
+        "entracte_spans_lost_total",
+        "Spans that the collector of traces did not get"
+    );
     describe_gauge!("entracte_webhook_up", "0 while the address of a webhook takes no events");
 }
 
@@ -168,7 +186,7 @@ fn of_sip(count: &SipCount) {
 }
 
 fn of_delivery(delivery: &Delivery) {
-    let label = || [("uri", delivery.uri.clone())];
+    let label = || [("webhook", delivery.webhook.clone())];
     counter!("entracte_webhook_taken_total", &label()).absolute(delivery.taken);
     counter!("entracte_webhook_lost_total", &label()).absolute(delivery.lost);
     gauge!("entracte_webhook_up", &label()).set(f64::from(u8::from(delivery.trouble.is_none())));

@@ -62,6 +62,22 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
+    /// A name that no other has: `post_settings_history_restore`.
+    fn id(&self) -> String {
+        let words = self.path.trim_start_matches("/api/v1/").split(['/', '.']);
+        let words = words.map(|word| word.trim_matches(['{', '}']));
+        let all = std::iter::once(self.method.as_str()).chain(words);
+        all.collect::<Vec<_>>().join("_").to_lowercase()
+    }
+
+    /// The status of an answer that is no refusal.
+    fn status(&self) -> &'static str {
+        match self.takes {
+            Some(One("CaptureOrder")) => "201",
+            Some(_) | None => "200",
+        }
+    }
+
     /// Whether a browser can just go there.
     pub(crate) fn can_be_followed(&self) -> bool {
         self.method == Method::Get && !self.path.contains('{') && self.gives != Events
@@ -101,7 +117,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         ..get(
             "/api/v1/calls",
             Viewer,
-            Object,
+            One("Calls"),
             "The calls, 50 a page, the youngest first: calls (a list of Call), found, all, next_after.",
         )
     },
@@ -173,7 +189,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post(
         "/api/v1/captures",
         Some(One("CaptureOrder")),
-        Object,
+        One("Named"),
         "Begins a capture; answers 201 and its name.",
     ),
     get(
@@ -187,26 +203,26 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         ..get(
             "/api/v1/captures/{name}",
             Administrator,
-            Object,
+            One("Named"),
             "Deletes the file of a capture that is over.",
         )
     },
-    post("/api/v1/captures/{name}/stop", None, Object, "Ends a capture."),
+    post("/api/v1/captures/{name}/stop", None, One("Named"), "Ends a capture."),
     get(
         "/api/v1/settings",
         Administrator,
-        Object,
+        One("Everything"),
         "Every key with its value: fields (a list of Field), pending.",
     ),
     post(
         "/api/v1/settings",
-        Some(Object),
+        Some(One("Wanted")),
         One("Applied"),
         "Makes changes: changes (a list of Change) and, if wanted, base.",
     ),
     post(
         "/api/v1/settings/propose",
-        Some(Object),
+        Some(One("Wanted")),
         One("Proposal"),
         "What changes would do, without making them; its base names the settings that were looked at.",
     ),
@@ -220,7 +236,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get(
         "/api/v1/settings/history/{number}",
         Administrator,
-        Object,
+        One("Kept"),
         "The text of earlier settings, without secrets: number, text.",
     ),
     post(
@@ -279,9 +295,10 @@ pub(crate) fn document() -> OpenApi {
         let fault =
             ResponseBuilder::new().description("A refusal, in words.").content(kind, fault.build());
         let mut built = OperationBuilder::new()
+            .operation_id(Some(operation.id()))
             .summary(Some(operation.about))
             .description(Some(format!("For the role {} and above.", operation.role.as_str())))
-            .response("200", fine.build())
+            .response(operation.status(), fine.build())
             .response("default", fault.build());
         for parameter in parameters(operation) {
             built = built.parameter(parameter);
@@ -308,6 +325,51 @@ pub(crate) fn document() -> OpenApi {
         SecurityRequirement::new("password", [""; 0]),
     ]);
     document
+}
+
+/// A page of calls.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it says only what the answer looks like")]
+struct Calls {
+    calls: Vec<view::Call>,
+    /// Calls that fit the search.
+    found: usize,
+    /// All calls.
+    all: usize,
+    /// What the next page is asked with.
+    next_after: Option<u64>,
+}
+
+/// Every key.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it says only what the answer looks like")]
+struct Everything {
+    pending: settings::Pending,
+    fields: Vec<settings::Field>,
+}
+
+/// Changes, and the settings that they were made from.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it says only what the question looks like")]
+struct Wanted {
+    changes: Vec<settings::Change>,
+    /// The base of a proposal; without it whatever is there is changed.
+    base: Option<String>,
+}
+
+/// The text of earlier settings.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it says only what the answer looks like")]
+struct Kept {
+    number: u64,
+    text: String,
+}
+
+/// Which capture.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it says only what the answer looks like")]
+struct Named {
+    name: String,
 }
 
 /// What a refusal has.
@@ -354,6 +416,11 @@ fn components() -> Components {
         settings::Proposal,
         settings::Revision,
         Fault,
+        Calls,
+        Everything,
+        Wanted,
+        Kept,
+        Named,
     );
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic).build();
@@ -390,5 +457,9 @@ mod tests {
         }
         assert!(known["Source"]["properties"]["rms_dbfs"].is_object());
         assert_eq!(document["openapi"], "3.1.0");
+        let mut ids: Vec<_> = OPERATIONS.iter().map(Operation::id).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), OPERATIONS.len());
     }
 }

@@ -2,14 +2,14 @@ use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use tower_http::compression::CompressionLayer;
 
 use crate::accounts::Role;
-use crate::answers::{refused, see_other};
+use crate::answers::{in_one_form, refused, see_other};
 use crate::context::{Options, Web};
 use crate::guard::{self, Peer, at_least};
 use crate::settings::Settings;
@@ -51,6 +51,7 @@ pub fn router<V: View + Settings>(view: Arc<V>, options: Options) -> Router {
             refused(StatusCode::METHOD_NOT_ALLOWED, "this address does not take this method")
         })
         .with_state(web)
+        .layer(map_response(in_one_form))
         .layer(from_fn(guard::in_time))
         .layer(from_fn(guard::headers))
         .layer(CompressionLayer::new())
@@ -133,9 +134,7 @@ fn api_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
         .route("/api/v1/sources/{name}", get(api::source::<V>))
         .route(
             "/api/v1/alarms",
-            get(async |State(web): State<Arc<Web<V>>>| {
-                Json(alarms(&web.view.sources(), &web.view.speech()))
-            }),
+            get(async |State(web): State<Arc<Web<V>>>| Json(alarms(&*web.view))),
         )
         .route(
             "/api/v1/happenings",

@@ -100,7 +100,7 @@ fn stamp(account: &Account) -> [u8; 32] {
 
 /// Failed log-ins, by address and by name.
 #[derive(Debug, Default)]
-pub(crate) struct Guessers(Mutex<BTreeMap<Guesser, Failures>>);
+pub(crate) struct Guessers(Mutex<BTreeMap<Guesser, Failures>>, Mutex<(u64, u32)>);
 
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Guesser {
@@ -113,6 +113,9 @@ struct Failures {
     count: u32,
     last: Duration,
 }
+
+/// Refused log-ins that the audit is told of in a minute.
+const REFUSALS_A_MINUTE: u32 = 10;
 
 impl Guessers {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Guesser, Failures>> {
@@ -145,6 +148,17 @@ impl Guessers {
             failures.last = now;
         }
         Ok(())
+    }
+
+    /// Whether another refusal is told in this minute: many addresses shall not push out what else was told.
+    pub(crate) fn has_room_to_tell(&self, now: Duration) -> bool {
+        let minute = now.as_secs() / 60;
+        let mut told = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.0 != minute {
+            *told = (minute, 0);
+        }
+        told.1 = told.1.saturating_add(1);
+        told.1 <= REFUSALS_A_MINUTE
     }
 
     /// How often in a row this address has failed.

@@ -62,6 +62,15 @@ pub trait Settings: Send + Sync + 'static {
     /// The text of an earlier revision, without secrets; `None` when it is not kept any more.
     fn revision_text(&self, number: u64) -> Option<String>;
 
+    /// What would differ if an earlier revision were brought back.
+    ///
+    /// # Errors
+    /// All that is wrong with it, or it is not kept.
+    fn restoring(
+        &self,
+        number: u64,
+    ) -> impl Future<Output = Result<Vec<Difference>, Vec<FieldFault>>> + Send;
+
     /// Brings an earlier revision back. Who may come in is left as it is now.
     ///
     /// # Errors
@@ -155,6 +164,14 @@ pub struct Difference {
     pub after: Option<String>,
     /// It is put to use at once; else with the next start.
     pub live: bool,
+}
+
+impl Difference {
+    /// What stands for no value: a key of its own has its default then, an entry of a list is not there.
+    #[must_use]
+    pub fn nothing(&self) -> &'static str {
+        if self.key.contains('[') { "(none)" } else { "(default)" }
+    }
 }
 
 /// What changes would do.

@@ -67,13 +67,16 @@ pub trait View: Send + Sync + 'static {
     /// SIP messages since the start.
     fn sip_counts(&self) -> Vec<SipCount>;
 
+    /// What those who look on did not get.
+    fn missed(&self) -> Missed;
+
     /// How events are delivered elsewhere.
     fn deliveries(&self) -> Vec<Delivery>;
 
     /// What happens from now on, as JSON objects; one that listens too slowly misses some.
     fn listen_events(&self) -> mpsc::Receiver<serde_json::Value>;
 
-    /// Captures and their files, the youngest first.
+    /// Captures and their files, the youngest first. It reads the folder: it is called where that harms nobody.
     fn captures(&self) -> Vec<CaptureFile>;
 
     /// Begins a capture; answers its name.
@@ -82,8 +85,8 @@ pub trait View: Send + Sync + 'static {
     /// In words, when there is no such call or too many captures run.
     fn capture(&self, order: &CaptureOrder) -> impl Future<Output = Result<String, String>> + Send;
 
-    /// Ends a capture.
-    fn stop_capture(&self, name: &str);
+    /// Ends a capture; answers whether one runs by this name.
+    fn stop_capture(&self, name: &str) -> bool;
 
     /// Deletes the file of a capture that is over.
     ///
@@ -115,14 +118,25 @@ pub struct SipCount {
 /// How events are delivered to one address.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
 pub struct Delivery {
-    /// The address.
-    pub uri: String,
+    /// Its number in the settings, and its host.
+    pub webhook: String,
     /// Events that were taken.
     pub taken: u64,
     /// Events that were given up.
     pub lost: u64,
     /// Why the last attempt failed, if it did.
     pub trouble: Option<String>,
+}
+
+/// What those who look on did not get.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, ToSchema)]
+pub struct Missed {
+    /// Datagrams and parts of streams that captures lack.
+    pub captures: u64,
+    /// Copies that the HEP collector lacks.
+    pub hep: u64,
+    /// Spans that the collector of traces lacks.
+    pub spans: u64,
 }
 
 /// A capture that runs, or the file of one that did.
@@ -136,6 +150,9 @@ pub struct CaptureFile {
     pub at_unix_seconds: u64,
     /// It still runs.
     pub running: bool,
+    /// Why it ended, if that was lately.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// What a capture shall have.
@@ -515,7 +532,9 @@ pub struct Alarm {
 }
 
 /// What is wrong now. A source that is away but whose fallback nobody hears, since it rests, is no alarm.
-pub fn alarms(sources: &[Source], speech: &Speech) -> Vec<Alarm> {
+pub fn alarms(view: &impl View) -> Vec<Alarm> {
+    let (sources, speech) = (view.sources(), view.speech());
+    let deliveries = view.deliveries();
     let alarm = |about: &str, name: &str, why: &str| Alarm {
         about: about.to_owned(),
         name: name.to_owned(),
@@ -533,8 +552,12 @@ pub fn alarms(sources: &[Source], speech: &Speech) -> Vec<Alarm> {
     let of_provider = |provider: &Provider| {
         provider.failed.as_ref().map(|why| alarm("speech", &provider.name, why))
     };
+    let of_delivery = |delivery: &Delivery| {
+        delivery.trouble.as_ref().map(|why| alarm("webhook", &delivery.webhook, why))
+    };
     let speech = speech.providers.iter().filter_map(of_provider);
-    sources.iter().filter_map(of_source).chain(speech).collect()
+    let webhooks = deliveries.iter().filter_map(of_delivery);
+    sources.iter().filter_map(of_source).chain(speech).chain(webhooks).collect()
 }
 
 /// Something that audio can be captured from.

@@ -109,17 +109,62 @@ fn with_every_call_an_invite_begins_a_capture_and_the_end_ends_it() {
     let (peer, us) = addresses();
     let invite = b"INVITE sip:a SIP/2.0\r\ni: mine\r\n\r\n";
     captures.signal(Carrier::Udp, peer, us, invite);
-    captures.signal(Carrier::Udp, peer, us, invite);
+    captures.signal(
+        Carrier::Udp,
+        peer,
+        us,
+        b"INVITE sip:b SIP/2.0\r\nCall-ID: never a call\r\n\r\n",
+    );
     assert!(captures.wants_media("mine"));
+    captures.arrived(&"mine".into());
     let until = instant() + Duration::from_secs(10);
     while captures.running() == 0 && instant() < until {
         std::thread::sleep(Duration::from_millis(5));
     }
     captures.set(plan());
-    captures.over(&"mine".into());
+    captures.over("mine");
     while captures.running() > 0 && instant() < until {
         std::thread::sleep(Duration::from_millis(5));
     }
     let listed = captures.list();
     assert_eq!((listed.len(), listed[0].running), (1, false));
+    let file = fs::read(captures.file(&listed[0].name).unwrap()).unwrap();
+    let text = String::from_utf8_lossy(&file);
+    assert!(text.contains("i: mine") && !text.contains("never a call"), "{text}");
+}
+
+#[test]
+fn a_call_id_that_stands_in_every_message_takes_no_other_calls_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let captures = Captures::start(folder.path().join("captures"), plan()).unwrap();
+    let name = captures.begin(of("SIP/2.0")).unwrap();
+    let (peer, us) = addresses();
+    captures.signal(Carrier::Udp, peer, us, b"OPTIONS sip:a SIP/2.0\r\nCall-ID: other\r\n\r\n");
+    let own = b"SIP/2.0 200 OK\r\nCALL-ID : SIP/2.0\r\n\r\na=channel:\r\n";
+    captures.signal(Carrier::Udp, us, peer, own);
+    let empty = b"MRCP/2.0 9 STOP 1\r\nChannel-Identifier:\r\n\r\n";
+    captures.signal(Carrier::Tcp, peer, us, empty);
+    let text = read(&captures, &name);
+    assert!(
+        text.contains("CALL-ID") && !text.contains("other") && !text.contains("STOP"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_end_of_the_server_leaves_whole_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let captures = Captures::start(folder.path().join("captures"), plan()).unwrap();
+    let order = Order { of: Of::All, media: false, ends: Duration::from_secs(60) };
+    let name = captures.begin(order).unwrap();
+    let (peer, us) = addresses();
+    for _ in 0..100 {
+        captures.signal(Carrier::Udp, peer, us, &[b'x'; 100]);
+    }
+    captures.end();
+    let bytes = fs::metadata(captures.file(&name).unwrap()).unwrap().len();
+    assert_eq!(bytes, 24 + 100 * (16 + 20 + 8 + 100));
+    let order = Order { of: Of::All, media: false, ends: Duration::from_secs(60) };
+    assert_eq!(captures.begin(order).unwrap_err(), Refused::Busy, "nobody writes any more");
+    assert_eq!((captures.running(), captures.list().len()), (0, 1));
 }

@@ -1,5 +1,6 @@
 //! Asks a server that runs, over HTTP, as its pages do.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(super) struct Target {
 
 /// How long a server may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long a file may take.
+const FILE: Duration = Duration::from_hours(1);
 
 /// Takes one certificate, whoever signed it and whatever it is called, and no other.
 #[derive(Debug)]
@@ -192,10 +195,15 @@ impl Server {
         self.answer(request.body(body.to_string()), &url).await
     }
 
-    /// A file.
-    pub(super) async fn bytes(&self, path: &str) -> Result<Vec<u8>, String> {
+    /// A file, as it comes, however long it takes.
+    pub(super) async fn fetch(&self, path: &str, out: &mut dyn Write) -> Result<(), String> {
         let url = format!("{}{path}", self.url);
-        self.read(self.client.get(&url), &url).await
+        let request = self.client.get(&url).timeout(FILE);
+        let mut answer = self.sent(request, &url).await?;
+        while let Some(block) = answer.chunk().await.map_err(|error| error.to_string())? {
+            out.write_all(&block).map_err(|error| error.to_string())?;
+        }
+        out.flush().map_err(|error| error.to_string())
     }
 
     async fn answer<T: DeserializeOwned>(
@@ -208,6 +216,15 @@ impl Server {
     }
 
     async fn read(&self, request: reqwest::RequestBuilder, url: &str) -> Result<Vec<u8>, String> {
+        let answer = self.sent(request, url).await?;
+        Ok(answer.bytes().await.map_err(|error| error.to_string())?.into())
+    }
+
+    async fn sent(
+        &self,
+        request: reqwest::RequestBuilder,
+        url: &str,
+    ) -> Result<reqwest::Response, String> {
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -221,17 +238,17 @@ impl Server {
             format!("{NO_ANSWER} {url} ({inner}): does the server run?")
         })?;
         let status = answer.status();
-        let bytes = answer.bytes().await.map_err(|error| error.to_string())?;
         if status == reqwest::StatusCode::UNAUTHORIZED {
             return Err(format!(
                 "{url} does not know us: run this as the server's user or root, or give --token-file"
             ));
         }
         if !status.is_success() {
+            let bytes = answer.bytes().await.map_err(|error| error.to_string())?;
             let told = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
             let why = told.and_then(|told| Some(told.get("error")?.as_str()?.to_owned()));
             return Err(format!("{url} answers {status}: {}", why.unwrap_or_default()));
         }
-        Ok(bytes.into())
+        Ok(answer)
     }
 }

@@ -102,7 +102,8 @@ impl Sessions {
 
 fn table(calls: &[Call]) -> String {
     let mut rows = vec![
-        ["CALL-ID", "STATE", "CHANNELS", "REMOTE RTP", "SENT", "AGE", "HEARS"].map(str::to_owned),
+        ["NO.", "CALL-ID", "STATE", "CHANNELS", "REMOTE RTP", "SENT", "AGE", "HEARS"]
+            .map(str::to_owned),
     ];
     rows.extend(calls.iter().map(|call| {
         let channels: Vec<_> = call
@@ -112,6 +113,7 @@ fn table(calls: &[Call]) -> String {
             .collect();
         let hears = call.resource.as_ref().map(|resource| resource.steps.join(", "));
         [
+            call.session.to_string(),
             call.call_id.clone(),
             call.state.clone(),
             channels.join(", "),

@@ -77,10 +77,12 @@ const SECURITY: [(&str, MailSecurity); 3] = [
 
 pub(super) fn mail(section: &Section<'_>) -> MailPlan {
     let root = absolute(section, "root").filter(|root| {
-        let whole = root.as_path() == std::path::Path::new("/");
+        let deep = |part| matches!(part, std::path::Component::Normal(_));
+        let up = root.components().any(|part| part == std::path::Component::ParentDir);
+        let whole = up || !root.components().any(deep);
         if whole {
-            let found = Wrong::NotAllowed("\"/\"".to_owned());
-            section.fault("root", found, Some("a folder below /"));
+            let found = Wrong::NotAllowed(format!("{root:?}"));
+            section.fault("root", found, Some("a folder below /, without .."));
         }
         !whole
     });

@@ -439,7 +439,12 @@ fn log(section: &Section<'_>) -> Log {
         if known {
             areas.push(text.value);
         } else {
-            let allowed = format!("AREA=LEVEL, with {}", LOG_AREAS.join(", "));
+            let levels: Vec<&str> = LOG_LEVELS.iter().map(|(level, _)| *level).collect();
+            let allowed = format!(
+                "AREA=LEVEL; areas: {}; levels: {}, off",
+                LOG_AREAS.join(", "),
+                levels.join(", ")
+            );
             let wrong = Wrong::NotAllowed(format!("{:?}", text.value));
             section.fault_at(text.place, text.key, wrong, Some(&allowed));
         }

@@ -162,6 +162,18 @@ fn keep_to_file(before: &Values, after: &Values) -> Result<(), Vec<FieldFault>> 
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
+/// Keys that say where to something goes that only the file may name.
+pub(super) fn bound_to_file(values: &BTreeMap<String, (String, Place)>) -> BTreeSet<String> {
+    let values: Values =
+        values.iter().map(|(key, (value, _))| (key.clone(), value.clone())).collect();
+    let entries = guarded(&values).into_iter();
+    entries
+        .flat_map(|(entry, parts)| {
+            parts.into_iter().map(move |(name, _)| format!("{entry}.{name}"))
+        })
+        .collect()
+}
+
 /// Of each provider that runs a program or sends a key: which, how, and where to.
 fn guarded(values: &Values) -> BTreeMap<String, Vec<(String, String)>> {
     // Lists whose entries may name a program or a secret file, and the keys that say where to it is sent.
@@ -187,6 +199,11 @@ fn guarded(values: &Values) -> BTreeMap<String, Vec<(String, String)>> {
             }
         }
     }
+    let hep = ["hep.address", "hep.key_file"];
+    let parts = hep
+        .into_iter()
+        .filter_map(|key| Some((key.strip_prefix("hep.")?.to_owned(), values.get(key)?.clone())));
+    all.insert("hep".to_owned(), parts.collect());
     // An address alone is nobody's secret.
     all.retain(|_, parts| parts.iter().any(|(name, _)| is_secret(name)));
     all
@@ -215,6 +232,7 @@ mod tests {
             "[[webhooks]]\nuri = \"http://b/\"\nsecret_file = \"/k\"\n",
             "[[mail.servers]]\nname = \"m\"\nhost = \"b\"\npassword_file = \"/p\"\n",
             "[hep]\naddress = \"a:1\"\nkey_file = \"/other\"\n",
+            "[hep]\naddress = \"evil:1\"\nkey_file = \"/h\"\n",
         ] {
             assert!(keep_to_file(&before, &of(other)).is_err(), "{other}");
         }

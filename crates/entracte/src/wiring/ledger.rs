@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::{Mono, StreamKey, StreamStats};
 use sip::agent::{Call, EndReason, Flow};
@@ -13,7 +13,7 @@ use super::{Seat, Voiced, Wiring};
 use crate::announce::Announcer;
 use crate::captures::TappedCall;
 use crate::cdr::{CallRecord, Records};
-use crate::clock::wall;
+use crate::clock::{instant, wall};
 use crate::config::EventKind;
 use crate::traces::{Context, Span, Tracer};
 
@@ -33,10 +33,14 @@ pub struct Told {
 struct Arrival {
     call_id: Arc<str>,
     peer: SocketAddr,
-    began: Duration,
+    began: Instant,
     context: Context,
-    /// The status of our refusal and its Warning.
-    refused: Option<(u16, Option<String>)>,
+    /// The status of our refusal.
+    refused: Option<u16>,
+    /// Why we refused it, or hung up.
+    reason: Option<String>,
+    /// What was heard last.
+    heard: Option<Arc<control::blueprint::Blueprint>>,
 }
 
 /// A record that waits for its stream's last figures.
@@ -51,10 +55,16 @@ struct Closing {
 pub(super) struct Ledger {
     told: Told,
     arrivals: BTreeMap<Call, Arrival>,
-    contexts: BTreeMap<Arc<str>, Context>,
+    by_call_id: BTreeMap<Arc<str>, Call>,
     /// Calls that are over, until their streams are.
     closing: BTreeMap<StreamKey, Closing>,
+    /// Refused calls that were told of in this second, and how many were not in all.
+    refusals: (u64, u32),
+    untold: u64,
 }
+
+/// Refused calls that are told of in a second: a flood shall fill neither disk nor queues.
+const REFUSALS_A_SECOND: u32 = 20;
 
 impl Drop for Ledger {
     fn drop(&mut self) {
@@ -96,6 +106,26 @@ fn context(tokens: &mut Tokens) -> Context {
     Context { trace, span }
 }
 
+/// The words of a Warning (RFC 3261 §20.43) or of a Reason (RFC 3326), without a number that somebody dialled
+/// (invariant 7).
+fn reason_of(header: &str) -> String {
+    let words = header.split_once('"').map_or(header, |(_, rest)| rest.trim_end_matches('"'));
+    let mut kept = String::with_capacity(words.len());
+    let mut digits = String::new();
+    for letter in words.chars().chain(std::iter::once(' ')) {
+        if letter.is_ascii_digit() {
+            digits.push(letter);
+            continue;
+        }
+        // Ports, codes and counts are shorter than what is dialled.
+        kept.push_str(if digits.len() > 5 { "…" } else { &digits });
+        digits.clear();
+        kept.push(letter);
+    }
+    kept.pop();
+    kept
+}
+
 const fn word(why: EndReason) -> &'static str {
     match why {
         EndReason::Bye => "bye",
@@ -111,8 +141,8 @@ const fn word(why: EndReason) -> &'static str {
 
 impl Ledger {
     pub(super) fn new(told: Told) -> Self {
-        let (arrivals, contexts, closing) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { told, arrivals, contexts, closing }
+        let (arrivals, by_call_id, closing) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { told, arrivals, by_call_id, closing, refusals: (0, 0), untold: 0 }
     }
 
     fn begins(&mut self, call: Call, flow: &Flow, call_id: &str, tokens: &mut Tokens) {
@@ -121,11 +151,11 @@ impl Ledger {
             let (peer, transport) = (flow.remote.to_string(), flow.transport.as_str());
             serde_json::json!({ "call_id": &*call_id, "peer": peer, "transport": transport })
         });
-        if self.told.tracer.is_some() {
-            self.contexts.insert(Arc::clone(&call_id), context);
-        }
-        let (peer, began) = (flow.remote, wall());
-        self.arrivals.insert(call, Arrival { call_id, peer, began, context, refused: None });
+        self.by_call_id.insert(Arc::clone(&call_id), call);
+        let (peer, began) = (flow.remote, instant());
+        let (refused, reason, heard) = (None, None, None);
+        self.arrivals
+            .insert(call, Arrival { call_id, peer, began, context, refused, reason, heard });
     }
 
     fn over(
@@ -136,25 +166,29 @@ impl Ledger {
         stream: Option<StreamKey>,
     ) {
         let Some(arrival) = self.arrivals.remove(&call) else { return };
-        self.contexts.remove(&arrival.call_id);
-        let ended = wall().max(arrival.began);
+        if self.by_call_id.get(&arrival.call_id) == Some(&call) {
+            self.by_call_id.remove(&arrival.call_id);
+        }
+        let (ended, age) = (wall(), arrival.began.elapsed());
+        let began = ended.saturating_sub(age);
+        if arrival.refused.is_some() && !self.has_room_for_refusal(ended) {
+            return;
+        }
         let media = survey.and_then(|survey| survey.media.as_ref());
-        let (code, warning) = arrival.refused.clone().unzip();
+        let (code, reason) = (arrival.refused, arrival.reason.clone());
         let record = CallRecord {
             call_id: arrival.call_id.to_string(),
-            began_utc: web::utc(arrival.began.as_secs()),
+            began_utc: web::utc(began.as_secs()),
             ended_utc: web::utc(ended.as_secs()),
-            seconds: (ended - arrival.began).as_secs_f64(),
+            seconds: age.as_secs_f64(),
             ended_by: word(why),
             peer: arrival.peer.to_string(),
             remote_rtp: media.map(|media| media.remote.to_string()),
             codec: media.map(|media| format!("{} {} ms", media.law.name(), media.ptime_ms)),
             channels: survey.map_or(0, |survey| survey.channels.len()),
-            heard: survey
-                .and_then(|survey| survey.playing.as_ref())
-                .map(|(_, blueprint)| blueprint.to_string()),
+            heard: arrival.heard.as_ref().map(ToString::to_string),
             code,
-            refused_for: warning.flatten(),
+            reason,
             ..CallRecord::default()
         };
         let mut attributes = vec![
@@ -166,10 +200,10 @@ impl Ledger {
         attributes.extend(code.map(|code| ("sip.response.status_code", code.into())));
         attributes.extend(record.codec.clone().map(|codec| ("rtp.codec", codec.into())));
         let failed = match why {
-            EndReason::Bye | EndReason::Cancelled | EndReason::LocalBye => None,
-            EndReason::Refused => {
-                Some(record.refused_for.clone().unwrap_or_else(|| "refused".into()))
-            }
+            EndReason::Bye | EndReason::Cancelled => None,
+            // A goodbye with a reason is one that nobody wished for.
+            EndReason::LocalBye => record.reason.clone(),
+            EndReason::Refused => Some(record.reason.clone().unwrap_or_else(|| "refused".into())),
             EndReason::AckTimeout
             | EndReason::TransactionTimeout
             | EndReason::Unknown
@@ -181,7 +215,7 @@ impl Ledger {
             parent: None,
             name: "call",
             is_server: true,
-            began: arrival.began,
+            began,
             ended,
             attributes,
             failed,
@@ -193,6 +227,22 @@ impl Ledger {
             }
             None => self.told.put(Closing { record, span }),
         }
+    }
+
+    fn has_room_for_refusal(&mut self, now: Duration) -> bool {
+        if self.refusals.0 != now.as_secs() {
+            self.refusals = (now.as_secs(), 0);
+        }
+        self.refusals.1 = self.refusals.1.saturating_add(1);
+        let room = self.refusals.1 <= REFUSALS_A_SECOND;
+        if !room {
+            self.untold += 1;
+            if self.untold.is_power_of_two() {
+                let untold = self.untold;
+                tracing::warn!(target: "control", untold, "so many calls are refused that not each is recorded");
+            }
+        }
+        room
     }
 
     fn gone(&mut self, stream: StreamKey, stats: &StreamStats) {
@@ -225,15 +275,34 @@ impl Wiring {
     /// A call begins.
     pub(super) fn arrives(&mut self, call: Call, flow: &Flow, call_id: &str) {
         self.ledger.begins(call, flow, call_id, &mut self.tokens);
+        if let Some(arrival) = self.ledger.arrivals.get(&call) {
+            self.parts.wire.captures().arrived(&arrival.call_id);
+        }
     }
 
-    /// We refuse a call; whoever wonders why finds it in the log.
-    pub(super) fn refuses(&mut self, call: Call, status: u16, headers: &sip::Headers) {
+    /// We refuse a call, or end it for a reason; whoever wonders why finds it in the log.
+    pub(super) fn says_why(&mut self, call: Call, status: Option<u16>, headers: &sip::Headers) {
         let Some(arrival) = self.ledger.arrivals.get_mut(&call) else { return };
-        let warning = headers.get("Warning").map(str::to_owned);
-        let why = warning.as_deref().unwrap_or_default();
-        tracing::info!(target: "control", call = call.number(), status, why, "call refused");
-        arrival.refused = Some((status, warning));
+        let told = headers.get("Warning").or_else(|| headers.get("Reason"));
+        let reason = told.map(reason_of);
+        let (number, why) = (call.number(), reason.as_deref().unwrap_or_default());
+        let call_id = &*arrival.call_id;
+        if let Some(status) = status {
+            tracing::info!(target: "control", call = number, call_id, status, why, "call refused");
+        } else if !why.is_empty() {
+            tracing::info!(target: "control", call = number, call_id, why, "call is hung up");
+        }
+        arrival.refused = status.or(arrival.refused);
+        arrival.reason = reason.or_else(|| arrival.reason.take());
+    }
+
+    /// Something is to be heard in a call.
+    pub(super) fn hears(&mut self, session: SessionId, steps: &Arc<control::blueprint::Blueprint>) {
+        let Some(survey) = self.parts.server.survey_in(session) else { return };
+        let call = self.ledger.by_call_id.get(&survey.call_id);
+        if let Some(arrival) = call.and_then(|call| self.ledger.arrivals.get_mut(call)) {
+            arrival.heard = Some(Arc::clone(steps));
+        }
     }
 
     /// A call is over, while it is still known.
@@ -285,7 +354,8 @@ impl Wiring {
     pub(super) fn context_of(&self, session: SessionId) -> Option<Context> {
         self.ledger.told.tracer.as_ref()?;
         let survey = self.parts.server.survey_in(session)?;
-        self.ledger.contexts.get(&survey.call_id).copied()
+        let call = self.ledger.by_call_id.get(&survey.call_id)?;
+        Some(self.ledger.arrivals.get(call)?.context)
     }
 
     /// Hands a call's stream to the captures that want it.
@@ -315,5 +385,25 @@ impl Wiring {
     /// Hands every call's stream to the captures: one has just begun.
     pub(super) fn tap_all(&self) {
         self.media.keys().for_each(|session| self.tap(*session));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_told_in_words_and_without_numbers_that_were_dialled() {
+        for (header, reason) in [
+            ("399 entracte \"no source is called '+493055512'\"", "no source is called '+…'"),
+            ("Q.850;cause=41;text=\"file:/a.wav: not found\"", "file:/a.wav: not found"),
+            ("SIP;cause=480", "SIP;cause=480"),
+            (
+                "399 x \"general.mrcp.max_sessions (32) is reached\"",
+                "general.mrcp.max_sessions (32) is reached",
+            ),
+        ] {
+            assert_eq!(reason_of(header), reason);
+        }
     }
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
-use super::{Frame, show};
+use super::{Frame, PAGE_ROWS, show};
 use crate::accounts::Visitor;
 use crate::answers::{page, refused, see_other};
 use crate::context::Web;
@@ -30,6 +30,8 @@ struct CapturesPage<'a> {
     captures: Vec<CaptureFile>,
     session: Option<u64>,
     error: Option<String>,
+    from: usize,
+    next: Option<usize>,
 }
 
 impl CapturesPage<'_> {
@@ -38,28 +40,43 @@ impl CapturesPage<'_> {
     }
 }
 
-fn captures_page<V: View + Settings>(
-    web: &Web<V>,
+/// The list, read where one may wait.
+async fn listed<V: View + Settings>(web: &Arc<Web<V>>) -> Vec<CaptureFile> {
+    let web = Arc::clone(web);
+    tokio::task::spawn_blocking(move || web.view.captures()).await.unwrap_or_default()
+}
+
+async fn captures_page<V: View + Settings>(
+    web: &Arc<Web<V>>,
     visitor: &Visitor,
-    (session, error): (Option<u64>, Option<String>),
+    asked: Asked,
+    error: Option<String>,
 ) -> Response {
     let status = if error.is_some() { StatusCode::CONFLICT } else { StatusCode::OK };
     let frame = Frame::inside("Captures", "/captures", visitor);
-    page(status, &CapturesPage { frame, captures: web.view.captures(), session, error })
+    let from = asked.from;
+    let mut captures = listed(web).await;
+    let next = Some(from + PAGE_ROWS).filter(|next| captures.len() > *next);
+    captures = captures.into_iter().skip(from).take(PAGE_ROWS).collect();
+    page(status, &CapturesPage { frame, captures, session: asked.session, error, from, next })
 }
 
 pub(crate) async fn captures<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
     Extension(visitor): Extension<Visitor>,
-    Query(Asked { session }): Query<Asked>,
+    Query(asked): Query<Asked>,
 ) -> Response {
-    captures_page(&web, &visitor, (session, None))
+    captures_page(&web, &visitor, asked, None).await
 }
 
-/// Which call the form is for.
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// What the page is asked with.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(crate) struct Asked {
+    /// Which call the form is for.
     session: Option<u64>,
+    /// Rows that are left out.
+    #[serde(default)]
+    from: usize,
 }
 
 /// What the form sends.
@@ -115,7 +132,7 @@ pub(crate) async fn begin<V: View + Settings>(
         Ok(_) => see_other("/captures"),
         Err(why) => {
             let session = form.session.trim().parse().ok();
-            captures_page(&web, &visitor, (session, Some(why)))
+            captures_page(&web, &visitor, Asked { session, from: 0 }, Some(why)).await
         }
     }
 }
@@ -125,9 +142,12 @@ pub(crate) async fn stop<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
     Path(name): Path<String>,
 ) -> Response {
-    web.view.stop_capture(&name);
-    web.view.audit(&visitor.name, "capture stopped", &name);
-    see_other("/captures")
+    if web.view.stop_capture(&name) {
+        web.view.audit(&visitor.name, "capture stopped", &name);
+        return see_other("/captures");
+    }
+    let why = format!("{name} does not run");
+    captures_page(&web, &visitor, Asked::default(), Some(why)).await
 }
 
 pub(crate) async fn remove<V: View + Settings>(
@@ -140,7 +160,10 @@ pub(crate) async fn remove<V: View + Settings>(
             web.view.audit(&visitor.name, "capture deleted", &name);
             see_other("/captures")
         }
-        Err(why) => captures_page(&web, &visitor, (None, Some(format!("{name}: {why}")))),
+        Err(why) => {
+            let why = format!("{name}: {why}");
+            captures_page(&web, &visitor, Asked::default(), Some(why)).await
+        }
     }
 }
 
@@ -175,7 +198,7 @@ pub(crate) async fn file<V: View + Settings>(
 }
 
 pub(crate) async fn list_json<V: View + Settings>(State(web): State<Arc<Web<V>>>) -> Response {
-    Json(web.view.captures()).into_response()
+    Json(listed(&web).await).into_response()
 }
 
 pub(crate) async fn begin_json<V: View + Settings>(
@@ -194,7 +217,9 @@ pub(crate) async fn stop_json<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
     Path(name): Path<String>,
 ) -> Response {
-    web.view.stop_capture(&name);
+    if !web.view.stop_capture(&name) {
+        return refused(StatusCode::NOT_FOUND, &format!("no capture runs as {name:?}"));
+    }
     web.view.audit(&visitor.name, "capture stopped", &name);
     Json(json!({ "name": name })).into_response()
 }

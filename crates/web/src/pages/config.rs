@@ -17,7 +17,7 @@ use crate::accounts::Visitor;
 use crate::answers::{page, refused, see_other};
 use crate::context::{Web, toml_text};
 use crate::settings::{
-    Applied, Change, Field, FieldFault, Pending, Proposal, Revision, Settings, Takes,
+    Applied, Change, Difference, Field, FieldFault, Pending, Proposal, Revision, Settings, Takes,
 };
 use crate::view::{Finding, View};
 
@@ -115,7 +115,8 @@ impl Group {
 
     fn has(&self, key: &str) -> bool {
         let in_table = |table: &str| {
-            key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            key.strip_prefix(table)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
         self.tables.iter().any(|table| in_table(table))
             && !ELSEWHERE.iter().any(|other| key.starts_with(other))
@@ -557,10 +558,15 @@ pub(crate) async fn review<V: View + Settings>(
     }
 }
 
-/// What the form would have had for these changes.
+/// What the form would have had for these changes, without entries of lists: those may be others now.
 fn typed(fields: &[Field], changes: &[Change]) -> Submitted {
     let mut typed = Submitted::new();
-    for change in changes {
+    let single = |change: &&Change| {
+        let (Change::Set { key, .. } | Change::Unset { key } | Change::Remove { entry: key }) =
+            change;
+        !key.contains('[')
+    };
+    for change in changes.iter().filter(single) {
         match change {
             Change::Set { key, value } => {
                 let takes = fields.iter().find(|field| field.key == *key);
@@ -572,9 +578,7 @@ fn typed(fields: &[Field], changes: &[Change]) -> Submitted {
                 let text = field.map(|field| text_of(&field.takes, &field.default));
                 typed.insert(key.clone(), vec![text.unwrap_or_default()]);
             }
-            Change::Remove { entry } => {
-                typed.entry("remove".to_owned()).or_default().push(entry.clone());
-            }
+            Change::Remove { .. } => {}
         }
     }
     typed
@@ -609,7 +613,13 @@ pub(crate) async fn apply<V: View + Settings>(
     match web.view.apply(&changes, Some(&form.base), &visitor.name).await {
         Err(faults) => {
             // What was typed stays, also when somebody else was faster.
+            let mut faults = faults;
             let typed = typed(&web.view.fields(), &changes);
+            if changes.len() > typed.len() {
+                let what =
+                    "entries of lists are shown as they are now, not as they were typed".to_owned();
+                faults.push(FieldFault { key: String::new(), what });
+            }
             form_page(&web, &visitor, group, (Some(&typed), &faults))
         }
         Ok(applied) => {
@@ -672,6 +682,8 @@ struct RevisionPage<'a> {
     revision: Option<Revision>,
     text: String,
     current: bool,
+    differences: Vec<Difference>,
+    errors: Vec<String>,
 }
 
 pub(crate) async fn revision<V: View + Settings>(
@@ -685,7 +697,15 @@ pub(crate) async fn revision<V: View + Settings>(
     let revision = web.view.revisions().into_iter().find(|revision| revision.number == number);
     let frame = Frame::inside("Earlier settings", "/config/history", &visitor);
     let current = web.view.pending().revision == number;
-    page(StatusCode::OK, &RevisionPage { frame, number, revision, text, current })
+    let (differences, errors) = match web.view.restoring(number).await {
+        Ok(differences) => (differences, Vec::new()),
+        Err(faults) => {
+            let told = faults.iter().map(|fault| format!("{} {}", fault.key, fault.what));
+            (Vec::new(), told.collect())
+        }
+    };
+    let shown = RevisionPage { frame, number, revision, text, current, differences, errors };
+    page(StatusCode::OK, &shown)
 }
 
 pub(crate) async fn restore<V: View + Settings>(

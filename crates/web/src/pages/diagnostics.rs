@@ -24,7 +24,7 @@ struct DiagnosticsPage<'a> {
 
 /// What is found, the worst first; what the server itself says is wrong among it.
 async fn findings<V: View + Settings>(web: &Web<V>) -> Vec<Finding> {
-    let alarms = alarms(&web.view.sources(), &web.view.speech()).into_iter();
+    let alarms = alarms(&*web.view).into_iter();
     let told = alarms.map(|alarm| Finding {
         severity: Severity::Fault,
         area: alarm.about,

@@ -64,7 +64,7 @@ pub(crate) async fn events<V: View + Settings>(
     let more = events.len() > from + PAGE_ROWS;
     let next = u64::try_from(from + PAGE_ROWS).ok().filter(|_| more);
     let events = events.into_iter().skip(from).take(PAGE_ROWS).collect();
-    let alarms = alarms(&web.view.sources(), &web.view.speech());
+    let alarms = alarms(&*web.view);
     let frame = Frame::inside("Events", "/events", &visitor);
     page(StatusCode::OK, &EventsPage { frame, alarms, events, listing, next })
 }

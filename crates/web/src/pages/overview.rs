@@ -39,7 +39,7 @@ struct OverviewPage<'a> {
 fn rows(view: &impl View, looks: &Looks) -> Rows {
     let (sources, speech) = (view.sources(), view.speech());
     Rows {
-        alarms: alarms(&sources, &speech),
+        alarms: alarms(view),
         calls: looks.calls.len(),
         speaking: looks.calls.iter().filter(|call| call.resource.is_some()).count(),
         load: looks.engines.iter().map(|engine| engine.average_percent).fold(0.0, f64::max),

@@ -204,6 +204,40 @@ async fn each_role_may_do_what_it_may_and_no_more() {
 }
 
 #[tokio::test]
+async fn each_operation_of_the_api_is_there_for_its_role_and_those_above() {
+    let server = Server::start(Made::default()).await;
+    let roles = ["viewer", "operator", "administrator"];
+    let mut cookies = Vec::new();
+    for user in ["vera", "otto", "ada"] {
+        cookies.push(server.log_in(user, PASSWORD).await.cookie());
+    }
+    let told = server.get("/api/v1/openapi.json", &cookies[0]).await;
+    let document: serde_json::Value = serde_json::from_str(&told.body).unwrap();
+    let mut seen = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let about = operation["description"].as_str().unwrap();
+            let least = roles.iter().position(|role| about.contains(role)).unwrap();
+            let path = path.replace("{name}", "x").replace("{number}", "1");
+            let method = method.to_uppercase();
+            for (rank, cookie) in cookies.iter().enumerate() {
+                let cookie = format!("Cookie: {cookie}");
+                let status = server.ask(&method, &path, &[&cookie, OURS], "").await.status;
+                if rank < least {
+                    assert_eq!(status, 403, "{method} {path} by a {}", roles[rank]);
+                } else {
+                    assert!(![0, 401, 403, 405].contains(&status), "{method} {path}: {status}");
+                }
+                seen += 1;
+            }
+            let stranger = server.ask(&method, &path, &[OURS], "").await.status;
+            assert_eq!(stranger, 401, "{method} {path}");
+        }
+    }
+    assert!(seen > 70, "{seen}");
+}
+
+#[tokio::test]
 async fn programs_come_in_by_token_or_by_name_and_password() {
     let server = Server::start(Made::default()).await;
     for (authorization, status) in [

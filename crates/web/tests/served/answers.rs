@@ -125,6 +125,7 @@ async fn what_is_wrong_and_what_happened_is_told() {
     let expected = json!([
         { "about": "source", "name": "a \"b\"\\/ü", "why": "the server answers 404" },
         { "about": "speech", "name": "neural", "why": "it answers 500" },
+        { "about": "webhook", "name": "1 crm.example.com", "why": "answers 500" },
     ]);
     assert_eq!((status, told), (200, expected));
     let (_, _, body) = ask(Made::default(), "GET", "/api/v1/happenings").await;
@@ -163,7 +164,7 @@ async fn metrics_are_prometheus_text_with_help_and_escaped_labels() {
         "entracte_source_reconnects_total{source=\"Radio\"} 4",
         "entracte_sources_late_total 7",
         "entracte_sessions 2",
-        "entracte_alarms 2",
+        "entracte_alarms 3",
         "entracte_source_limited_milliseconds_total{source=\"Radio\"} 35",
         "entracte_tts_provider_up{provider=\"neural\"} 0",
         "entracte_tts_spoken_total{provider=\"neural\"} 12",

@@ -7,10 +7,10 @@ use tokio::sync::mpsc;
 use vocab::Redacted;
 use web::{
     About, Account, Accounts, Applied, Audited, Cache, Call, Capabilities, CaptureFile,
-    CaptureOrder, Change, Channel, Delivery, Device, Engine, Field, FieldFault, Finding, Happening,
-    Heard, Host, Listening, Looks, Options, Packets, Pending, Preview, Proposal, Provider,
-    Resource, Revision, Role, Settings, Severity, SipCount, Skipped, Source, SourceState, Speech,
-    Standing, Token, Tried, View, Voice, Waits,
+    CaptureOrder, Change, Channel, Delivery, Device, Difference, Engine, Field, FieldFault,
+    Finding, Happening, Heard, Host, Listening, Looks, Missed, Options, Packets, Pending, Preview,
+    Proposal, Provider, Resource, Revision, Role, Settings, Severity, SipCount, Skipped, Source,
+    SourceState, Speech, Standing, Token, Tried, View, Voice, Waits,
 };
 
 /// The secret of a token that may do everything.
@@ -184,9 +184,13 @@ impl View for Made {
         vec![count(true, "INVITE"), count(false, "486")]
     }
 
+    fn missed(&self) -> Missed {
+        Missed { captures: 1, hep: 2, spans: 3 }
+    }
+
     fn deliveries(&self) -> Vec<Delivery> {
         let trouble = Some("answers 500".to_owned());
-        vec![Delivery { uri: "https://crm.example.com/".to_owned(), taken: 3, lost: 1, trouble }]
+        vec![Delivery { webhook: "1 crm.example.com".to_owned(), taken: 3, lost: 1, trouble }]
     }
 
     fn listen_events(&self) -> mpsc::Receiver<serde_json::Value> {
@@ -206,7 +210,9 @@ impl View for Made {
         }
     }
 
-    fn stop_capture(&self, _name: &str) {}
+    fn stop_capture(&self, name: &str) -> bool {
+        name == "one.pcap"
+    }
 
     fn remove_capture(&self, _name: &str) -> Result<(), String> {
         Err("it runs; stop it first".to_owned())
@@ -323,6 +329,10 @@ impl Settings for Made {
 
     fn revision_text(&self, _number: u64) -> Option<String> {
         None
+    }
+
+    async fn restoring(&self, _number: u64) -> Result<Vec<Difference>, Vec<FieldFault>> {
+        Ok(Vec::new())
     }
 
     async fn restore(&self, _number: u64, _who: &str) -> Result<Applied, Vec<FieldFault>> {

@@ -30,6 +30,7 @@ struct CapturesPage<'a> {
     captures: Vec<CaptureFile>,
     session: Option<u64>,
     error: Option<String>,
+    q: String,
     from: usize,
     next: Option<usize>,
 }
@@ -56,9 +57,12 @@ async fn captures_page<V: View + Settings>(
     let frame = Frame::inside("Captures", "/captures", visitor);
     let from = asked.from;
     let mut captures = listed(web).await;
+    let wanted = asked.q.to_lowercase();
+    captures.retain(|capture| capture.name.to_lowercase().contains(&wanted));
     let next = Some(from + PAGE_ROWS).filter(|next| captures.len() > *next);
     captures = captures.into_iter().skip(from).take(PAGE_ROWS).collect();
-    page(status, &CapturesPage { frame, captures, session: asked.session, error, from, next })
+    let Asked { session, q, .. } = asked;
+    page(status, &CapturesPage { frame, captures, session, error, q, from, next })
 }
 
 pub(crate) async fn captures<V: View + Settings>(
@@ -70,8 +74,11 @@ pub(crate) async fn captures<V: View + Settings>(
 }
 
 /// What the page is asked with.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct Asked {
+    /// Files whose names contain this.
+    #[serde(default)]
+    q: String,
     /// Which call the form is for.
     session: Option<u64>,
     /// Rows that are left out.
@@ -132,7 +139,7 @@ pub(crate) async fn begin<V: View + Settings>(
         Ok(_) => see_other("/captures"),
         Err(why) => {
             let session = form.session.trim().parse().ok();
-            captures_page(&web, &visitor, Asked { session, from: 0 }, Some(why)).await
+            captures_page(&web, &visitor, Asked { session, ..Asked::default() }, Some(why)).await
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::{StreamExt as _, unfold};
 
-use super::{Frame, Listing, show};
+use super::{Frame, Listing, PAGE_ROWS, show};
 use crate::accounts::{Role, Visitor};
 use crate::answers::{page, refused};
 use crate::context::Web;
@@ -28,6 +28,11 @@ struct Rows {
     sources: Vec<Source>,
     happenings: Vec<Happening>,
     may_listen: bool,
+    /// Sources that fit the search, and all there are.
+    found: usize,
+    all: usize,
+    /// Where the next page begins.
+    next: Option<u64>,
 }
 
 #[derive(Template)]
@@ -61,11 +66,24 @@ impl Source {
     }
 }
 
-fn rows(view: &impl View, visitor_role: Role) -> Rows {
+fn rows(view: &impl View, visitor_role: Role, listing: &Listing) -> Rows {
+    let mut sources = view.sources();
+    let all = sources.len();
+    let wanted = listing.q.to_lowercase();
+    sources.retain(|source| {
+        let title = source.title.as_deref().unwrap_or_default();
+        let text = format!("{} {} {title} {}", source.name, source.uri, source.pill());
+        wanted.is_empty() || text.to_lowercase().contains(&wanted)
+    });
+    let found = sources.len();
+    let from = listing.after.and_then(|after| usize::try_from(after).ok()).unwrap_or(0);
+    let next = u64::try_from(from + PAGE_ROWS).ok().filter(|_| found > from + PAGE_ROWS);
+    let sources: Vec<Source> = sources.into_iter().skip(from).take(PAGE_ROWS).collect();
     let mut happenings = view.happenings();
     happenings.reverse();
     happenings.truncate(HAPPENINGS);
-    Rows { sources: view.sources(), happenings, may_listen: visitor_role >= Role::Operator }
+    let may_listen = visitor_role >= Role::Operator;
+    Rows { sources, happenings, may_listen, found, all, next }
 }
 
 pub(crate) async fn sources<V: View + Settings>(
@@ -77,7 +95,7 @@ pub(crate) async fn sources<V: View + Settings>(
         reload_seconds: listing.refresh.seconds(),
         ..Frame::inside("Sources", "/status/sources", &visitor)
     };
-    let rows = rows(&*web.view, visitor.role);
+    let rows = rows(&*web.view, visitor.role, &listing);
     page(StatusCode::OK, &SourcesPage { frame, rows, listing })
 }
 
@@ -85,8 +103,9 @@ pub(crate) async fn sources_live<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
     Extension(visitor): Extension<Visitor>,
     Extension(proof): Extension<Proof>,
+    Query(listing): Query<Listing>,
 ) -> Response {
-    follow(web, proof, move |web, _| rows(&*web.view, visitor.role).render().ok())
+    follow(web, proof, move |web, _| rows(&*web.view, visitor.role, &listing).render().ok())
 }
 
 /// A source as a call hears it, for the browser: WAV without an end.

@@ -446,8 +446,12 @@ async fn a_capture_is_begun_fetched_and_deleted_and_help_is_a_click_away() {
         assert!(phone.call(&target, offer(ear.local(), &[])).await.is_err());
         browser.press_button("Stop").await;
         browser
-            .until("it is over", "return document.querySelector('td .pill') === null || (location.reload(), false)")
+            .until(
+                "it is over",
+                "return fetch('/api/v1/captures').then(a => a.json()).then(all => !all.some(one => one.running))",
+            )
             .await;
+        browser.open("/captures").await;
         let head = browser
             .script(
                 "return fetch(document.querySelector('td a').href).then(a => a.arrayBuffer())\

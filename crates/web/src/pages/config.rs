@@ -206,6 +206,9 @@ fn words_of(part: &str) -> String {
 }
 
 fn section_name(table: &str) -> String {
+    if table.is_empty() {
+        return "State".to_owned();
+    }
     let parts: Vec<String> = table.split('.').map(words_of).collect();
     parts.join(" · ")
 }

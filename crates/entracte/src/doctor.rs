@@ -312,6 +312,9 @@ fn disk(plan: &Plan, report: &mut Report) {
     if let Some(temporary) = &plan.general.temporary_directory {
         folders.push(("general.temporary_directory", temporary.clone()));
     }
+    if let Some(cache) = &plan.audio.http_cache_directory {
+        folders.push(("audio.http_cache_directory", cache.clone()));
+    }
     if let Some(root) = &plan.mail.root {
         folders.push(("mail.root", root.clone()));
     }
@@ -611,6 +614,7 @@ fn quiet(plan: &Plan, folder: &Path) -> Plan {
 /// Folders that a scanner of files should leave alone. S1 "Antivirus".
 fn antivirus(plan: &Plan, report: &mut Report) {
     let mut folders = vec![plan.state_dir.clone(), plan.temporary_directory()];
+    folders.extend(plan.audio.http_cache_directory.clone());
     // What is below another one is left out with it.
     folders.dedup_by(|below, above| below.starts_with(above));
     let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();

@@ -562,9 +562,9 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
         }
     });
     let temporary = temporary(plan, notes)?;
+    let own = plan.state_dir.join("cache");
     let disk = cache(
-        plan,
-        "prompts",
+        &plan.audio.http_cache_directory.clone().unwrap_or_else(|| own.join("prompts")),
         ("media.disk_cache_bytes_max", plan.media.disk_cache_bytes_max),
         notes,
     );
@@ -581,8 +581,7 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
     })
     .map_err(|error| StartError::new("media", error))?;
     let spoken = cache(
-        plan,
-        "speech",
+        &own.join("speech"),
         ("text_to_speech.cache_bytes_max", plan.text_to_speech.cache_bytes_max),
         notes,
     );
@@ -622,16 +621,14 @@ fn temporary(plan: &Plan, notes: &mut Vec<String>) -> Result<store::Temporary, S
 
 /// The folder `name` of the disk cache, of the size that `key` sets. Without it all works, only slower.
 fn cache(
-    plan: &Plan,
-    name: &str,
+    folder: &Path,
     (key, bytes_max): (&str, u64),
     notes: &mut Vec<String>,
 ) -> Option<Arc<store::Cache>> {
     if bytes_max == 0 {
         return None;
     }
-    let folder = plan.state_dir.join("cache").join(name);
-    match store::Cache::open(&folder, bytes_max) {
+    match store::Cache::open(folder, bytes_max) {
         Ok(cache) => Some(Arc::new(cache)),
         Err(error) => {
             notes.push(format!("{key}: {}: {error}; nothing is kept there", folder.display()));

@@ -417,6 +417,31 @@ fn provider(lines: &str) -> String {
 }
 
 #[test]
+fn folders_of_caches_and_messages_are_of_this_machine_and_below_its_root() {
+    let fault = |text: &str| {
+        let (file, text) = (Some("/x.toml".into()), Some(text.to_owned()));
+        let layers = Layers { file, text, ..Layers::default() };
+        Plan::load_for(&layers, &machine()).unwrap_err().to_string()
+    };
+    for (text, key) in [
+        ("[audio]\nhttp_cache_directory = '//server/share'\n", "audio.http_cache_directory"),
+        ("[audio]\nhttp_cache_directory = '\\\\server\\share'\n", "audio.http_cache_directory"),
+        ("[audio]\nhttp_cache_directory = 'cache'\n", "audio.http_cache_directory"),
+        ("[mail]\nroot = '/'\n", "mail.root"),
+        ("[mail]\nroot = '/tmp/..'\n", "mail.root"),
+        ("[mail]\nimap_timeout_seconds = 40000\n", "mail.imap_timeout_seconds"),
+        ("[mail]\nimap_timeout_seconds = -2\n", "mail.imap_timeout_seconds"),
+        ("[hep]\naddress = 'collector'\n", "hep.address"),
+        ("[traces]\nendpoint = 'ftp://x/'\n", "traces.endpoint"),
+        ("[[webhooks]]\nuri = 'x'\n", "webhooks[0].uri"),
+        ("[[webhooks]]\nuri = 'http://x/'\nevents = ['call.endet']\n", "webhooks[0].events"),
+    ] {
+        let told = fault(text);
+        assert!(told.contains(key), "{text}: {told}");
+    }
+}
+
+#[test]
 fn a_provider_of_speech_says_what_it_lacks() {
     let voices = "voices = [{ id = 'a', language = 'en' }]";
     let web = "form = 'openai'\nuri = 'http://h/v1/audio/speech'";

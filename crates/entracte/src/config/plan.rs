@@ -303,6 +303,8 @@ pub struct Audio {
     pub default_prosody_rate: f64,
     /// Volume, 0 to 100.
     pub default_prosody_volume: f64,
+    /// Where fetched prompts are kept; `None`: `cache/prompts` in the state folder.
+    pub http_cache_directory: Option<PathBuf>,
     /// `audio.rtp`.
     pub rtp: Rtp,
     /// The mark on RTCP packets; `None` with `qos = false`.

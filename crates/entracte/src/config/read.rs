@@ -235,6 +235,7 @@ fn audio(section: &Section<'_>, machine: &Interfaces) -> Audio {
     Audio {
         default_prosody_rate: section.number("default_prosody_rate", 1.0, 0.5..=2.0),
         default_prosody_volume: section.number("default_prosody_volume", 100.0, 0.0..=100.0),
+        http_cache_directory: local(section, "http_cache_directory"),
         rtp: Rtp {
             port_ranges: port_ranges(&rtp),
             bind,
@@ -465,6 +466,17 @@ pub(super) fn absolute(section: &Section<'_>, key: &str) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+/// An absolute path of this machine: no name of a share, as `//server/share` or `\\\\server\\share`.
+fn local(section: &Section<'_>, key: &str) -> Option<PathBuf> {
+    let text = section.text(key).map(|text| text.value).unwrap_or_default();
+    if text.starts_with("//") || text.starts_with("\\\\") {
+        let found = Wrong::NotAllowed(format!("{text:?}"));
+        section.fault(key, found, Some("an absolute path of this machine, not of a share"));
+        return None;
+    }
+    absolute(section, key)
 }
 
 pub(super) fn seconds(

@@ -289,9 +289,9 @@ fn upgraded(root: &CleanRoot, packages: &Packages) -> Outcome {
     })?;
     check("a link that the server's user laid is not followed by root", || {
         run(&format!(
-            "cp -p {SETTINGS} /tmp/aside; rm {SETTINGS}; ln -s /root/hurt {SETTINGS}
+            "cp -p {SETTINGS} /opt/aside; rm {SETTINGS}; ln -s /opt/hurt {SETTINGS}
             apt-get -qq -y -o Dpkg::Use-Pty=0 reinstall /tmp/entracte.deb
-            test ! -e /root/hurt; rm {SETTINGS}; mv /tmp/aside {SETTINGS}"
+            test ! -e /opt/hurt; rm {SETTINGS}; mv /opt/aside {SETTINGS}"
         ))?;
         kept(root, &before)
     })

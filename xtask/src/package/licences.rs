@@ -27,10 +27,7 @@ pub(super) fn of_libraries(programs: &[&str]) -> Result<String, String> {
         }
         let (name, version) = (text(package, "name"), text(package, "version"));
         let licence = text(package, "license");
-        let _ = writeln!(
-            page,
-            "{name} {version}: {licence}; https://crates.io/crates/{name}/{version}"
-        );
+        let _ = writeln!(page, "{name} {version}: {licence}");
         let manifest = PathBuf::from(text(package, "manifest_path"));
         for licence in files(manifest.parent().unwrap_or(&manifest))? {
             texts.entry(licence).or_default().insert(format!("{name} {version}"));

@@ -144,17 +144,41 @@ pub(crate) async fn begin<V: View + Settings>(
     }
 }
 
+/// Ends a capture.
+fn end<V: View + Settings>(web: &Web<V>, visitor: &Visitor, name: &str) -> Result<(), String> {
+    if !web.view.stop_capture(name) {
+        return Err(format!("no capture runs as {name:?}"));
+    }
+    web.view.audit(&visitor.name, "capture stopped", name);
+    Ok(())
+}
+
+/// Deletes the file of a capture.
+fn delete<V: View + Settings>(web: &Web<V>, visitor: &Visitor, name: &str) -> Result<(), String> {
+    web.view.remove_capture(name).map_err(|why| format!("{name}: {why}"))?;
+    web.view.audit(&visitor.name, "capture deleted", name);
+    Ok(())
+}
+
+/// The list again, with what went wrong.
+async fn back<V: View + Settings>(
+    web: &Arc<Web<V>>,
+    visitor: &Visitor,
+    done: Result<(), String>,
+) -> Response {
+    match done {
+        Ok(()) => see_other("/captures"),
+        Err(why) => captures_page(web, visitor, Asked::default(), Some(why)).await,
+    }
+}
+
 pub(crate) async fn stop<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
     Extension(visitor): Extension<Visitor>,
     Path(name): Path<String>,
 ) -> Response {
-    if web.view.stop_capture(&name) {
-        web.view.audit(&visitor.name, "capture stopped", &name);
-        return see_other("/captures");
-    }
-    let why = format!("{name} does not run");
-    captures_page(&web, &visitor, Asked::default(), Some(why)).await
+    let done = end(&web, &visitor, &name);
+    back(&web, &visitor, done).await
 }
 
 pub(crate) async fn remove<V: View + Settings>(
@@ -162,16 +186,8 @@ pub(crate) async fn remove<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
     Path(name): Path<String>,
 ) -> Response {
-    match web.view.remove_capture(&name) {
-        Ok(()) => {
-            web.view.audit(&visitor.name, "capture deleted", &name);
-            see_other("/captures")
-        }
-        Err(why) => {
-            let why = format!("{name}: {why}");
-            captures_page(&web, &visitor, Asked::default(), Some(why)).await
-        }
-    }
+    let done = delete(&web, &visitor, &name);
+    back(&web, &visitor, done).await
 }
 
 /// The file itself.
@@ -224,11 +240,10 @@ pub(crate) async fn stop_json<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
     Path(name): Path<String>,
 ) -> Response {
-    if !web.view.stop_capture(&name) {
-        return refused(StatusCode::NOT_FOUND, &format!("no capture runs as {name:?}"));
+    match end(&web, &visitor, &name) {
+        Ok(()) => Json(json!({ "name": name })).into_response(),
+        Err(why) => refused(StatusCode::NOT_FOUND, &why),
     }
-    web.view.audit(&visitor.name, "capture stopped", &name);
-    Json(json!({ "name": name })).into_response()
 }
 
 pub(crate) async fn remove_json<V: View + Settings>(
@@ -236,11 +251,8 @@ pub(crate) async fn remove_json<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
     Path(name): Path<String>,
 ) -> Response {
-    match web.view.remove_capture(&name) {
-        Ok(()) => {
-            web.view.audit(&visitor.name, "capture deleted", &name);
-            Json(json!({ "name": name })).into_response()
-        }
+    match delete(&web, &visitor, &name) {
+        Ok(()) => Json(json!({ "name": name })).into_response(),
         Err(why) => refused(StatusCode::CONFLICT, &why),
     }
 }

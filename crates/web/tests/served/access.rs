@@ -204,6 +204,22 @@ async fn each_role_may_do_what_it_may_and_no_more() {
 }
 
 #[tokio::test]
+async fn levels_of_devices_are_followed_for_a_while_and_then_on_demand() {
+    let server = Server::start(Made { level: Some(-20.0), ..Made::default() }).await;
+    let cookie = server.log_in("ada", PASSWORD).await.cookie();
+    let mut path = "/config/devices".to_owned();
+    for round in 1..=60 {
+        let piece = server.get(&path, &cookie).await.body;
+        assert!(piece.contains("<meter") && piece.contains("-20 dBFS"), "{piece}");
+        // Each piece asks for the next by itself, a second later; the last waits for somebody.
+        let next = format!("/config/devices?round={round}");
+        let asks = piece.contains(&format!("hx-get=\"{next}\" hx-trigger=\"load delay:1s\""));
+        assert_eq!((asks, piece.contains("Follow the levels again")), (round < 60, round == 60));
+        path = next;
+    }
+}
+
+#[tokio::test]
 async fn each_operation_of_the_api_is_there_for_its_role_and_those_above() {
     let server = Server::start(Made::default()).await;
     let roles = ["viewer", "operator", "administrator"];

@@ -379,7 +379,7 @@ pub(crate) struct Read {
     pub(crate) bytes: u64,
     /// Changes after the begin.
     pub(crate) changes: u64,
-    rows: u64,
+    pub(crate) rows: u64,
 }
 
 impl Read {

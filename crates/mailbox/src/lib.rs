@@ -1,13 +1,50 @@
-//! Voice mail and fax.
+//! Voice mail and fax: mailboxes below one root, which several processes on several hosts may use at once.
+//! Shell: most calls read or write a disk and may block.
+//!
+//! Start at [`MessageStore`]. Below it, the decisions are apart from the disk:
+//! - [`Unique`], [`Address`]: whose mailbox, and in which folder that is.
+//! - [`Name`]: the name of a message's file, which has all of it that changes; [`Envelope`]: all that does not.
+//! - `catalog`: what a mailbox holds, as a list of records that can be read again.
+//! - `opened`: a mailbox whose catalog this process knows; who owns it, and how that is found out.
+//! - `draft`: the files of a new message, written so that they survive a power cut.
+//! - `node`: the processes that use the root, and which of them are alive.
+//! - `spool`: what waits on this machine while the root cannot be reached.
+//!
+//! The truth is in the files' names; the catalog repeats it and can be made anew from them. See
+//! `docs/message-store.md`.
 
 mod address;
 mod catalog;
+mod draft;
 mod envelope;
+mod error;
+mod host;
+mod message_store;
 mod moment;
 mod name;
+mod node;
+mod opened;
+mod spool;
+#[cfg(test)]
+mod testbed;
+#[cfg(test)]
+mod tests;
 
 pub use address::{Address, AddressError, LEAF_BYTES_MAX, NAME_CHARS_MAX, Unique, friendly_name};
 pub use catalog::{Counts, Row, Tally};
-pub use envelope::*;
+pub use draft::{Content, Draft, NewAttachment};
+pub use envelope::{
+    ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, Attachment, BODY_BYTES_MAX, ENVELOPE_BYTES_MAX,
+    Envelope, EnvelopeError, FIELD_BYTES_MAX, Importance, NAMESPACE, PEAKS_MAX, Sender,
+    Sensitivity, hex,
+};
+pub use error::MailError;
+pub use host::{Host, Identity, SystemHost};
+pub use message_store::{
+    Checked, Cursor, Exported, Fault, GUARD, MailChange, MailEvent, Mailbox, MessageStore, Moved,
+    NewUser, NodeState, Options, PAGE_MAX, Page, Pending, Place, Purged, Query, Reads, Receipt,
+    Repair, Swept, UserOutcome,
+};
 pub use moment::Moment;
 pub use name::{FOLDERS, Folder, KINDS, Kind, Marks, MessageId, Name};
+pub use node::LEASE;

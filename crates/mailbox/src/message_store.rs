@@ -1,0 +1,626 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use store::{Disk, Reading, make_folders, read_all, replace_all};
+use tokio::sync::broadcast;
+
+use crate::address::{Address, Unique, friendly_name};
+use crate::catalog::{Counts, Row};
+use crate::draft::{Content, Draft, NewAttachment, commit};
+use crate::envelope::{Envelope, Sensitivity, hex};
+use crate::error::MailError;
+use crate::host::Host;
+use crate::moment::Moment;
+use crate::name::{FOLDERS, Folder, Marks, MessageId, Name};
+use crate::node::{Node, Notice};
+use crate::opened::{Around, Broken, CATALOG, MESSAGES, Opened, OwnError, Seen};
+use crate::spool::Spool;
+
+mod administration;
+mod mailboxes;
+mod reading;
+mod upkeep;
+
+pub use administration::{Checked, Exported, Fault, Moved, Purged, Repair};
+pub use mailboxes::{Mailbox, NewUser, UserOutcome};
+pub use reading::{Cursor, PAGE_MAX, Page, Query};
+pub use upkeep::{NodeState, Pending, Swept};
+
+/// The file that shows that a folder is a message store, and which. A mount point whose share is away
+/// has none.
+pub const GUARD: &str = "entracte-store.json";
+/// Mailboxes whose catalogs are kept in memory at once; the ones used least recently are let go.
+const OPENED_MAX: usize = 1_024;
+/// Events that one who listens may be behind; after that some are missed, and it is told so.
+const EVENTS_MAX: usize = 4_096;
+/// How often a mailbox that another node has is asked for.
+const ASK: Duration = Duration::from_secs(1);
+/// How long between two looks at whether it was let go.
+const LOOK: Duration = Duration::from_millis(20);
+/// A sign of life that takes longer means that the root does not answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How a store is to behave.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Most messages of a mailbox; 0 for no bound.
+    pub quota_messages: u64,
+    /// Most bytes of a mailbox; 0 for no bound.
+    pub quota_bytes: u64,
+    /// After how many days a message in a folder is deleted by itself, in the order of [`FOLDERS`]; 0 for never.
+    pub retention_days: [u32; 5],
+    /// How long a change waits for a mailbox that another node has.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            quota_messages: 0,
+            quota_bytes: 0,
+            retention_days: [0, 0, 30, 0, 0],
+            patience: Duration::from_secs(15),
+        }
+    }
+}
+
+/// What a guard file says.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Guard {
+    format: String,
+    version: u32,
+    id: String,
+    /// Where all of it was moved to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    moved_to: Option<String>,
+}
+
+/// Something that happened in a mailbox.
+#[derive(Clone, Debug, Serialize)]
+pub struct MailEvent {
+    /// The mailbox's unique string.
+    pub mailbox: String,
+    /// The number of the mailbox's last change when this was told. It rises.
+    pub sequence: u64,
+    /// What it was.
+    #[serde(flatten)]
+    pub what: MailChange,
+    /// What the mailbox holds now.
+    pub counts: Counts,
+    /// Messages that wait to be delivered to it.
+    pub spooled: u64,
+}
+
+/// What can happen in a mailbox.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum MailChange {
+    /// A message came.
+    Added {
+        /// Which.
+        message: Box<Row>,
+    },
+    /// A message was marked or moved.
+    Changed {
+        /// Which, as it is now.
+        message: Box<Row>,
+    },
+    /// A message is no more.
+    Removed {
+        /// Which.
+        id: MessageId,
+    },
+    /// A message was found damaged and put aside.
+    Quarantined {
+        /// Which.
+        id: MessageId,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A message was taken while the mailbox could not be reached.
+    Spooled {
+        /// Which.
+        id: MessageId,
+    },
+}
+
+/// Where an accepted message is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// In its mailbox.
+    Mailbox,
+    /// On this machine, until the mailbox can be reached.
+    Spool,
+}
+
+/// The acknowledgement of a message: it survives a power cut.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct Receipt {
+    /// The message in that mailbox.
+    pub id: MessageId,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// A message store: mailboxes below one root, which several processes on several hosts may use at once.
+///
+/// Share it by reference. Every call may block on the disk. Somebody must call [`MessageStore::tick`] each second.
+#[derive(Debug)]
+pub struct MessageStore {
+    disk: Arc<dyn Disk>,
+    host: Arc<dyn Host>,
+    root: PathBuf,
+    options: Options,
+    spool: Option<Spool>,
+    session: Mutex<Session>,
+    opened: Mutex<BTreeMap<Unique, Arc<Mutex<Opened>>>>,
+    events: broadcast::Sender<MailEvent>,
+}
+
+/// How it stands with the root.
+#[derive(Debug, Default)]
+struct Session {
+    node: Option<Arc<Node>>,
+    /// Which store it is.
+    id: Option<String>,
+    /// When the root was asked for a sign of life that has not come yet.
+    asked: Option<Duration>,
+    /// Why it cannot be used.
+    trouble: Option<String>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl MessageStore {
+    /// Makes a folder a message store. The folder is made if it is not there, its parent must be.
+    ///
+    /// # Errors
+    /// It is one already, or is not empty, or the disk says no.
+    pub fn initialise(disk: &dyn Disk, host: &dyn Host, root: &Path) -> Result<(), MailError> {
+        match disk.make_folder(root) {
+            Ok(()) => {
+                if let Some(parent) = root.parent() {
+                    disk.sync_folder(parent)?;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+        let entries = disk.list(root)?;
+        if entries.iter().any(|entry| entry.name == GUARD) {
+            let shown = root.display();
+            return Err(MailError::NoStore(format!("{shown} is a message store already")));
+        }
+        // What a new file system brings along is no reason.
+        if entries.iter().any(|entry| entry.name != "lost+found") {
+            let shown = root.display();
+            return Err(MailError::NoStore(format!(
+                "{shown} is not empty; a message store begins in an empty folder"
+            )));
+        }
+        let guard = Guard {
+            format: "entracte-store".to_owned(),
+            version: 1,
+            id: hex(&host.random()),
+            moved_to: None,
+        };
+        write_guard(disk, root, &guard)?;
+        Ok(())
+    }
+
+    /// A store below `root`. It need not be reachable yet: with a `spool`, which is a folder on a disk of this
+    /// machine, messages are taken meanwhile.
+    ///
+    /// # Errors
+    /// The spool cannot be read or made.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        host: Arc<dyn Host>,
+        root: &Path,
+        spool: Option<(Arc<dyn Disk>, PathBuf)>,
+        options: Options,
+    ) -> io::Result<Self> {
+        let spool = spool.map(|(disk, folder)| Spool::open(disk, folder)).transpose()?;
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let store = Self {
+            disk,
+            host,
+            root: root.to_owned(),
+            options,
+            spool,
+            session: Mutex::default(),
+            opened: Mutex::default(),
+            events,
+        };
+        if let Err(error) = store.node() {
+            lock(&store.session).trouble = Some(told(&error));
+        }
+        Ok(store)
+    }
+
+    /// The folder that all is below.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What happens in all mailboxes from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<MailEvent> {
+        self.events.subscribe()
+    }
+
+    /// Our place among those who use the root; joins them first, if that was not possible before.
+    fn node(&self) -> Result<Arc<Node>, MailError> {
+        let known = {
+            let session = lock(&self.session);
+            let is_late =
+                session.asked.is_some_and(|at| self.host.uptime().saturating_sub(at) > ANSWER);
+            if is_late {
+                return Err(MailError::Away(io::ErrorKind::TimedOut.into()));
+            }
+            // The next sign of life shows whether it is better.
+            if let (Some(_), Some(why)) = (&session.node, &session.trouble) {
+                return Err(MailError::NoStore(why.clone()));
+            }
+            session.node.clone()
+        };
+        if let Some(node) = known {
+            return Ok(node);
+        }
+        let guard = self.guard()?;
+        let node =
+            Arc::new(Node::join(Arc::clone(&self.disk), Arc::clone(&self.host), &self.root)?);
+        let mut session = lock(&self.session);
+        session.id = Some(guard.id);
+        // Somebody else may have been faster; one is enough.
+        match &session.node {
+            Some(other) => {
+                let other = Arc::clone(other);
+                drop(session);
+                node.leave();
+                Ok(other)
+            }
+            None => {
+                session.node = Some(Arc::clone(&node));
+                session.trouble = None;
+                Ok(node)
+            }
+        }
+    }
+
+    /// Whether the root is there, and the one that it was.
+    fn guard(&self) -> Result<Guard, MailError> {
+        let shown = self.root.display();
+        let bytes = match read_all(&*self.disk, &self.root.join(GUARD), 65_536) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(MailError::NoStore(format!(
+                    "{shown} is no message store: {GUARD} is missing. If it is a share, it is not mounted; a new store is made by `entracte mailbox init`"
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let guard: Guard = serde_json::from_slice(&bytes)
+            .map_err(|_| MailError::NoStore(format!("{shown}: {GUARD} cannot be read")))?;
+        if guard.format != "entracte-store" || guard.version != 1 {
+            return Err(MailError::NoStore(format!(
+                "{shown}: a later version made this message store"
+            )));
+        }
+        if let Some(to) = &guard.moved_to {
+            return Err(MailError::NoStore(format!(
+                "this message store was moved to {to}: set mail.root to it"
+            )));
+        }
+        if lock(&self.session).id.as_ref().is_some_and(|id| *id != guard.id) {
+            return Err(MailError::NoStore(format!(
+                "{shown} is another message store than before"
+            )));
+        }
+        Ok(guard)
+    }
+
+    fn folder(&self, unique: &Unique) -> PathBuf {
+        let [first, second] = unique.letters();
+        self.root.join(first.to_string()).join(second.to_string()).join(unique.leaf())
+    }
+
+    /// Delivers a message to each of these addresses. What is acknowledged survives a power cut, in its mailbox
+    /// or, while that cannot be reached, in the spool. Another node may own the mailbox.
+    pub fn deliver(&self, draft: &Draft, to: &[Address]) -> Vec<Result<Receipt, MailError>> {
+        to.iter().map(|address| self.deliver_one(draft, address)).collect()
+    }
+
+    fn deliver_one(&self, draft: &Draft, to: &Address) -> Result<Receipt, MailError> {
+        draft.check().map_err(MailError::Limit)?;
+        let name = self.new_name(draft);
+        match self.deliver_as(&name, draft, to, Bound::Quota) {
+            Ok(()) => Ok(Receipt { id: name.id, place: Place::Mailbox }),
+            Err(error @ (MailError::Away(_) | MailError::NoStore(_))) => {
+                let Some(spool) = &self.spool else { return Err(error) };
+                let why = told(&error);
+                spool.take(name, draft, to).map_err(MailError::Away)?;
+                tracing::warn!(mailbox = to.unique.leaf(), message = %name, why, "a message waits in the spool");
+                self.tell(&to.unique, vec![Told::Spooled(name.id)], Counts::default(), 0);
+                Ok(Receipt { id: name.id, place: Place::Spool })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn new_name(&self, draft: &Draft) -> Name {
+        let at = self.host.wall();
+        let id = MessageId::new(at, self.host.random());
+        Name { at, id, kind: draft.kind, marks: draft.marks, folder: draft.folder }
+    }
+
+    fn deliver_as(
+        &self,
+        name: &Name,
+        draft: &Draft,
+        to: &Address,
+        bound: Bound,
+    ) -> Result<(), MailError> {
+        let node = self.node()?;
+        let mailbox = self.mailbox_file(&to.unique)?;
+        if mailbox.deleted.is_some() {
+            return Err(MailError::Deleted(to.unique.to_string()));
+        }
+        match bound {
+            Bound::Quota => self.check_quota(&mailbox, &to.unique, draft)?,
+            Bound::None => {}
+        }
+        let unique = Unique::parse(&mailbox.unique)?;
+        let address = Address { friendly: mailbox.friendly, unique };
+        let messages = self.folder(&to.unique).join(MESSAGES);
+        let envelope = commit(&*self.disk, &messages, name, draft, &address)?;
+        // It is safe now; what fails from here on is made good when the mailbox is opened next.
+        let row = Row::of(name, &envelope);
+        let arrived = self.with(&node, &to.unique, |opened, around, seen| {
+            opened.arrived(around, row.clone(), seen)
+        });
+        if let Err(error) = arrived {
+            let why = match error {
+                OwnError::Held(node) => node,
+                OwnError::Disk(error) => error.to_string(),
+            };
+            tracing::warn!(
+                mailbox = to.unique.leaf(),
+                why,
+                "a message was delivered and is not listed yet"
+            );
+        }
+        Ok(())
+    }
+
+    fn check_quota(
+        &self,
+        mailbox: &mailboxes::MailboxFile,
+        unique: &Unique,
+        draft: &Draft,
+    ) -> Result<(), MailError> {
+        let messages = mailbox.quota_messages.unwrap_or(self.options.quota_messages);
+        let bytes = mailbox.quota_bytes.unwrap_or(self.options.quota_bytes);
+        if messages == 0 && bytes == 0 {
+            return Ok(());
+        }
+        let counts = self.counts(unique)?;
+        if messages > 0 && counts.messages >= messages {
+            return Err(MailError::Full("messages"));
+        }
+        if bytes > 0 && counts.bytes.saturating_add(draft.bytes()) > bytes {
+            return Err(MailError::Full("bytes"));
+        }
+        Ok(())
+    }
+
+    /// Runs `work` on an opened mailbox and tells those who listen what it saw.
+    fn with<T>(
+        &self,
+        node: &Node,
+        unique: &Unique,
+        mut work: impl FnMut(&mut Opened, Around<'_>, &mut Vec<Seen>) -> Result<T, OwnError>,
+    ) -> Result<T, OwnError> {
+        let opened = self.opened(unique);
+        let around = Around { disk: &*self.disk, host: &*self.host, node };
+        let mut seen = Vec::new();
+        let mut opened = lock(&opened);
+        opened.used = self.host.uptime();
+        let done = work(&mut opened, around, &mut seen);
+        if !seen.is_empty() {
+            let catalog = opened.catalog();
+            let (counts, sequence) = (*catalog.counts(), catalog.head.sequence);
+            // Told before another can change it, so that the order is right.
+            self.tell(
+                unique,
+                seen.into_iter().map(Box::new).map(Told::Seen).collect(),
+                counts,
+                sequence,
+            );
+        }
+        done
+    }
+
+    fn opened(&self, unique: &Unique) -> Arc<Mutex<Opened>> {
+        let mut all = lock(&self.opened);
+        if let Some(opened) = all.get(unique) {
+            return Arc::clone(opened);
+        }
+        let opened = Arc::new(Mutex::new(Opened::new(self.folder(unique), unique.clone())));
+        all.insert(unique.clone(), Arc::clone(&opened));
+        opened
+    }
+
+    fn tell(&self, unique: &Unique, what: Vec<Told>, counts: Counts, sequence: u64) {
+        if self.events.receiver_count() == 0 {
+            return;
+        }
+        let spooled = self.spooled(unique);
+        for one in what {
+            let what = match one {
+                Told::Spooled(id) => MailChange::Spooled { id },
+                Told::Seen(seen) => match *seen {
+                    Seen::Added(row) => MailChange::Added { message: Box::new(row) },
+                    Seen::Changed(row) => MailChange::Changed { message: Box::new(row) },
+                    Seen::Removed(id) => MailChange::Removed { id },
+                    Seen::Broken(name, why) => MailChange::Quarantined { id: name.id, why },
+                },
+            };
+            let mailbox = unique.to_string();
+            // Nobody may listen any more.
+            let _ = self.events.send(MailEvent { mailbox, sequence, what, counts, spooled });
+        }
+    }
+
+    /// As [`Self::with`], for work that must own the mailbox: another node that has it is asked for it.
+    fn owning<T>(
+        &self,
+        unique: &Unique,
+        mut work: impl FnMut(&mut Opened, Around<'_>, &mut Vec<Seen>) -> Result<T, OwnError>,
+    ) -> Result<T, MailError> {
+        if self.mailbox_file(unique)?.deleted.is_some() {
+            return Err(MailError::Deleted(unique.to_string()));
+        }
+        self.waiting(unique, &mut work)
+    }
+
+    /// As [`Self::with`]; while another node has what is needed, it is asked for it, as long as our patience lasts.
+    fn waiting<T>(
+        &self,
+        unique: &Unique,
+        mut work: impl FnMut(&mut Opened, Around<'_>, &mut Vec<Seen>) -> Result<T, OwnError>,
+    ) -> Result<T, MailError> {
+        let node = self.node()?;
+        let began = self.host.uptime();
+        let mut asked: Option<Duration> = None;
+        loop {
+            match self.with(&node, unique, &mut work) {
+                Ok(done) => return Ok(done),
+                Err(OwnError::Disk(error)) => return Err(MailError::Away(error)),
+                Err(OwnError::Held(holder)) => {
+                    let now = self.host.uptime();
+                    if now.saturating_sub(began) >= self.options.patience {
+                        return Err(MailError::Busy(holder));
+                    }
+                    if asked.is_none_or(|at| now.saturating_sub(at) >= ASK) {
+                        asked = Some(now);
+                        node.tell(Notice::Want, unique.leaf())?;
+                    }
+                    self.host.pause(LOOK);
+                }
+            }
+        }
+    }
+
+    /// Moves messages to a folder, marks them, or both; answers how they are now. Those that are there no more are
+    /// passed over. It survives a power cut when it returns.
+    ///
+    /// # Errors
+    /// There is no such mailbox, another node keeps it, or it cannot be reached.
+    pub fn change(
+        &self,
+        unique: &Unique,
+        ids: &[MessageId],
+        edit: impl Fn(Folder, Marks) -> (Folder, Marks),
+    ) -> Result<Vec<Row>, MailError> {
+        self.owning(unique, |opened, around, seen| {
+            opened.change(around, ids, &edit, seen)?;
+            Ok(ids.iter().filter_map(|id| opened.catalog().row(*id).cloned()).collect())
+        })
+    }
+
+    /// Marks messages as read, or as not read.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub fn mark_read(
+        &self,
+        unique: &Unique,
+        ids: &[MessageId],
+        read: Reads,
+    ) -> Result<Vec<Row>, MailError> {
+        self.change(unique, ids, |folder, marks| {
+            (folder, Marks { read: read == Reads::Read, ..marks })
+        })
+    }
+
+    /// Takes messages away for good.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub fn remove(&self, unique: &Unique, ids: &[MessageId]) -> Result<(), MailError> {
+        self.owning(unique, |opened, around, seen| opened.remove(around, ids, seen))
+    }
+
+    /// Writes down that the user of a mailbox was here.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub fn logged_in(&self, unique: &Unique) -> Result<(), MailError> {
+        self.owning(unique, Opened::logged_in)
+    }
+
+    /// Lets every mailbox go, and leaves. Other nodes need not wait for a lease after that.
+    pub fn close(&self) {
+        let Some(node) = lock(&self.session).node.take() else { return };
+        let all = std::mem::take(&mut *lock(&self.opened));
+        let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
+        for opened in all.into_values() {
+            lock(&opened).release(around);
+        }
+        node.leave();
+    }
+}
+
+impl Drop for MessageStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Whether a message was heard or read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reads {
+    /// It was.
+    Read,
+    /// It was not.
+    Unread,
+}
+
+/// What a delivery is bound by.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Bound {
+    /// The mailbox's quota.
+    Quota,
+    /// Nothing: it was acknowledged before.
+    None,
+}
+
+enum Told {
+    Seen(Box<Seen>),
+    Spooled(MessageId),
+}
+
+fn write_guard(disk: &dyn Disk, root: &Path, guard: &Guard) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(guard).unwrap_or_default();
+    replace_all(disk, &root.join(GUARD), format!("{text}\n").as_bytes())
+}
+
+/// An error with what is behind it, in one line.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        text = format!("{text}: {next}");
+        source = next.source();
+    }
+    text
+}

@@ -1,0 +1,244 @@
+//! Messages listed and read.
+
+use super::*;
+
+/// Most messages of a page.
+pub const PAGE_MAX: usize = 1_000;
+/// Attachments up to this size are compared with their digest before a byte of them is given out.
+const VERIFIED_BYTES_MAX: u64 = 16 << 20;
+
+/// Where a list goes on. It stays right while messages come and go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Cursor {
+    at: u64,
+    id: MessageId,
+}
+
+impl Cursor {
+    /// Reads a cursor as it was printed.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (at, id) = text.split_once('-')?;
+        Some(Self { at: at.parse().ok()?, id: MessageId::parse(id)? })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.at, self.id)
+    }
+}
+
+/// Which messages are listed; the youngest first.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Only of this folder.
+    pub folder: Option<Folder>,
+    /// Only those not heard or read.
+    pub unread: bool,
+    /// Only those that have this text in caller, number or subject, in any case.
+    pub search: String,
+    /// Only those older than where this stands.
+    pub after: Option<Cursor>,
+    /// At most so many, up to [`PAGE_MAX`]; 0 is 50.
+    pub limit: usize,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The messages.
+    pub rows: Vec<Row>,
+    /// Where it goes on, if it does.
+    pub next: Option<Cursor>,
+    /// What the mailbox holds, all together.
+    pub counts: Counts,
+    /// The number of the mailbox's last change.
+    pub sequence: u64,
+    /// What the numbers of messages are valid with, RFC 9051 §2.3.1.1.
+    pub uid_validity: u32,
+}
+
+impl Query {
+    fn wants(&self, row: &Row) -> bool {
+        let has = |text: &str| text.to_lowercase().contains(&self.search);
+        self.folder.is_none_or(|folder| folder == row.folder)
+            && !(self.unread && row.marks.read)
+            && (self.search.is_empty()
+                || has(&row.from)
+                || has(&row.number)
+                || has(&row.subject)
+                || has(&row.called))
+    }
+}
+
+impl MessageStore {
+    /// Looks at a mailbox as it is now, without needing to own it.
+    pub(super) fn looked<T>(
+        &self,
+        unique: &Unique,
+        look: impl Fn(&Opened) -> T,
+    ) -> Result<T, MailError> {
+        let done = self.waiting(unique, |opened, around, seen| {
+            opened.follow(around, seen)?;
+            Ok(look(opened))
+        });
+        match done {
+            Err(MailError::Away(error)) if error.kind() == io::ErrorKind::NotFound => {
+                // Perhaps there is no such mailbox; that is a better answer.
+                self.mailbox_file(unique)?;
+                Err(MailError::Away(error))
+            }
+            done => done,
+        }
+    }
+
+    /// Lists messages.
+    ///
+    /// # Errors
+    /// There is no such mailbox, or it cannot be reached.
+    pub fn list(&self, unique: &Unique, query: &Query) -> Result<Page, MailError> {
+        let limit = match query.limit {
+            0 => 50,
+            limit => limit.min(PAGE_MAX),
+        };
+        let query = Query { search: query.search.to_lowercase(), ..query.clone() };
+        self.looked(unique, |opened| {
+            let catalog = opened.catalog();
+            let after = query.after.map(|cursor| (cursor.at, cursor.id));
+            let mut found = catalog.before(after).filter(|row| query.wants(row));
+            let rows: Vec<Row> = found.by_ref().take(limit).cloned().collect();
+            let more = found.next().is_some();
+            let last = rows.last().filter(|_| more);
+            Page {
+                next: last.map(|row| Cursor { at: row.at, id: row.id }),
+                rows,
+                counts: *catalog.counts(),
+                sequence: catalog.head.sequence,
+                uid_validity: catalog.head.uid_validity,
+            }
+        })
+    }
+
+    /// What a mailbox holds.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn counts(&self, unique: &Unique) -> Result<Counts, MailError> {
+        self.looked(unique, |opened| *opened.catalog().counts())
+    }
+
+    /// Messages that wait on this machine to be delivered to a mailbox.
+    pub(super) fn spooled(&self, unique: &Unique) -> u64 {
+        let Some(spool) = &self.spool else { return 0 };
+        let theirs = spool.waiting().iter().filter(|one| one.to.unique == *unique).count();
+        u64::try_from(theirs).unwrap_or(u64::MAX)
+    }
+
+    /// A message with all that is known of it. One that is damaged is put aside.
+    ///
+    /// # Errors
+    /// There is none, or it is damaged; otherwise as [`Self::list`].
+    pub fn message(&self, unique: &Unique, id: MessageId) -> Result<(Row, Envelope), MailError> {
+        // Its file may get another name while we look.
+        for _ in 0..3 {
+            let row = self.looked(unique, |opened| opened.catalog().row(id).cloned())?;
+            let Some(row) = row else { return Err(MailError::NoSuchMessage(id)) };
+            let found = self.opened(unique);
+            let found = lock(&found).envelope(&*self.disk, &row.name());
+            match found {
+                Ok(envelope) => return Ok((row, envelope)),
+                Err(Broken::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    self.owning(unique, |opened, around, seen| {
+                        opened.own(around, seen)?;
+                        opened.catch_up(around, seen)
+                    })?;
+                }
+                Err(Broken::Disk(error)) => return Err(error.into()),
+                Err(Broken::Message(why)) => return self.put_aside(unique, &row, why),
+            }
+        }
+        Err(MailError::NoSuchMessage(id))
+    }
+
+    /// Puts a damaged message into quarantine, so that it is in nobody's way.
+    fn put_aside<T>(&self, unique: &Unique, row: &Row, why: String) -> Result<T, MailError> {
+        self.owning(unique, |opened, around, seen| {
+            opened.own(around, seen)?;
+            if opened.catalog().row(row.id).is_some() {
+                opened.quarantine(around.disk, &row.name(), &why)?;
+                seen.push(Seen::Broken(row.name(), why.clone()));
+                opened.catch_up(around, seen)?;
+            }
+            Ok(())
+        })?;
+        Err(MailError::Broken(row.id, why))
+    }
+
+    /// The bytes of an attachment, by its place in the message, from 0. Up to 16 MiB they are compared with their
+    /// digest first; a message that fails is put aside. Of larger ones the size is.
+    ///
+    /// # Errors
+    /// There is none, or it is damaged; otherwise as [`Self::list`].
+    pub fn attachment(
+        &self,
+        unique: &Unique,
+        id: MessageId,
+        number: usize,
+    ) -> Result<(crate::Attachment, Box<dyn Reading>), MailError> {
+        let (row, envelope) = self.message(unique, id)?;
+        let Some(attachment) = envelope.attachments.get(number).cloned() else {
+            return Err(MailError::NoSuchAttachment(number));
+        };
+        let file = row.name().attachment(number, attachment.extension);
+        let path = self.folder(unique).join(MESSAGES).join(&file);
+        if attachment.bytes > VERIFIED_BYTES_MAX {
+            return Ok((attachment, self.disk.open(&path)?));
+        }
+        let bytes = read_all(&*self.disk, &path, VERIFIED_BYTES_MAX)?;
+        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+        if digest.as_ref() == attachment.sha256 {
+            Ok((attachment, Box::new(io::Cursor::new(bytes))))
+        } else {
+            self.put_aside(unique, &row, format!("{file} is not what was delivered"))
+        }
+    }
+
+    /// A draft that passes a message on: its text and files, with where it came from.
+    ///
+    /// # Errors
+    /// The message is private; otherwise as [`Self::message`].
+    pub fn forwarded(&self, unique: &Unique, id: MessageId) -> Result<Draft, MailError> {
+        let (row, envelope) = self.message(unique, id)?;
+        if envelope.sensitivity == Sensitivity::Private {
+            return Err(MailError::Private);
+        }
+        let folder = self.folder(unique).join(MESSAGES);
+        let attachment = |(number, from): (usize, &crate::Attachment)| NewAttachment {
+            media_type: from.media_type.clone(),
+            codec: from.codec.clone(),
+            duration_ms: from.duration_ms,
+            title: from.title.clone(),
+            peaks: from.peaks.clone(),
+            content: Content::Elsewhere(
+                Arc::clone(&self.disk),
+                folder.join(row.name().attachment(number, from.extension)),
+            ),
+        };
+        Ok(Draft {
+            attachments: envelope.attachments.iter().enumerate().map(attachment).collect(),
+            from: envelope.from,
+            called: envelope.called,
+            subject: envelope.subject,
+            importance: envelope.importance,
+            sensitivity: envelope.sensitivity,
+            duration_ms: envelope.duration_ms,
+            pages: envelope.pages,
+            stopped: envelope.stopped,
+            forward_of: Some(id),
+            thread: envelope.thread.or(Some(id)),
+            body: envelope.body,
+            ..Draft::new(envelope.kind)
+        })
+    }
+}

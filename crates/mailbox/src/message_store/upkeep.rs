@@ -1,0 +1,269 @@
+//! What must be done from time to time: signs of life, what others tell, the spool, old messages.
+
+use super::*;
+
+/// A message in the spool, as administrators see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pending {
+    /// Which.
+    pub id: MessageId,
+    /// For whom.
+    pub to: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// Why it is still there, if it was tried.
+    pub trouble: Option<String>,
+}
+
+/// A process that uses the root.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeState {
+    /// Its name.
+    pub node: String,
+    /// Its machine.
+    pub host: String,
+    /// Whether it is alive.
+    pub is_alive: bool,
+    /// Whether it is this process.
+    pub is_this: bool,
+}
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Swept {
+    /// Mailboxes that were looked at.
+    pub mailboxes: u64,
+    /// Messages that were deleted because their time was over.
+    pub expired: u64,
+    /// Mailboxes that could not be swept.
+    pub failed: u64,
+}
+
+impl MessageStore {
+    /// Gives a sign of life, listens to other nodes, and tries again to deliver what waits in the spool. To be
+    /// called each second; it may block as long as the root does.
+    pub fn tick(&self) {
+        let now = self.host.uptime();
+        lock(&self.session).asked.get_or_insert(now);
+        let done = self.beat();
+        let mut session = lock(&self.session);
+        session.asked = None;
+        match done {
+            Ok(()) => {
+                if session.trouble.take().is_some() {
+                    tracing::info!(root = %self.root.display(), "the message store can be reached");
+                }
+            }
+            Err(error) => {
+                let why = told(&error);
+                if session.trouble.as_ref() != Some(&why) {
+                    tracing::error!(root = %self.root.display(), why, "the message store cannot be reached");
+                }
+                session.trouble = Some(why);
+                return;
+            }
+        }
+        drop(session);
+        self.deliver_spooled();
+        self.let_go();
+    }
+
+    fn beat(&self) -> Result<(), MailError> {
+        self.guard()?;
+        let known = lock(&self.session).node.clone();
+        let node = match known {
+            Some(node) => node,
+            None => {
+                lock(&self.session).asked = None;
+                self.node()?
+            }
+        };
+        match node.beat() {
+            // What is there can be read, and deleted.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                tracing::error!(root = %self.root.display(), "no room is left in the message store");
+            }
+            done => done?,
+        }
+        for (notice, leaf) in node.hear()? {
+            let Some(unique) = Unique::of_leaf(&leaf) else { continue };
+            let opened = lock(&self.opened).get(&unique).cloned();
+            let Some(_) = opened else { continue };
+            // What fails here is found out when the mailbox is used next.
+            let _ = self.with(&node, &unique, |opened, around, seen| {
+                match notice {
+                    Notice::Want => opened.release(around),
+                    Notice::Look => {
+                        opened.look_again();
+                        if opened.is_owned(around) {
+                            opened.catch_up(around, seen)?;
+                        }
+                    }
+                    Notice::Changed => opened.follow(around, seen)?,
+                }
+                Ok(())
+            });
+        }
+        Ok(())
+    }
+
+    /// Why the root cannot be used at this moment; `None` when it can.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let session = lock(&self.session);
+        let is_late =
+            session.asked.is_some_and(|at| self.host.uptime().saturating_sub(at) > ANSWER);
+        if is_late { Some("it does not answer".to_owned()) } else { session.trouble.clone() }
+    }
+
+    /// What waits in the spool.
+    #[must_use]
+    pub fn pending(&self) -> Vec<Pending> {
+        let Some(spool) = &self.spool else { return Vec::new() };
+        let pending = |one: crate::spool::Waiting| Pending {
+            id: one.name.id,
+            to: one.to.to_string(),
+            since: one.name.at.to_string(),
+            bytes: one.row.bytes,
+            trouble: one.trouble,
+        };
+        spool.waiting().into_iter().map(pending).collect()
+    }
+
+    /// The processes that use the root.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub fn nodes(&self) -> Result<Vec<NodeState>, MailError> {
+        let node = self.node()?;
+        let state = |(id, identity, is_alive): (String, crate::Identity, bool)| NodeState {
+            is_this: id == node.id(),
+            node: id,
+            host: identity.host,
+            is_alive,
+        };
+        Ok(node.all()?.into_iter().map(state).collect())
+    }
+
+    fn deliver_spooled(&self) {
+        let Some(spool) = &self.spool else { return };
+        for waiting in spool.waiting() {
+            match self.deliver_waiting(spool, &waiting) {
+                Ok(()) => {
+                    tracing::info!(mailbox = waiting.to.unique.leaf(), message = %waiting.name, "a message left the spool");
+                    if let Err(error) = spool.done(&waiting) {
+                        spool.troubled(
+                            waiting.name.id,
+                            format!("it was delivered and cannot be taken away: {error}"),
+                        );
+                    }
+                }
+                Err(why) => {
+                    if waiting.trouble.as_ref() != Some(&why) {
+                        tracing::warn!(mailbox = waiting.to.unique.leaf(), message = %waiting.name, why, "a message stays in the spool");
+                    }
+                    spool.troubled(waiting.name.id, why);
+                    if self.trouble().is_some() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Delivers a message that was acknowledged before, once. It may be there already: the power may have gone
+    /// between its delivery and its leaving the spool.
+    fn deliver_waiting(
+        &self,
+        spool: &Spool,
+        waiting: &crate::spool::Waiting,
+    ) -> Result<(), String> {
+        let unique = &waiting.to.unique;
+        self.mailbox_file(unique).map_err(|error| told(&error))?;
+        let id = waiting.name.id;
+        let known = self.owning(unique, |opened, around, seen| {
+            opened.own(around, seen)?;
+            opened.catch_up(around, seen)?;
+            let is_here = opened.catalog().row(id).is_some();
+            if is_here {
+                around.disk.sync_folder(&opened.messages())?;
+            }
+            Ok(is_here || opened.catalog().was_removed(id))
+        });
+        if known.map_err(|error| told(&error))? {
+            return Ok(());
+        }
+        let draft = spool.draft(waiting)?;
+        let to = &waiting.to;
+        self.deliver_as(&waiting.name, &draft, to, Bound::None).map_err(|error| told(&error))
+    }
+
+    /// Lets the mailboxes go that were used least recently.
+    fn let_go(&self) {
+        let over: Vec<_> = {
+            let mut all = lock(&self.opened);
+            let over = all.len().saturating_sub(OPENED_MAX);
+            if over == 0 {
+                return;
+            }
+            // One that is in use was used just now.
+            let mut by_use: Vec<_> = all
+                .iter()
+                .filter_map(|(unique, opened)| {
+                    let used = opened.try_lock().ok()?.used;
+                    Some((used, unique.clone()))
+                })
+                .collect();
+            by_use.sort();
+            by_use.truncate(over);
+            by_use.into_iter().filter_map(|(_, unique)| all.remove(&unique)).collect()
+        };
+        let Ok(node) = self.node() else { return };
+        let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
+        over.iter().for_each(|opened| lock(opened).release(around));
+    }
+
+    /// Deletes what is older than its folder keeps it, or past its own time, in all mailboxes.
+    ///
+    /// # Errors
+    /// The root cannot be reached.
+    pub fn sweep(&self) -> Result<Swept, MailError> {
+        let mut swept = Swept::default();
+        for unique in self.uniques()? {
+            swept.mailboxes += 1;
+            match self.sweep_one(&unique) {
+                Ok(expired) => swept.expired += expired,
+                Err(MailError::Deleted(_)) => {}
+                Err(error) => {
+                    swept.failed += 1;
+                    tracing::warn!(
+                        mailbox = unique.leaf(),
+                        why = told(&error),
+                        "old messages could not be deleted"
+                    );
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    fn sweep_one(&self, unique: &Unique) -> Result<u64, MailError> {
+        let now = self.host.wall();
+        let is_over = |row: &Row| {
+            let place = FOLDERS.iter().position(|folder| *folder == row.folder);
+            let days = place.and_then(|place| self.options.retention_days.get(place)).copied();
+            let kept = days.filter(|days| *days > 0);
+            let old = kept.is_some_and(|days| Moment::from_micros(row.at).plus_days(days) < now);
+            old || row.expires.is_some_and(|at| at < now.as_micros())
+        };
+        let ids: Vec<_> = self.looked(unique, |opened| {
+            opened.catalog().rows().filter(|row| is_over(row)).map(|row| row.id).collect()
+        })?;
+        if !ids.is_empty() {
+            self.remove(unique, &ids)?;
+        }
+        Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,282 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use store::{Disk, Writing, make_folders, read_all};
+
+use crate::host::{Host, Identity};
+
+/// How long a node that gives no sign still owns what it owned.
+pub const LEASE: Duration = Duration::from_secs(10);
+/// How long the folder of a node stays that gives no sign.
+const KEPT: Duration = Duration::from_mins(10);
+/// Most bytes of another node's notices that are read at once.
+const NOTICES_BYTES_MAX: u64 = 1 << 20;
+
+/// The folder with a folder for each node.
+const NODES: &str = "nodes";
+const IDENTITY: &str = "node.json";
+const ALIVE: &str = "alive";
+const NOTICES: &str = "notices";
+
+/// What one node tells the others about a mailbox.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Notice {
+    /// It would like to own it.
+    Want,
+    /// Something in its files changed without its catalog.
+    Look,
+    /// Its catalog changed.
+    Changed,
+}
+
+const NOTICE_WORDS: [(Notice, &str); 3] =
+    [(Notice::Want, "want"), (Notice::Look, "look"), (Notice::Changed, "changed")];
+
+/// This process among those that use the same root. Each has a folder there: a file that grows by a
+/// byte at each sign of life, and one with what it tells the others. Clocks are not compared: a node is
+/// dead when another saw no sign for [`LEASE`] by its own clock, or knows that the process ended.
+#[derive(Debug)]
+pub(crate) struct Node {
+    disk: Arc<dyn Disk>,
+    host: Arc<dyn Host>,
+    nodes: PathBuf,
+    id: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: Option<(Box<dyn Writing>, Box<dyn Writing>)>,
+    peers: BTreeMap<String, Peer>,
+    beat: Duration,
+}
+
+/// What we saw of another node.
+#[derive(Debug, Default)]
+struct Peer {
+    identity: Option<Identity>,
+    /// Signs of life, and when there was a new one.
+    beats: u64,
+    seen: Duration,
+    /// Bytes of its notices that we know.
+    heard: u64,
+}
+
+impl Node {
+    /// Joins those that use this root.
+    pub(crate) fn join(disk: Arc<dyn Disk>, host: Arc<dyn Host>, root: &Path) -> io::Result<Self> {
+        let identity = host.identity();
+        let nodes = root.join(NODES);
+        let mut id: String =
+            identity.host.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+        let _ = write!(id, "-{}-", identity.process);
+        for byte in host.random().iter().take(5) {
+            let _ = write!(id, "{byte:02x}");
+        }
+        let node = Self { disk, host, nodes, id, state: Mutex::default() };
+        node.enter(&identity)?;
+        let mut state = node.lock();
+        for (name, ended) in node.look(&mut state)? {
+            if !ended && let Some(peer) = state.peers.get_mut(&name) {
+                // What was told before we came is in the files.
+                let notices = node.nodes.join(&name).join(NOTICES);
+                peer.heard = end(&*node.disk, &notices).unwrap_or(0);
+            }
+        }
+        drop(state);
+        Ok(node)
+    }
+
+    fn enter(&self, identity: &Identity) -> io::Result<()> {
+        let folder = self.nodes.join(&self.id);
+        make_folders(&*self.disk, &folder)?;
+        let text = serde_json::to_string(identity).unwrap_or_default();
+        let mut file = self.disk.create(&folder.join(IDENTITY))?;
+        file.write_all(text.as_bytes())?;
+        file.sync()?;
+        let alive = self.disk.create(&folder.join(ALIVE))?;
+        let notices = self.disk.create(&folder.join(NOTICES))?;
+        let mut state = self.lock();
+        state.files = Some((alive, notices));
+        state.beat = self.host.uptime();
+        Ok(())
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Gives a sign of life. Where the folder is gone, because others took us for dead for long, we join
+    /// anew.
+    pub(crate) fn beat(&self) -> io::Result<()> {
+        let known = self.nodes.join(&self.id).join(IDENTITY);
+        match self.disk.about(&known) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.enter(&self.host.identity());
+            }
+            Err(error) => return Err(error),
+        }
+        let now = self.host.uptime();
+        let mut state = self.lock();
+        if let Some((alive, _)) = &mut state.files {
+            alive.write_all(b".")?;
+            alive.sync()?;
+        }
+        state.beat = now;
+        Ok(())
+    }
+
+    /// Whether the others surely take us for alive; else what we own may be theirs by now.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.host.uptime().saturating_sub(self.lock().beat) < LEASE / 2
+    }
+
+    /// Tells the others something, if there are any.
+    pub(crate) fn tell(&self, notice: Notice, leaf: &str) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.peers.is_empty() {
+            return Ok(());
+        }
+        let word = NOTICE_WORDS.iter().find(|(n, _)| *n == notice).map_or("", |(_, word)| word);
+        if let Some((_, notices)) = &mut state.files {
+            notices.write_all(format!("{word} {leaf}\n").as_bytes())?;
+            notices.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Whether a node is dead, as far as we can tell by now. The first look at one that we did not know
+    /// begins its time.
+    pub(crate) fn is_dead(&self, id: &str) -> bool {
+        if id == self.id {
+            return false;
+        }
+        let mut state = self.lock();
+        match self.look_at(&mut state, id) {
+            Ok(ended) => ended,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Whether a claim that nobody put a name to is older than a lease.
+    pub(crate) fn is_stale_claim(&self, claim: &str) -> bool {
+        let now = self.host.uptime();
+        let mut state = self.lock();
+        let seen = state
+            .peers
+            .entry(format!("?{claim}"))
+            .or_insert_with(|| Peer { seen: now, ..Peer::default() });
+        now.saturating_sub(seen.seen) >= LEASE
+    }
+
+    /// What the others told since we listened last. Folders of those that are long dead are taken away.
+    pub(crate) fn hear(&self) -> io::Result<Vec<(Notice, String)>> {
+        let mut state = self.lock();
+        let mut heard = Vec::new();
+        for (name, ended) in self.look(&mut state)? {
+            let folder = self.nodes.join(&name);
+            let now = self.host.uptime();
+            let Some(peer) = state.peers.get_mut(&name) else { continue };
+            let notices = self.read_from(&folder.join(NOTICES), peer.heard).unwrap_or_default();
+            // The last line may not be whole yet.
+            let whole = notices.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            peer.heard += u64::try_from(whole).unwrap_or(0);
+            for line in String::from_utf8_lossy(notices.get(..whole).unwrap_or_default()).lines() {
+                let Some((word, leaf)) = line.split_once(' ') else { continue };
+                if let Some((notice, _)) = NOTICE_WORDS.iter().find(|(_, known)| *known == word) {
+                    heard.push((*notice, leaf.to_owned()));
+                }
+            }
+            if ended && now.saturating_sub(peer.seen) >= KEPT {
+                state.peers.remove(&name);
+                self.clear(&folder);
+            }
+        }
+        Ok(heard)
+    }
+
+    /// Leaves: what we owned is free at once.
+    pub(crate) fn leave(&self) {
+        self.lock().files = None;
+        self.clear(&self.nodes.join(&self.id));
+    }
+
+    /// The nodes that are there, and whether they are alive; ours too.
+    pub(crate) fn all(&self) -> io::Result<Vec<(String, Identity, bool)>> {
+        let mut state = self.lock();
+        let mut all = vec![(self.id.clone(), self.host.identity(), true)];
+        for (name, ended) in self.look(&mut state)? {
+            let identity = state.peers.get(&name).and_then(|peer| peer.identity.clone());
+            all.push((name, identity.unwrap_or_default(), !ended));
+        }
+        Ok(all)
+    }
+
+    /// Looks at all others; their names, and whether they are dead.
+    fn look(&self, state: &mut State) -> io::Result<Vec<(String, bool)>> {
+        let entries = self.disk.list(&self.nodes)?;
+        let names: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| entry.is_folder && entry.name != self.id)
+            .map(|entry| entry.name)
+            .collect();
+        state.peers.retain(|name, _| name.starts_with('?') || names.contains(name));
+        Ok(names
+            .into_iter()
+            .filter_map(|name| {
+                let ended = self.look_at(state, &name).ok()?;
+                Some((name, ended))
+            })
+            .collect())
+    }
+
+    fn look_at(&self, state: &mut State, name: &str) -> io::Result<bool> {
+        let folder = self.nodes.join(name);
+        let now = self.host.uptime();
+        let beats = end(&*self.disk, &folder.join(ALIVE))?;
+        let peer = state
+            .peers
+            .entry(name.to_owned())
+            .or_insert_with(|| Peer { seen: now, ..Peer::default() });
+        if peer.identity.is_none() {
+            let bytes = read_all(&*self.disk, &folder.join(IDENTITY), 4_096)?;
+            peer.identity = serde_json::from_slice(&bytes).ok();
+        }
+        if peer.beats != beats {
+            peer.beats = beats;
+            peer.seen = now;
+        }
+        let ended = peer.identity.as_ref().is_some_and(|identity| self.host.has_ended(identity));
+        Ok(ended || now.saturating_sub(peer.seen) >= LEASE)
+    }
+
+    fn read_from(&self, path: &Path, from: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut file = self.disk.open(path)?;
+        file.seek(SeekFrom::Start(from))?;
+        file.take(NOTICES_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn clear(&self, folder: &Path) {
+        // Whatever stays is taken away by another node, later.
+        for name in [NOTICES, ALIVE, IDENTITY] {
+            let _ = self.disk.remove(&folder.join(name));
+        }
+        let _ = self.disk.remove_folder(folder);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The bytes of a file, asked in a way that a share answers freshly: by opening it.
+fn end(disk: &dyn Disk, path: &Path) -> io::Result<u64> {
+    disk.open(path)?.seek(SeekFrom::End(0))
+}

@@ -1,0 +1,691 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use store::{Disk, Writing, read_all};
+
+use crate::address::Unique;
+use crate::catalog::{Catalog, FORMAT, Read, Record, Row};
+use crate::envelope::{ENVELOPE_BYTES_MAX, Envelope, EnvelopeError};
+use crate::host::Host;
+use crate::name::{Folder, Marks, MessageId, Name};
+use crate::node::{Node, Notice};
+
+/// The folder with the messages, that with the catalog, and that with what is broken.
+pub(crate) const MESSAGES: &str = "messages";
+pub(crate) const CATALOG: &str = "catalog";
+pub(crate) const QUARANTINE: &str = "quarantine";
+
+/// How many numbers of messages are reserved when a file of the catalog is begun. Should the end of
+/// that file be lost, no number is given a second time.
+const UIDS_RESERVED: u32 = 20_000;
+/// How far the sequence of changes jumps when the end of a file may be lost.
+const SEQUENCE_JUMP: u64 = 1 << 24;
+/// Changes after which a new file is begun, unless there are more rows than that.
+const CHANGES_MAX: u64 = 10_000;
+/// A file that has only its claim is not longer.
+const CLAIM_BYTES_MAX: usize = 512;
+/// How often a folder is listed again because it changed meanwhile.
+const SCANS_MAX: usize = 20;
+
+/// Why a mailbox cannot be changed at this moment.
+#[derive(Debug)]
+pub(crate) enum OwnError {
+    /// Another node owns it.
+    Held(String),
+    /// The disk says no.
+    Disk(io::Error),
+}
+
+impl From<io::Error> for OwnError {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+/// What was seen to have changed, for those who listen.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Seen {
+    Added(Row),
+    Changed(Row),
+    Removed(MessageId),
+    Broken(Name, String),
+}
+
+/// What a mailbox needs of the store it is in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Around<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) host: &'a dyn Host,
+    pub(crate) node: &'a Node,
+}
+
+/// A mailbox of which this process knows the catalog.
+///
+/// The truth is in the names of the files in `messages`: each change of a message is one rename there. The catalog
+/// repeats it so that a list costs no scan, and numbers messages and changes. Its file `log.<epoch>` is made
+/// by whoever owns the mailbox from then on, and written by nobody else; making it is the claim (two cannot make the
+/// same file). Who claims reads the older file only after that, and who appends looks for a newer file only after that:
+/// so what an owner did before it lost the mailbox is either read by the next, or known by itself to be void.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    folder: PathBuf,
+    unique: Unique,
+    /// The file that was read, and what it says.
+    epoch: u64,
+    read: Read,
+    /// That file, if it is ours.
+    log: Option<Box<dyn Writing>>,
+    /// Whether the folder may hold what the catalog does not say.
+    is_behind: bool,
+    pub(crate) used: std::time::Duration,
+}
+
+fn file(epoch: u64) -> String {
+    format!("log.{epoch:010}")
+}
+
+impl Opened {
+    pub(crate) fn new(folder: PathBuf, unique: Unique) -> Self {
+        Self {
+            folder,
+            unique,
+            epoch: 0,
+            read: Read::default(),
+            log: None,
+            is_behind: false,
+            used: std::time::Duration::ZERO,
+        }
+    }
+
+    pub(crate) const fn catalog(&self) -> &Catalog {
+        &self.read.catalog
+    }
+
+    pub(crate) fn messages(&self) -> PathBuf {
+        self.folder.join(MESSAGES)
+    }
+
+    /// The epochs of the catalog's files, the newest first.
+    fn epochs(&self, disk: &dyn Disk) -> io::Result<Vec<u64>> {
+        let entries = disk.list(&self.folder.join(CATALOG))?;
+        let epoch = |name: &str| name.strip_prefix("log.")?.parse().ok();
+        let mut epochs: Vec<u64> = entries.iter().filter_map(|entry| epoch(&entry.name)).collect();
+        epochs.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(epochs)
+    }
+
+    fn path(&self, epoch: u64) -> PathBuf {
+        self.folder.join(CATALOG).join(file(epoch))
+    }
+
+    fn is_newest(&self, disk: &dyn Disk) -> bool {
+        let next = self.path(self.epoch + 1);
+        matches!(disk.about(&next), Err(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    pub(crate) fn is_owned(&self, around: Around<'_>) -> bool {
+        self.log.is_some() && around.node.is_fresh() && self.is_newest(around.disk)
+    }
+
+    /// Brings the catalog up to date without owning the mailbox: enough for a list. Owns it where the
+    /// files say more than the catalog and nobody else is there to tell.
+    pub(crate) fn follow(
+        &mut self,
+        around: Around<'_>,
+        seen: &mut Vec<Seen>,
+    ) -> Result<(), OwnError> {
+        if self.is_owned(around) {
+            return Ok(());
+        }
+        let epochs = self.epochs(around.disk)?;
+        let newest = epochs.first().copied().unwrap_or(0);
+        if newest != self.epoch || self.epoch == 0 || self.log.is_some() {
+            self.log = None;
+            let Some((epoch, read)) = self.newest_whole(around.disk, &epochs) else {
+                return self.own(around, seen);
+            };
+            let before = std::mem::replace(&mut self.read, read);
+            if self.epoch != 0 {
+                differences(&before.catalog, &self.read.catalog, seen);
+            }
+            self.epoch = epoch;
+            if epoch != newest {
+                // Somebody begins a file at this moment, or died when it did.
+                return match self.own(around, seen) {
+                    Err(OwnError::Held(_)) => Ok(()),
+                    Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
+                    done => done,
+                };
+            }
+        } else {
+            let before = self.read.catalog.head.sequence;
+            let bytes = read_from(around.disk, &self.path(self.epoch), self.read.bytes)?;
+            self.read.take(&bytes);
+            since(&self.read.catalog, before, seen);
+        }
+        let released = self.read.released.as_deref();
+        let stamp = around.disk.about(&self.messages())?.stamp;
+        if released == Some(&*stamp.to_string()) {
+            return Ok(());
+        }
+        match self.own(around, seen) {
+            // The owner tells, and is as right as can be.
+            Err(OwnError::Held(_)) => Ok(()),
+            // To see what can be deleted, no room is needed.
+            Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
+            done => done,
+        }
+    }
+
+    fn newest_whole(&self, disk: &dyn Disk, epochs: &[u64]) -> Option<(u64, Read)> {
+        epochs.iter().find_map(|epoch| {
+            let mut read = Read::default();
+            read.take(&read_from(disk, &self.path(*epoch), 0).ok()?);
+            read.is_whole.then_some((*epoch, read))
+        })
+    }
+
+    /// Makes the mailbox ours, and its catalog say what its files do.
+    pub(crate) fn own(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) -> Result<(), OwnError> {
+        if self.is_owned(around) {
+            return if self.is_behind { self.catch_up(around, seen) } else { Ok(()) };
+        }
+        self.log = None;
+        loop {
+            let epochs = self.epochs(around.disk)?;
+            let newest = epochs.first().copied().unwrap_or(0);
+            self.free(around, newest)?;
+            match self.claim(around, newest + 1, &epochs, seen) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                done => return done.map_err(OwnError::Disk),
+            }
+        }
+    }
+
+    /// Whether nobody alive owns the mailbox.
+    fn free(&self, around: Around<'_>, newest: u64) -> Result<(), OwnError> {
+        if newest == 0 {
+            return Ok(());
+        }
+        let mut read = Read::default();
+        let bytes = read_from(around.disk, &self.path(newest), 0)?;
+        read.take(&bytes);
+        if read.released.is_some() {
+            return Ok(());
+        }
+        let is_free = match &read.node {
+            Some(node) => node == around.node.id() || around.node.is_dead(node),
+            // A claim is written at once; what is longer and cannot be read is damaged.
+            None if bytes.len() > CLAIM_BYTES_MAX => true,
+            None => around.node.is_stale_claim(&self.path(newest).to_string_lossy()),
+        };
+        if is_free {
+            Ok(())
+        } else {
+            Err(OwnError::Held(read.node.unwrap_or_else(|| "a node that gave no name".to_owned())))
+        }
+    }
+
+    fn claim(
+        &mut self,
+        around: Around<'_>,
+        epoch: u64,
+        older: &[u64],
+        seen: &mut Vec<Seen>,
+    ) -> io::Result<()> {
+        let disk = around.disk;
+        let mut log = disk.create(&self.path(epoch))?;
+        let mut text = FORMAT.to_owned();
+        Record::Claim { epoch, node: around.node.id().to_owned() }.write(&mut text);
+        log.write_all(text.as_bytes())?;
+        // Only now: what the last owner appended before it could see our claim must be read.
+        let (catalog, released) = match self.newest_whole(disk, older) {
+            Some((_, read)) => (read.catalog, read.released),
+            None => (Catalog::new(self.uid_validity(around)?), None),
+        };
+        let before = std::mem::replace(&mut self.read, Read { catalog, ..Read::default() });
+        let stamp = disk.about(&self.messages())?.stamp;
+        if released != Some(stamp.to_string()) {
+            let head = &mut self.read.catalog.head;
+            head.uid_next = head.uid_next.saturating_add(UIDS_RESERVED);
+            head.sequence = head.sequence.saturating_add(SEQUENCE_JUMP);
+            self.reconcile(around, seen)?;
+        }
+        if self.epoch != 0 {
+            seen.retain(|one| matches!(one, Seen::Broken(..)));
+            differences(&before.catalog, &self.read.catalog, seen);
+        }
+        let mut snapshot = String::new();
+        self.read.catalog.snapshot(&mut snapshot);
+        log.write_all(snapshot.as_bytes())?;
+        // The older file goes only when this one would survive a power cut.
+        log.sync()?;
+        disk.sync_folder(&self.folder.join(CATALOG))?;
+        self.epoch = epoch;
+        self.log = Some(log);
+        self.is_behind = false;
+        self.read.is_whole = true;
+        for old in older {
+            // The next one who claims takes away what stays.
+            let _ = disk.remove(&self.path(*old));
+        }
+        Ok(())
+    }
+
+    /// A number for the numbering of messages, greater than that of any earlier one.
+    fn uid_validity(&self, around: Around<'_>) -> io::Result<u32> {
+        let path = self.folder.join(CATALOG).join("uidvalidity");
+        let last = match read_all(around.disk, &path, 64) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).trim().parse().unwrap_or(0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        let now = u32::try_from(around.host.wall().as_seconds()).unwrap_or(u32::MAX);
+        let next = now.max(last + 1);
+        store::replace_all(around.disk, &path, format!("{next}\n").as_bytes())?;
+        Ok(next)
+    }
+
+    /// Makes the catalog say what the names of the files do.
+    fn reconcile(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) -> io::Result<Vec<Record>> {
+        let mut records = Vec::new();
+        let names = self.scan(around.disk)?;
+        let gone: Vec<_> = self
+            .read
+            .catalog
+            .rows()
+            .filter(|row| !names.contains_key(&row.id))
+            .map(|row| row.id)
+            .collect();
+        for id in gone {
+            records.push(self.read.catalog.remove(id));
+            seen.push(Seen::Removed(id));
+        }
+        let mut ordered: Vec<_> = names.into_values().collect();
+        ordered.sort_by_key(|name| (name.at, name.id));
+        for name in ordered {
+            match self.read.catalog.row(name.id).map(Row::name) {
+                Some(known) if known == name => {}
+                Some(_) => {
+                    records.push(self.read.catalog.change(name.id, name.folder, name.marks));
+                    seen.extend(self.read.catalog.row(name.id).cloned().map(Seen::Changed));
+                }
+                None => match self.envelope(around.disk, &name) {
+                    Ok(envelope) => {
+                        records.push(self.read.catalog.add(Row::of(&name, &envelope)));
+                        seen.extend(self.read.catalog.row(name.id).cloned().map(Seen::Added));
+                    }
+                    Err(Broken::Disk(error)) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(error);
+                    }
+                    Err(Broken::Disk(_)) => {}
+                    Err(Broken::Message(why)) => {
+                        self.quarantine(around.disk, &name, &why)?;
+                        seen.push(Seen::Broken(name, why));
+                    }
+                },
+            }
+        }
+        Ok(records)
+    }
+
+    /// The messages by the names of their files. Of two names that one message has, because a share
+    /// renames by a second name, the one that the catalog does not know is the newer.
+    fn scan(&self, disk: &dyn Disk) -> io::Result<BTreeMap<MessageId, Name>> {
+        let folder = self.messages();
+        let mut names = BTreeMap::new();
+        for _ in 0..SCANS_MAX {
+            let before = disk.about(&folder)?.stamp;
+            names.clear();
+            for entry in disk.list(&folder)? {
+                let Some(name) = Name::parse(&entry.name) else { continue };
+                if let Some(other) = names.insert(name.id, name)
+                    && other != name
+                {
+                    let known = self.read.catalog.row(name.id).map(Row::name);
+                    let (keep, drop) =
+                        if known == Some(name) { (other, name) } else { (name, other) };
+                    names.insert(keep.id, keep);
+                    // It is the same file.
+                    let _ = disk.remove(&folder.join(drop.to_string()));
+                }
+            }
+            // A list of a folder that changes meanwhile misses some and has others twice.
+            if disk.about(&folder)?.stamp == before {
+                break;
+            }
+        }
+        Ok(names)
+    }
+
+    /// A message's envelope, if it and the sizes of its files are as they should be.
+    pub(crate) fn envelope(&self, disk: &dyn Disk, name: &Name) -> Result<Envelope, Broken> {
+        let folder = self.messages();
+        let envelope = match read_all(disk, &folder.join(name.to_string()), ENVELOPE_BYTES_MAX) {
+            Ok(bytes) => Envelope::parse(&bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                return Err(EnvelopeError::Limit("bytes of an envelope").into());
+            }
+            Err(error) => return Err(Broken::Disk(error)),
+        };
+        if envelope.id != name.id || envelope.at != name.at || envelope.kind != name.kind {
+            return Err(Broken::Message("its envelope is another message's".to_owned()));
+        }
+        for (number, attachment) in envelope.attachments.iter().enumerate() {
+            let file = name.attachment(number, attachment.extension);
+            match disk.about(&folder.join(&file)) {
+                Ok(about) if about.bytes == attachment.bytes => {}
+                Ok(about) => {
+                    let wanted = attachment.bytes;
+                    return Err(Broken::Message(format!(
+                        "{file} has {} bytes, not {wanted}",
+                        about.bytes
+                    )));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(Broken::Message(format!("{file} is missing")));
+                }
+                Err(error) => return Err(Broken::Disk(error)),
+            }
+        }
+        Ok(envelope)
+    }
+
+    /// Takes a broken message out of the way, with all its files and a note that says why.
+    pub(crate) fn quarantine(&self, disk: &dyn Disk, name: &Name, why: &str) -> io::Result<()> {
+        let (from, to) = (self.messages(), self.folder.join(QUARANTINE));
+        store::make_folders(disk, &to)?;
+        let base = name.base();
+        let mut files: Vec<_> = disk.list(&from)?;
+        files.retain(|entry| entry.name.starts_with(&base));
+        // The envelope first: without it nobody sees the rest.
+        files.sort_by_key(|entry| !entry.name.ends_with(".xml"));
+        for entry in &files {
+            disk.replace(&from.join(&entry.name), &to.join(&entry.name))?;
+        }
+        disk.sync_folder(&to)?;
+        disk.sync_folder(&from)?;
+        let note = to.join(format!("{base}.why.txt"));
+        store::replace_all(disk, &note, format!("{why}\n").as_bytes())?;
+        tracing::error!(mailbox = self.unique.leaf(), message = %name, why, "a broken message was quarantined");
+        Ok(())
+    }
+
+    /// Scans the folder and writes down what was not known.
+    pub(crate) fn catch_up(
+        &mut self,
+        around: Around<'_>,
+        seen: &mut Vec<Seen>,
+    ) -> Result<(), OwnError> {
+        let records = self.reconcile(around, seen)?;
+        self.is_behind = false;
+        self.append(around, &records);
+        Ok(())
+    }
+
+    /// Appends to the catalog's file. What is told here has already happened: when this fails, or the mailbox was
+    /// taken from us, the next who opens it finds it out from the files.
+    pub(crate) fn append(&mut self, around: Around<'_>, records: &[Record]) {
+        if records.is_empty() {
+            return;
+        }
+        let leaf = self.unique.leaf();
+        let mut text = String::new();
+        records.iter().for_each(|record| record.write(&mut text));
+        let written = self.log.as_mut().map(|log| log.write_all(text.as_bytes()));
+        if !matches!(written, Some(Ok(()))) {
+            self.log = None;
+            return;
+        }
+        self.read.changes += u64::try_from(records.len()).unwrap_or(u64::MAX);
+        let notice = if self.is_newest(around.disk) {
+            Notice::Changed
+        } else {
+            self.log = None;
+            Notice::Look
+        };
+        if let Err(error) = around.node.tell(notice, leaf) {
+            tracing::warn!(
+                mailbox = leaf,
+                error = &error as &dyn std::error::Error,
+                "other nodes could not be told of a change"
+            );
+        }
+        let rows = self.read.catalog.counts().messages;
+        if self.log.is_some() && self.read.changes > rows.max(CHANGES_MAX) {
+            self.begin_anew(around);
+        }
+    }
+
+    /// Goes on in a new file, so that the old one does not grow for ever.
+    fn begin_anew(&mut self, around: Around<'_>) {
+        let Ok(epochs) = self.epochs(around.disk) else { return };
+        let newest = epochs.first().copied().unwrap_or(0);
+        self.release(around);
+        let mut seen = Vec::new();
+        if let Err(error) = self.claim(around, newest + 1, &epochs, &mut seen) {
+            tracing::warn!(
+                mailbox = self.unique.leaf(),
+                error = &error as &dyn std::error::Error,
+                "a catalog could not be begun anew"
+            );
+        }
+    }
+
+    /// Takes in a message whose files were just committed. Without owning the mailbox, the owner is told.
+    pub(crate) fn arrived(
+        &mut self,
+        around: Around<'_>,
+        row: Row,
+        seen: &mut Vec<Seen>,
+    ) -> Result<(), OwnError> {
+        let id = row.id;
+        if !self.is_owned(around) || self.is_behind {
+            match self.own(around, seen) {
+                Ok(()) => {}
+                Err(OwnError::Held(_)) => {
+                    self.log = None;
+                    around.node.tell(Notice::Look, self.unique.leaf())?;
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if self.read.catalog.row(id).is_none() {
+            let record = self.read.catalog.add(row);
+            seen.extend(self.read.catalog.row(id).cloned().map(Seen::Added));
+            self.append(around, &[record]);
+        }
+        Ok(())
+    }
+
+    /// Moves and marks messages; those that are there no more are passed over. It survives a power cut
+    /// when it returns.
+    pub(crate) fn change(
+        &mut self,
+        around: Around<'_>,
+        ids: &[MessageId],
+        edit: &dyn Fn(Folder, Marks) -> (Folder, Marks),
+        seen: &mut Vec<Seen>,
+    ) -> Result<(), OwnError> {
+        self.own(around, seen)?;
+        let folder = self.messages();
+        let mut done = Vec::new();
+        for id in ids {
+            let Some(name) = self.read.catalog.row(*id).map(Row::name) else { continue };
+            let (place, marks) = edit(name.folder, name.marks);
+            let next = Name { folder: place, marks, ..name };
+            if next == name {
+                continue;
+            }
+            let (from, to) = (folder.join(name.to_string()), folder.join(next.to_string()));
+            match around.disk.publish(&from, &to) {
+                Ok(()) => done.push(next),
+                // Somebody else was at it: what is there now is the truth.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
+                    ) =>
+                {
+                    self.is_behind = true;
+                }
+                Err(error) => {
+                    self.is_behind = true;
+                    return Err(error.into());
+                }
+            }
+        }
+        if !done.is_empty()
+            && let Err(error) = around.disk.sync_folder(&folder)
+        {
+            self.is_behind = true;
+            return Err(error.into());
+        }
+        let mut records = Vec::new();
+        for name in done {
+            records.push(self.read.catalog.change(name.id, name.folder, name.marks));
+            seen.extend(self.read.catalog.row(name.id).cloned().map(Seen::Changed));
+        }
+        self.append(around, &records);
+        if self.is_behind { self.own(around, seen) } else { Ok(()) }
+    }
+
+    /// Takes messages away for good.
+    pub(crate) fn remove(
+        &mut self,
+        around: Around<'_>,
+        ids: &[MessageId],
+        seen: &mut Vec<Seen>,
+    ) -> Result<(), OwnError> {
+        match self.own(around, seen) {
+            Ok(()) => {}
+            // Nobody else has it, and this is how room is made.
+            Err(OwnError::Disk(error)) if is_full(&error) => self.is_behind = true,
+            Err(error) => return Err(error),
+        }
+        let folder = self.messages();
+        let mut done = Vec::new();
+        for id in ids {
+            let Some(row) = self.read.catalog.row(*id).cloned() else { continue };
+            match around.disk.remove(&folder.join(row.name().to_string())) {
+                Ok(()) => done.push(row),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.is_behind = true,
+                Err(error) => {
+                    self.is_behind = true;
+                    return Err(error.into());
+                }
+            }
+        }
+        if !done.is_empty()
+            && let Err(error) = around.disk.sync_folder(&folder)
+        {
+            self.is_behind = true;
+            return Err(error.into());
+        }
+        let records: Vec<_> = done.iter().map(|row| self.read.catalog.remove(row.id)).collect();
+        seen.extend(done.iter().map(|row| Seen::Removed(row.id)));
+        self.append(around, &records);
+        self.remove_attachments(around.disk, &done);
+        match self.own(around, seen) {
+            Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// What stays has no envelope, and a check takes it away.
+    fn remove_attachments(&self, disk: &dyn Disk, of: &[Row]) {
+        let bases: BTreeSet<_> =
+            of.iter().filter(|row| row.attachments > 0).map(|row| row.name().base()).collect();
+        if bases.is_empty() {
+            return;
+        }
+        let folder = self.messages();
+        let Ok(entries) = disk.list(&folder) else { return };
+        let is_theirs = |name: &str| name.split_once(".a").is_some_and(|(b, _)| bases.contains(b));
+        for entry in entries.iter().filter(|entry| is_theirs(&entry.name)) {
+            let _ = disk.remove(&folder.join(&entry.name));
+        }
+    }
+
+    /// Writes down that the user was here.
+    pub(crate) fn logged_in(
+        &mut self,
+        around: Around<'_>,
+        seen: &mut Vec<Seen>,
+    ) -> Result<(), OwnError> {
+        self.own(around, seen)?;
+        let record = Record::LoggedIn { at: around.host.wall().as_micros() };
+        self.read.catalog.apply(record.clone());
+        self.append(around, &[record]);
+        Ok(())
+    }
+
+    /// Lets the mailbox go, so that anybody may own it at once.
+    pub(crate) fn release(&mut self, around: Around<'_>) {
+        let owned = self.is_owned(around) && !self.is_behind;
+        let Some(mut log) = self.log.take() else { return };
+        if owned && let Ok(about) = around.disk.about(&self.messages()) {
+            let mut text = String::new();
+            Record::Released { stamp: about.stamp.to_string() }.write(&mut text);
+            if log.write_all(text.as_bytes()).is_ok() {
+                self.read.bytes = 0;
+                // It is read again from the begin, by whoever needs it next.
+                self.epoch = 0;
+            }
+        }
+    }
+
+    /// The files may have changed without us.
+    pub(crate) const fn look_again(&mut self) {
+        self.is_behind = true;
+    }
+}
+
+/// Why a message cannot be read.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// It is damaged; why.
+    Message(String),
+    /// The disk says no.
+    Disk(io::Error),
+}
+
+impl From<EnvelopeError> for Broken {
+    fn from(error: EnvelopeError) -> Self {
+        Self::Message(format!("its envelope: {error}"))
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> io::Result<Vec<u8>> {
+    let mut file = disk.open(path)?;
+    if from > 0 {
+        file.seek(SeekFrom::Start(from))?;
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What changed after this sequence number.
+fn since(catalog: &Catalog, sequence: u64, seen: &mut Vec<Seen>) {
+    seen.extend(catalog.rows().filter(|row| row.changed > sequence).cloned().map(Seen::Changed));
+}
+
+/// What differs between two catalogs of one mailbox.
+fn differences(before: &Catalog, after: &Catalog, seen: &mut Vec<Seen>) {
+    for row in after.rows() {
+        match before.row(row.id) {
+            Some(old) if old.folder == row.folder && old.marks == row.marks => {}
+            Some(_) => seen.push(Seen::Changed(row.clone())),
+            None => seen.push(Seen::Added(row.clone())),
+        }
+    }
+    let gone = before.rows().filter(|row| after.row(row.id).is_none());
+    seen.extend(gone.map(|row| Seen::Removed(row.id)));
+}

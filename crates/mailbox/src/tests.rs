@@ -1,0 +1,340 @@
+mod power;
+mod several;
+
+use std::path::Path;
+use std::time::Duration;
+
+use store::Disk as _;
+
+use crate::testbed::{World, address, made, open, read, unique, voice};
+use crate::*;
+
+#[test]
+fn a_message_is_delivered_listed_heard_moved_and_removed() {
+    let world = World::default();
+    let disk = made(&world);
+    let store = open(&disk, &world.host(0), None);
+    let mut events = store.subscribe();
+    store.create(&address("My.Name")).unwrap();
+    let receipts = store.deliver(&voice(1), &[address("my.name"), address("nobody")]);
+    let receipt = receipts[0].as_ref().unwrap();
+    assert_eq!(receipt.place, Place::Mailbox);
+    assert!(matches!(&receipts[1], Err(MailError::NoSuchMailbox(who)) if who == "nobody"));
+    let me = unique("MY.NAME");
+    let page = store.list(&me, &Query::default()).unwrap();
+    assert_eq!((page.rows.len(), page.rows[0].uid, page.counts.voice.new), (1, 20_001, 1));
+    assert!(page.counts.is_waiting());
+    assert!(disk.files().iter().any(|file| file.starts_with("/mail/I/O/MY.NAME/messages")));
+    store.mark_read(&me, &[receipt.id], Reads::Read).unwrap();
+    store.change(&me, &[receipt.id], |_, marks| (Folder::Saved, marks)).unwrap();
+    assert_eq!(read(&store, "my.name"), [(receipt.id, "message 1".into(), Folder::Saved, true)]);
+    let (_, envelope) = store.message(&me, receipt.id).unwrap();
+    assert_eq!(envelope.to.to_string(), "FBMC: somebody : My.Name");
+    store.remove(&me, &[receipt.id]).unwrap();
+    assert!(read(&store, "my.name").is_empty());
+    let left = disk.files();
+    assert!(!left.iter().any(|file| file.parent().unwrap().ends_with("messages")), "{left:?}");
+    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    let words: Vec<_> = told
+        .iter()
+        .map(|event| serde_json::to_value(event).unwrap()["change"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(words, ["added", "changed", "changed", "removed"]);
+    assert!(told.is_sorted_by_key(|event| event.sequence));
+    assert_eq!(told[3].counts.messages, 0);
+}
+
+#[test]
+fn a_delivery_has_three_syncs_and_a_mark_has_one() {
+    let world = World::default();
+    let disk = made(&world);
+    let store = open(&disk, &world.host(0), None);
+    store.create(&address("a")).unwrap();
+    let id = store.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+    let before = disk.syncs();
+    store.deliver(&voice(2), &[address("a")]).remove(0).unwrap();
+    assert_eq!(disk.syncs() - before, 3);
+    let before = disk.syncs();
+    store.mark_read(&unique("a"), &[id], Reads::Read).unwrap();
+    assert_eq!(disk.syncs() - before, 1);
+}
+
+#[test]
+fn an_empty_mount_point_is_no_store_and_nothing_is_written_into_it() {
+    let world = World::default();
+    let disk = store::testbed::TornDisk::new();
+    disk.make_folder(Path::new("/mail")).unwrap();
+    let local = store::testbed::TornDisk::new();
+    let store = open(&disk, &world.host(0), Some(&local));
+    assert!(store.trouble().unwrap().contains("not mounted"), "{:?}", store.trouble());
+    let receipt = store.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    assert_eq!(receipt.place, Place::Spool);
+    store.tick();
+    assert_eq!(disk.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(store.pending().len(), 1);
+}
+
+#[test]
+fn complaint_44_what_comes_while_the_share_is_away_waits_lights_the_lamp_and_is_delivered_once() {
+    let world = World::default();
+    let (disk, local) = (made(&world), store::testbed::TornDisk::new());
+    let store = open(&disk, &world.host(0), Some(&local));
+    store.create(&address("a")).unwrap();
+    store.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    let mut events = store.subscribe();
+    disk.unplug(true);
+    for n in 2..5 {
+        let receipt = store.deliver(&voice(n), &[address("a")]).remove(0).unwrap();
+        assert_eq!(receipt.place, Place::Spool);
+        let event = events.try_recv().unwrap();
+        assert!(matches!(event.what, MailChange::Spooled { .. }));
+        assert_eq!(event.spooled, u64::from(n) - 1);
+    }
+    store.tick();
+    assert!(store.trouble().is_some());
+    // The power goes as well; the spool is on another disk.
+    drop(store);
+    world.pass(LEASE * 2);
+    let local = local.cut(store::testbed::Left::Nothing);
+    let store = open(&disk, &world.host(0), Some(&local));
+    assert_eq!(store.pending().len(), 3);
+    disk.unplug(false);
+    // Twice: the second time there is nothing to do.
+    store.tick();
+    store.tick();
+    assert_eq!(store.pending().len(), 0, "{:?}", store.pending());
+    let subjects: Vec<_> = read(&store, "a").into_iter().map(|(_, subject, ..)| subject).collect();
+    assert_eq!(subjects, ["message 4", "message 3", "message 2", "message 1"]);
+    assert_eq!(local.files(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn quotas_refuse_and_say_which() {
+    let world = World::default();
+    let disk = made(&world);
+    let store = open(&disk, &world.host(0), None);
+    let user = NewUser { unique: "a".into(), quota_messages: Some(2), ..NewUser::default() };
+    store.import(&user).unwrap();
+    let user = NewUser { unique: "b".into(), quota_bytes: Some(1_000), ..NewUser::default() };
+    store.import(&user).unwrap();
+    let result =
+        |to: &str| store.deliver(&voice(1), &[address(to)]).remove(0).map_err(|e| e.to_string());
+    assert!(result("a").is_ok() && result("a").is_ok() && result("b").is_ok());
+    assert_eq!(result("a"), Err("the mailbox is full: messages".into()));
+    assert_eq!(result("b"), Err("the mailbox is full: bytes".into()));
+}
+
+#[test]
+fn old_messages_go_by_the_rule_of_their_folder_and_expired_ones_by_their_own() {
+    let world = World::default();
+    let disk = made(&world);
+    let store = open(&disk, &world.host(0), None);
+    store.create(&address("a")).unwrap();
+    let ids: Vec<_> =
+        (0..4).map(|n| store.deliver(&voice(n), &[address("a")]).remove(0).unwrap().id).collect();
+    let a = unique("a");
+    store.change(&a, &ids[..2], |_, marks| (Folder::Deleted, marks)).unwrap();
+    let expires = Some(Moment::parse("2026-12-01T00:00:00Z").unwrap());
+    store.deliver(&Draft { expires, ..voice(9) }, &[address("a")]).remove(0).unwrap();
+    assert_eq!(store.sweep().unwrap().expired, 0);
+    world.pass(Duration::from_hours(24 * 31));
+    let swept = store.sweep().unwrap();
+    assert_eq!((swept.mailboxes, swept.expired, swept.failed), (1, 3, 0));
+    assert_eq!(read(&store, "a").len(), 2);
+}
+
+#[test]
+fn users_are_imported_once_and_changed_when_they_changed() {
+    let world = World::default();
+    let disk = made(&world);
+    let store = open(&disk, &world.host(0), None);
+    let user = |name: &str| NewUser {
+        unique: "Michael@Site".into(),
+        name: name.into(),
+        ..NewUser::default()
+    };
+    assert_eq!(store.import(&user("Michael")).unwrap(), UserOutcome::Made);
+    assert_eq!(store.import(&user("Michael")).unwrap(), UserOutcome::Kept);
+    assert_eq!(store.import(&user("Michael Cole")).unwrap(), UserOutcome::Changed);
+    let other = NewUser {
+        unique: "MICHAEL@site".into(),
+        name: "Michael Cole".into(),
+        ..NewUser::default()
+    };
+    assert_eq!(store.import(&other).unwrap(), UserOutcome::Kept, "the same in another case");
+    let found = store.resolve(&unique("michael@site")).unwrap();
+    assert_eq!(found.to_string(), "FBMC: Michael Cole : Michael@Site");
+    assert_eq!(store.uniques().unwrap(), [unique("michael@site")]);
+}
+
+#[test]
+fn a_deleted_mailbox_keeps_its_data_until_it_is_purged() {
+    let world = World::default();
+    let disk = made(&world);
+    let store = open(&disk, &world.host(0), None);
+    store.create(&address("a")).unwrap();
+    store.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    let a = unique("a");
+    assert!(matches!(store.purge_would(&a), Err(MailError::Exists(_))), "not deleted yet");
+    store.delete(&a).unwrap();
+    assert!(matches!(store.resolve(&a), Err(MailError::Deleted(_))));
+    assert!(matches!(
+        store.deliver(&voice(2), &[address("a")]).remove(0),
+        Err(MailError::Deleted(_))
+    ));
+    let would = store.purge_would(&a).unwrap();
+    assert!(would.files >= 4 && would.bytes > 800, "{would:?}");
+    store.restore(&a).unwrap();
+    assert_eq!(read(&store, "a").len(), 1);
+    store.delete(&a).unwrap();
+    store.purge(&a).unwrap();
+    assert!(matches!(store.resolve(&a), Err(MailError::NoSuchMailbox(_))));
+    assert!(!disk.files().iter().any(|file| file.to_string_lossy().contains("messages")));
+}
+
+#[test]
+fn unused_is_who_has_no_user_or_was_not_heard_of() {
+    let world = World::default();
+    let disk = made(&world);
+    let store = open(&disk, &world.host(0), None);
+    for name in ["new", "quiet", "busy", "called", "left"] {
+        store.create(&address(name)).unwrap();
+    }
+    store.release_user(&unique("left")).unwrap();
+    world.pass(Duration::from_hours(24 * 100));
+    store.create(&address("newer")).unwrap();
+    store.logged_in(&unique("busy")).unwrap();
+    store.deliver(&voice(1), &[address("called")]).remove(0).unwrap();
+    let unused: Vec<_> = store
+        .uniques()
+        .unwrap()
+        .iter()
+        .map(|unique| store.mailbox(unique).unwrap())
+        .filter(|mailbox| store.is_unused(mailbox, 90))
+        .map(|mailbox| mailbox.unique)
+        .collect();
+    assert_eq!(unused, ["left", "new", "quiet"]);
+}
+
+#[test]
+fn complaint_42_a_damaged_message_is_put_aside_and_the_others_are_heard() {
+    let world = World::default();
+    for (what, hurts) in [("xml", ".xml"), ("audio", ".wav")] {
+        let disk = made(&world);
+        let store = open(&disk, &world.host(0), None);
+        store.create(&address("a")).unwrap();
+        let ids: Vec<_> = (0..5)
+            .map(|n| store.deliver(&voice(n), &[address("a")]).remove(0).unwrap().id)
+            .collect();
+        let files = disk.files();
+        let id = ids[2].to_string();
+        let file = files.iter().find(|f| {
+            let name = f.to_string_lossy();
+            name.contains(&id) && name.ends_with(hurts)
+        });
+        disk.flip(file.unwrap(), 999);
+        let a = unique("a");
+        let broken = store.attachment(&a, ids[2], 0).map(|_| ());
+        assert!(matches!(broken, Err(MailError::Broken(..))), "{what}: {broken:?}");
+        assert!(matches!(store.message(&a, ids[2]), Err(MailError::NoSuchMessage(_))));
+        assert_eq!(read(&store, "a").len(), 4);
+        let aside: Vec<_> = disk
+            .files()
+            .into_iter()
+            .filter(|f| f.to_string_lossy().contains("quarantine"))
+            .collect();
+        assert_eq!(aside.len(), 3, "{aside:?}");
+        let checked = store.check(&a, Repair::No).unwrap();
+        assert_eq!((checked.messages, checked.faults), (4, vec![]));
+    }
+}
+
+#[test]
+fn a_catalog_that_is_gone_or_damaged_is_made_anew_from_the_files() {
+    let world = World::default();
+    let disk = made(&world);
+    let host = world.host(0);
+    let store = open(&disk, &host, None);
+    store.create(&address("a")).unwrap();
+    let a = unique("a");
+    for n in 0..20 {
+        let id = store.deliver(&voice(n), &[address("a")]).remove(0).unwrap().id;
+        if n % 2 == 0 {
+            store
+                .change(&a, &[id], |_, marks| (Folder::Saved, Marks { read: true, ..marks }))
+                .unwrap();
+        }
+    }
+    let before = read(&store, "a");
+    let first = store.list(&a, &Query::default()).unwrap();
+    drop(store);
+    for damage in 0..3 {
+        let files = disk.files();
+        let log = files.iter().find(|f| f.to_string_lossy().contains("catalog/log")).unwrap();
+        match damage {
+            0 => disk.remove(log).unwrap(),
+            1 => disk.flip(log, 8 * 40),
+            _ => disk.flip(log, 8 * 4_000),
+        }
+        let store = open(&disk, &world.host(0), None);
+        assert_eq!(read(&store, "a"), before, "damage {damage}");
+        let page = store.list(&a, &Query::default()).unwrap();
+        let moved_on =
+            page.uid_validity > first.uid_validity || page.rows[0].uid >= first.rows[0].uid;
+        assert!(moved_on, "no number is given twice");
+        let checked = store.check(&a, Repair::No).unwrap();
+        assert_eq!((checked.messages, checked.faults), (20, vec![]));
+    }
+}
+
+#[test]
+fn a_private_message_is_not_forwarded_and_a_chain_is_kept() {
+    let world = World::default();
+    let disk = made(&world);
+    let store = open(&disk, &world.host(0), None);
+    store.create(&address("a")).unwrap();
+    store.create(&address("b")).unwrap();
+    let a = unique("a");
+    let id = store.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+    let draft = store.forwarded(&a, id).unwrap();
+    let second = store.deliver(&draft, &[address("b")]).remove(0).unwrap().id;
+    let draft = store.forwarded(&unique("b"), second).unwrap();
+    let third = store.deliver(&draft, &[address("a")]).remove(0).unwrap().id;
+    let (_, envelope) = store.message(&a, third).unwrap();
+    assert_eq!((envelope.forward_of, envelope.thread), (Some(second), Some(id)));
+    let private = Draft { sensitivity: Sensitivity::Private, ..voice(2) };
+    let id = store.deliver(&private, &[address("a")]).remove(0).unwrap().id;
+    assert!(matches!(store.forwarded(&a, id), Err(MailError::Private)));
+}
+
+#[test]
+fn moving_copies_all_once_and_the_old_root_takes_nothing_more() {
+    let world = World::default();
+    let (disk, local) = (made(&world), store::testbed::TornDisk::new());
+    let host = world.host(0);
+    let store = open(&disk, &host, Some(&local));
+    for name in ["a", "b", "c"] {
+        store.create(&address(name)).unwrap();
+        for n in 0..5 {
+            store.deliver(&voice(n), &[address(name)]).remove(0).unwrap();
+        }
+    }
+    let new = store::testbed::TornDisk::new();
+    // It is interrupted, and goes on.
+    new.fail(60, store::testbed::Fault::Error);
+    assert!(store.move_to(&new, Path::new("/mail"), &mut |_, _| {}).is_err());
+    let moved = store.move_to(&new, Path::new("/mail"), &mut |_, _| {}).unwrap();
+    assert!(moved.kept >= 5, "{moved:?}");
+    let receipt = store.deliver(&voice(9), &[address("a")]).remove(0).unwrap();
+    assert_eq!(receipt.place, Place::Spool);
+    drop(store);
+    let store = open(&new, &world.host(0), Some(&local));
+    store.tick();
+    assert_eq!(
+        [read(&store, "a").len(), read(&store, "b").len(), read(&store, "c").len()],
+        [6, 5, 5]
+    );
+    for name in ["a", "b", "c"] {
+        assert_eq!(store.check(&unique(name), Repair::No).unwrap().faults, vec![]);
+    }
+}

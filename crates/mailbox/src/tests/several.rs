@@ -1,0 +1,145 @@
+//! Several hosts on one root, with calendars that differ by minutes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::testbed::{World, address, made, open, read, unique, voice};
+use crate::*;
+
+#[test]
+fn a_mailbox_goes_from_host_to_host_and_each_sees_what_the_other_did() {
+    let world = World::default();
+    let disk = made(&world);
+    let one = Arc::new(open(&disk, &world.host(300), None));
+    let two = Arc::new(open(&disk, &world.host(-300), None));
+    one.create(&address("a")).unwrap();
+    let a = unique("a");
+    let tick = [Arc::clone(&one), Arc::clone(&two)];
+    world.meanwhile(move || tick.iter().for_each(|store| store.tick()));
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        let store = if n % 2 == 0 { &one } else { &two };
+        ids.push(store.deliver(&voice(n), &[address("a")]).remove(0).unwrap().id);
+        store.mark_read(&a, &ids[ids.len() - 1..], Reads::Read).unwrap();
+    }
+    one.tick();
+    two.tick();
+    for store in [&one, &two] {
+        let found = read(store, "a");
+        assert_eq!(found.len(), 20);
+        assert!(found.iter().all(|(.., read)| *read));
+    }
+    let uids: std::collections::BTreeSet<_> = one
+        .list(&a, &Query { limit: 1_000, ..Query::default() })
+        .unwrap()
+        .rows
+        .iter()
+        .map(|r| r.uid)
+        .collect();
+    assert_eq!(uids.len(), 20);
+}
+
+#[test]
+fn a_host_that_does_not_own_the_mailbox_delivers_and_the_owner_tells() {
+    let world = World::default();
+    let disk = made(&world);
+    let (one, two) = (open(&disk, &world.host(0), None), open(&disk, &world.host(0), None));
+    one.create(&address("a")).unwrap();
+    one.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    one.tick();
+    two.tick();
+    let mut events = one.subscribe();
+    let receipt = two.deliver(&voice(2), &[address("a")]).remove(0).unwrap();
+    assert_eq!(receipt.place, Place::Mailbox);
+    one.tick();
+    let event = events.try_recv().unwrap();
+    assert!(matches!(event.what, MailChange::Added { message } if message.id == receipt.id));
+    // And the other way: who does not own it hears what the owner did.
+    let mut events = two.subscribe();
+    assert_eq!(read(&two, "a").len(), 2);
+    one.mark_read(&unique("a"), &[receipt.id], Reads::Read).unwrap();
+    two.tick();
+    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    assert!(
+        told.iter().any(
+            |event| matches!(&event.what, MailChange::Changed { message } if message.marks.read)
+        ),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_host_that_sleeps_and_wakes_has_lost_its_mailboxes_and_notices() {
+    let world = World::default();
+    let disk = made(&world);
+    let (one, two) = (open(&disk, &world.host(0), None), open(&disk, &world.host(120), None));
+    one.create(&address("a")).unwrap();
+    let a = unique("a");
+    let first = one.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+    one.tick();
+    two.tick();
+    // The owner sleeps for a minute; the other works on after the lease.
+    for _ in 0..60 {
+        world.pass(Duration::from_secs(1));
+        two.tick();
+    }
+    two.mark_read(&a, &[first], Reads::Read).unwrap();
+    let second = two.deliver(&voice(2), &[address("a")]).remove(0).unwrap().id;
+    two.remove(&a, &[first]).unwrap();
+    // It wakes with a lease that is stale, and wants to change what is no more.
+    let tick = Arc::new(two);
+    let ticking = Arc::clone(&tick);
+    world.meanwhile(move || ticking.tick());
+    let third = one.deliver(&voice(3), &[address("a")]).remove(0).unwrap().id;
+    assert!(one.mark_read(&a, &[first], Reads::Unread).unwrap().is_empty());
+    let found: std::collections::BTreeSet<_> =
+        read(&one, "a").into_iter().map(|(id, ..)| id).collect();
+    assert_eq!(found, [second, third].into());
+    tick.tick();
+    assert_eq!(read(&tick, "a").len(), 2);
+    assert_eq!(one.check(&a, Repair::No).unwrap().faults, vec![]);
+}
+
+#[test]
+fn the_mailboxes_of_a_host_that_died_are_free_after_its_lease_or_at_once_on_the_same_machine() {
+    for surely in [true, false] {
+        let world = World::default();
+        let disk = made(&world);
+        let host = world.host(0);
+        let one = open(&disk, &host, None);
+        one.create(&address("a")).unwrap();
+        let id = one.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+        let two = open(&disk, &world.host(0), None);
+        std::mem::forget(one);
+        if surely {
+            world.kill(&host);
+        }
+        let before = two.mark_read(&unique("a"), &[id], Reads::Read);
+        match before {
+            Ok(_) => {}
+            Err(error) => panic!("{surely}: {error}"),
+        }
+        assert_eq!(read(&two, "a").len(), 1);
+    }
+}
+
+#[test]
+fn a_host_that_is_alive_and_does_not_let_go_is_named() {
+    let world = World::default();
+    let disk = made(&world);
+    let one = Arc::new(open(&disk, &world.host(0), None));
+    let two = open(&disk, &world.host(0), None);
+    one.create(&address("a")).unwrap();
+    let id = one.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+    // It gives signs of life, and hears nothing.
+    let alive = disk.files().into_iter().find(|file| file.ends_with("alive")).unwrap();
+    let beat = disk;
+    world.meanwhile(move || {
+        use store::Disk as _;
+        beat.append(&alive).unwrap().write_all(b".").unwrap();
+    });
+    let busy = two.mark_read(&unique("a"), &[id], Reads::Read);
+    assert!(matches!(&busy, Err(MailError::Busy(node)) if node.starts_with("h2-")), "{busy:?}");
+    // Delivering needs nobody's leave.
+    two.deliver(&voice(2), &[address("a")]).remove(0).unwrap();
+}

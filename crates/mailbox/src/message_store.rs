@@ -499,7 +499,7 @@ impl MessageStore {
         mut work: impl FnMut(&mut Opened, Around<'_>, &mut Vec<Seen>) -> Result<T, OwnError>,
     ) -> Result<T, MailError> {
         let node = self.node()?;
-        let began = self.host.uptime();
+        let mut began: Option<Duration> = None;
         let mut asked: Option<Duration> = None;
         loop {
             match self.with(&node, unique, &mut work) {
@@ -507,6 +507,7 @@ impl MessageStore {
                 Err(OwnError::Disk(error)) => return Err(MailError::Away(error)),
                 Err(OwnError::Held(holder)) => {
                     let now = self.host.uptime();
+                    let began = *began.get_or_insert(now);
                     if now.saturating_sub(began) >= self.options.patience {
                         return Err(MailError::Busy(holder));
                     }

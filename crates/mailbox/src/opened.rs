@@ -119,9 +119,12 @@ impl Opened {
         self.folder.join(CATALOG).join(file(epoch))
     }
 
+    /// Whether our file is there and none is newer. Files go in the order of their age, so where the next one is
+    /// gone, ours is, too.
     fn is_newest(&self, disk: &dyn Disk) -> bool {
-        let next = self.path(self.epoch + 1);
-        matches!(disk.about(&next), Err(error) if error.kind() == io::ErrorKind::NotFound)
+        let is_missing = |epoch| matches!(disk.about(&self.path(epoch)), Err(error) if error.kind() == io::ErrorKind::NotFound);
+        // In this order: a file that is made and taken away between the two looks takes ours with it.
+        is_missing(self.epoch + 1) && disk.about(&self.path(self.epoch)).is_ok()
     }
 
     pub(crate) fn is_owned(&self, around: Around<'_>) -> bool {
@@ -266,9 +269,17 @@ impl Opened {
         self.log = Some(log);
         self.is_behind = false;
         self.read.is_whole = true;
-        for old in older {
-            // The next one who claims takes away what stays.
-            let _ = disk.remove(&self.path(*old));
+        if !self.is_newest(disk) {
+            // We were too slow, and others took us for dead.
+            self.forget();
+            seen.retain(|one| matches!(one, Seen::Broken(..)));
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        for old in older.iter().rev() {
+            match disk.remove(&self.path(*old)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => break,
+                Ok(()) | Err(_) => {}
+            }
         }
         Ok(())
     }
@@ -420,13 +431,14 @@ impl Opened {
     ) -> Result<(), OwnError> {
         let records = self.reconcile(around, seen)?;
         self.is_behind = false;
-        self.append(around, &records);
+        self.append(around, &records, seen);
         Ok(())
     }
 
     /// Appends to the catalog's file. What is told here has already happened: when this fails, or the mailbox was
-    /// taken from us, the next who opens it finds it out from the files.
-    pub(crate) fn append(&mut self, around: Around<'_>, records: &[Record]) {
+    /// taken from us, the next who opens it finds it out from the files. Then what we gave numbers to is void, and
+    /// nobody is told of it by us.
+    fn append(&mut self, around: Around<'_>, records: &[Record], seen: &mut Vec<Seen>) {
         if records.is_empty() {
             return;
         }
@@ -434,28 +446,28 @@ impl Opened {
         let mut text = String::new();
         records.iter().for_each(|record| record.write(&mut text));
         let written = self.log.as_mut().map(|log| log.write_all(text.as_bytes()));
-        if !matches!(written, Some(Ok(()))) {
-            self.log = None;
+        let is_told = matches!(written, Some(Ok(()))) && self.is_newest(around.disk);
+        let notice = if is_told { Notice::Changed } else { Notice::Look };
+        if let Err(error) = around.node.tell(notice, leaf) {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(mailbox = leaf, error, "other nodes could not be told of a change");
+        }
+        if !is_told {
+            self.forget();
+            seen.retain(|one| matches!(one, Seen::Broken(..)));
             return;
         }
         self.read.changes += u64::try_from(records.len()).unwrap_or(u64::MAX);
-        let notice = if self.is_newest(around.disk) {
-            Notice::Changed
-        } else {
-            self.log = None;
-            Notice::Look
-        };
-        if let Err(error) = around.node.tell(notice, leaf) {
-            tracing::warn!(
-                mailbox = leaf,
-                error = &error as &dyn std::error::Error,
-                "other nodes could not be told of a change"
-            );
-        }
-        let rows = self.read.catalog.counts().messages;
-        if self.log.is_some() && self.read.changes > rows.max(CHANGES_MAX) {
+        if self.read.changes > self.read.catalog.counts().messages.max(CHANGES_MAX) {
             self.begin_anew(around);
         }
+    }
+
+    /// What we knew is not to be relied on: it is read again.
+    fn forget(&mut self) {
+        self.log = None;
+        self.epoch = 0;
+        self.read = Read::default();
     }
 
     /// Goes on in a new file, so that the old one does not grow for ever.
@@ -485,7 +497,6 @@ impl Opened {
             match self.own(around, seen) {
                 Ok(()) => {}
                 Err(OwnError::Held(_)) => {
-                    self.log = None;
                     around.node.tell(Notice::Look, self.unique.leaf())?;
                     return Ok(());
                 }
@@ -495,7 +506,7 @@ impl Opened {
         if self.read.catalog.row(id).is_none() {
             let record = self.read.catalog.add(row);
             seen.extend(self.read.catalog.row(id).cloned().map(Seen::Added));
-            self.append(around, &[record]);
+            self.append(around, &[record], seen);
         }
         Ok(())
     }
@@ -548,8 +559,12 @@ impl Opened {
             records.push(self.read.catalog.change(name.id, name.folder, name.marks));
             seen.extend(self.read.catalog.row(name.id).cloned().map(Seen::Changed));
         }
-        self.append(around, &records);
-        if self.is_behind { self.own(around, seen) } else { Ok(()) }
+        self.append(around, &records, seen);
+        // What was done is done; how it is now is asked of whoever knows.
+        match self.own(around, seen) {
+            Err(OwnError::Held(_)) => self.follow(around, seen),
+            done => done,
+        }
     }
 
     /// Takes messages away for good.
@@ -586,7 +601,7 @@ impl Opened {
         }
         let records: Vec<_> = done.iter().map(|row| self.read.catalog.remove(row.id)).collect();
         seen.extend(done.iter().map(|row| Seen::Removed(row.id)));
-        self.append(around, &records);
+        self.append(around, &records, seen);
         self.remove_attachments(around.disk, &done);
         match self.own(around, seen) {
             Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
@@ -618,23 +633,47 @@ impl Opened {
         self.own(around, seen)?;
         let record = Record::LoggedIn { at: around.host.wall().as_micros() };
         self.read.catalog.apply(record.clone());
-        self.append(around, &[record]);
+        self.append(around, &[record], seen);
         Ok(())
     }
 
     /// Lets the mailbox go, so that anybody may own it at once.
     pub(crate) fn release(&mut self, around: Around<'_>) {
-        let owned = self.is_owned(around) && !self.is_behind;
+        let is_owned = self.is_owned(around);
         let Some(mut log) = self.log.take() else { return };
-        if owned && let Ok(about) = around.disk.about(&self.messages()) {
+        if is_owned {
+            let stamp = match around.disk.about(&self.messages()) {
+                Ok(about) if !self.is_behind => about.stamp.to_string(),
+                // Equal to none: the next one looks at all files.
+                Ok(_) | Err(_) => String::new(),
+            };
             let mut text = String::new();
-            Record::Released { stamp: about.stamp.to_string() }.write(&mut text);
-            if log.write_all(text.as_bytes()).is_ok() {
-                self.read.bytes = 0;
-                // It is read again from the begin, by whoever needs it next.
-                self.epoch = 0;
-            }
+            Record::Released { stamp }.write(&mut text);
+            // Without it, the next one waits until we are dead, or asks again.
+            let _ = log.write_all(text.as_bytes());
         }
+        self.forget();
+    }
+
+    /// Lets the mailbox go because another node wants it; also when its catalog's file is ours and we do not write to
+    /// it any more, because that failed.
+    pub(crate) fn give(
+        &mut self,
+        around: Around<'_>,
+        seen: &mut Vec<Seen>,
+    ) -> Result<(), OwnError> {
+        if self.log.is_none() {
+            let newest = self.epochs(around.disk)?.first().copied().unwrap_or(0);
+            let mut read = Read::default();
+            read.take(&read_from(around.disk, &self.path(newest), 0)?);
+            let is_ours = read.node.as_deref() == Some(around.node.id());
+            if !is_ours || read.released.is_some() {
+                return Ok(());
+            }
+            self.own(around, seen)?;
+        }
+        self.release(around);
+        Ok(())
     }
 
     /// The files may have changed without us.

@@ -338,3 +338,24 @@ fn moving_copies_all_once_and_the_old_root_takes_nothing_more() {
         assert_eq!(store.check(&unique(name), Repair::No).unwrap().faults, vec![]);
     }
 }
+
+#[test]
+fn what_was_delivered_from_the_spool_and_deleted_does_not_come_back() {
+    let world = World::default();
+    let (disk, local) = (made(&world), store::testbed::TornDisk::new());
+    let store = open(&disk, &world.host(0), Some(&local));
+    store.create(&address("a")).unwrap();
+    disk.unplug(true);
+    let id = store.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+    disk.unplug(false);
+    // Its leaving the spool fails each time: the first call to that disk is the removal.
+    for _ in 0..2 {
+        local.fail(1, store::testbed::Fault::Error);
+        store.tick();
+        assert!(store.pending()[0].trouble.as_ref().unwrap().contains("cannot be taken away"));
+    }
+    assert_eq!(read(&store, "a").len(), 1);
+    store.remove(&unique("a"), &[id]).unwrap();
+    store.tick();
+    assert_eq!((read(&store, "a").len(), store.pending().len()), (0, 0));
+}

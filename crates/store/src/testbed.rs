@@ -35,13 +35,22 @@ pub enum Left {
 }
 
 /// See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct TornDisk {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+impl std::fmt::Debug for TornDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TornDisk")
+    }
+}
+
+#[derive(Default)]
 struct State {
+    /// Calls of any kind, and what is done before one of them.
+    touches: u64,
+    meanwhile: Option<(u64, Box<dyn FnOnce() + Send>)>,
     files: BTreeMap<usize, Content>,
     folders: BTreeMap<PathBuf, Folder>,
     next: usize,
@@ -115,6 +124,18 @@ impl TornDisk {
         let mut state = self.lock();
         state.failed = false;
         state.fault = Some((state.calls + at, fault));
+    }
+
+    /// Lets somebody else do something before the call number `at` from now on, of any kind (the next is 1).
+    pub fn before(&self, at: u64, work: impl FnOnce() + Send + 'static) {
+        let mut state = self.lock();
+        state.meanwhile = Some((state.touches + at, Box::new(work)));
+    }
+
+    /// Whether nothing waits to be done before a call.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.lock().meanwhile.is_none()
     }
 
     /// Whether the fault was met.
@@ -228,9 +249,22 @@ impl TornDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts a call of any kind; does first what is to be done before it.
+    fn touch(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        state.touches += 1;
+        let touches = state.touches;
+        if let Some((_, work)) = state.meanwhile.take_if(|(at, _)| *at == touches) {
+            drop(state);
+            work();
+            state = self.lock();
+        }
+        state
+    }
+
     /// Counts a call that changes or syncs something; the fault that it meets.
     fn step(&self) -> io::Result<(MutexGuard<'_, State>, Option<Fault>)> {
-        let mut state = self.lock();
+        let mut state = self.touch();
         if state.is_off {
             return Err(gone());
         }
@@ -257,7 +291,7 @@ impl TornDisk {
     }
 
     fn reading(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = self.lock();
+        let state = self.touch();
         if state.is_off { Err(gone()) } else { Ok(state) }
     }
 

@@ -89,12 +89,14 @@ impl MessageStore {
         }
         for (notice, leaf) in node.hear()? {
             let Some(unique) = Unique::of_leaf(&leaf) else { continue };
-            let opened = lock(&self.opened).get(&unique).cloned();
-            let Some(_) = opened else { continue };
+            let is_opened = lock(&self.opened).contains_key(&unique);
+            if !is_opened && notice != Notice::Want {
+                continue;
+            }
             // What fails here is found out when the mailbox is used next.
             let _ = self.with(&node, &unique, |opened, around, seen| {
                 match notice {
-                    Notice::Want => opened.release(around),
+                    Notice::Want => opened.give(around, seen)?,
                     Notice::Look => {
                         opened.look_again();
                         if opened.is_owned(around) {

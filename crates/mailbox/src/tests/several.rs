@@ -1,5 +1,6 @@
 //! Several hosts on one root, with calendars that differ by minutes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ fn a_mailbox_goes_from_host_to_host_and_each_sees_what_the_other_did() {
         assert_eq!(found.len(), 20);
         assert!(found.iter().all(|(.., read)| *read));
     }
-    let uids: std::collections::BTreeSet<_> = one
+    let uids: BTreeSet<_> = one
         .list(&a, &Query { limit: 1_000, ..Query::default() })
         .unwrap()
         .rows
@@ -92,8 +93,7 @@ fn a_host_that_sleeps_and_wakes_has_lost_its_mailboxes_and_notices() {
     world.meanwhile(move || ticking.tick());
     let third = one.deliver(&voice(3), &[address("a")]).remove(0).unwrap().id;
     assert!(one.mark_read(&a, &[first], Reads::Unread).unwrap().is_empty());
-    let found: std::collections::BTreeSet<_> =
-        read(&one, "a").into_iter().map(|(id, ..)| id).collect();
+    let found: BTreeSet<_> = read(&one, "a").into_iter().map(|(id, ..)| id).collect();
     assert_eq!(found, [second, third].into());
     tick.tick();
     assert_eq!(read(&tick, "a").len(), 2);
@@ -142,4 +142,105 @@ fn a_host_that_is_alive_and_does_not_let_go_is_named() {
     assert!(matches!(&busy, Err(MailError::Busy(node)) if node.starts_with("h2-")), "{busy:?}");
     // Delivering needs nobody's leave.
     two.deliver(&voice(2), &[address("a")]).remove(0).unwrap();
+}
+
+/// What a host does while another is anywhere in the middle of something, asleep.
+fn deed(store: &MessageStore, which: usize, ids: &[MessageId], n: u32) -> Option<MessageId> {
+    let a = unique("a");
+    match which {
+        0 => {
+            return store
+                .deliver(&voice(n), &[address("a")])
+                .remove(0)
+                .ok()
+                .map(|receipt| receipt.id);
+        }
+        1 => drop(store.change(&a, &ids[..1], |_, marks| (Folder::Saved, marks))),
+        2 => drop(store.mark_read(&a, &ids[..2], Reads::Read)),
+        _ => store.remove(&a, &ids[1..2]).unwrap(),
+    }
+    None
+}
+
+/// Every host lists what the files say, and that is what is wanted.
+fn agree(stores: &[&MessageStore], wanted: &BTreeSet<MessageId>, told: &str) {
+    for store in stores {
+        // Before anything is read: reading would find out what a catalog does not know.
+        let checked = store.check(&unique("a"), Repair::No).unwrap();
+        assert_eq!(checked.faults, vec![], "{told}");
+        let found = read(store, "a");
+        assert_eq!(found.len(), wanted.len(), "{told}");
+        let found: BTreeSet<_> = found.into_iter().map(|(id, ..)| id).collect();
+        assert_eq!(found, *wanted, "{told}");
+    }
+}
+
+/// The owner falls asleep before each of its calls to the disk in turn; another takes the mailbox over and works; the
+/// owner wakes and goes on as if nothing had been.
+#[test]
+fn an_owner_that_wakes_in_the_middle_of_anything_harms_nothing() {
+    for (mine, theirs) in (0..4).flat_map(|mine| (0..4).map(move |theirs| (mine, theirs))) {
+        let mut at = 0;
+        loop {
+            at += 1;
+            let told = format!("deed {mine}, asleep before call {at}, other deed {theirs}");
+            let world = World::default();
+            let disk = made(&world);
+            let one = open(&disk, &world.host(0), None);
+            let two = Arc::new(open(&disk, &world.host(90), None));
+            one.create(&address("a")).unwrap();
+            let mut ids: Vec<_> = (0..3)
+                .map(|n| one.deliver(&voice(n), &[address("a")]).remove(0).unwrap().id)
+                .collect();
+            one.tick();
+            two.tick();
+            let mut events = [one.subscribe(), two.subscribe()];
+            let (other, theirs_ids, time) = (Arc::clone(&two), ids.clone(), world.clone());
+            let new = Arc::new(std::sync::Mutex::new(None));
+            let made = Arc::clone(&new);
+            disk.before(at, move || {
+                for _ in 0..20 {
+                    time.pass(Duration::from_secs(1));
+                    other.tick();
+                }
+                *made.lock().unwrap() = deed(&other, theirs, &theirs_ids, 8);
+            });
+            let ticking = Arc::clone(&two);
+            world.meanwhile(move || ticking.tick());
+            ids.extend(deed(&one, mine, &ids, 7));
+            let was_met = disk.is_done();
+            if !was_met {
+                break;
+            }
+            ids.extend(new.lock().unwrap().take());
+            one.tick();
+            two.tick();
+            one.tick();
+            let removed = mine == 3 || theirs == 3;
+            let keeps = |(at, id): (usize, &MessageId)| (!(removed && at == 1)).then_some(*id);
+            let wanted = ids.iter().enumerate().filter_map(keeps).collect();
+            agree(&[&two, &one], &wanted, &told);
+            // No number ever meant two messages, to nobody.
+            let mut numbers = std::collections::BTreeMap::new();
+            let all = Query { limit: 100, ..Query::default() };
+            let listed = one.list(&unique("a"), &all).unwrap().rows;
+            let told_of =
+                events.iter_mut().flat_map(|events| std::iter::from_fn(|| events.try_recv().ok()));
+            let told_of: Vec<_> = told_of
+                .filter_map(|event| match event.what {
+                    MailChange::Added { message } | MailChange::Changed { message } => {
+                        Some(*message)
+                    }
+                    MailChange::Removed { .. }
+                    | MailChange::Quarantined { .. }
+                    | MailChange::Spooled { .. } => None,
+                })
+                .collect();
+            for row in listed.iter().chain(&told_of) {
+                let before = numbers.insert(row.uid, row.id);
+                assert!(before.is_none_or(|id| id == row.id), "{told}: number {}", row.uid);
+            }
+        }
+        assert!(at > 5, "{mine}: only {at} calls");
+    }
 }

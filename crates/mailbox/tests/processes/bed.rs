@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mailbox::{
     Address, Content, Draft, Folder, Kind, MessageId, MessageStore, NewAttachment, Options, Query,
@@ -20,6 +20,11 @@ use store::SystemDisk;
 pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// Says to a process which body it runs.
 const ROLE: &str = "ENTRACTE_ROLE";
+
+#[expect(clippy::disallowed_methods, reason = "processes are in real time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
 
 /// A number from the environment, for a test's long form.
 pub(crate) fn setting(name: &str) -> Option<u64> {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mailbox::{Folder, LEASE, MessageId, MessageStore, Repair};
 use rustix::process::Signal;
 
 use crate::bed::{
-    Chance, Found, Other, PATIENCE, made, opened, order, read, role, say, setting, unique,
+    Chance, Found, Other, PATIENCE, made, now, opened, order, read, role, say, setting, unique,
 };
 use crate::deeds::Worker;
 use crate::model::Model;
@@ -149,11 +149,6 @@ fn until(other: &Other, word: &str, mut each: impl FnMut(&str)) {
         }
         each(&line);
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "processes are in real time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 fn found(line: &str) -> (String, Found) {

@@ -386,6 +386,11 @@ impl Read {
     /// Takes what follows what was taken before. What is torn, or damaged, ends it: a later call sees
     /// it again from [`Self::bytes`] on.
     pub(crate) fn take(&mut self, bytes: &[u8]) {
+        self.take_telling(bytes, &mut |_, _| {});
+    }
+
+    /// The same; tells of each change, with the catalog as it is after it.
+    pub(crate) fn take_telling(&mut self, bytes: &[u8], tell: &mut dyn FnMut(&Catalog, &Record)) {
         let mut rest = bytes;
         if self.bytes == 0 {
             let Some(after) = rest.strip_prefix(FORMAT.as_bytes()) else { return };
@@ -409,7 +414,12 @@ impl Read {
                 Record::Added(_)
                 | Record::Changed { .. }
                 | Record::Removed { .. }
-                | Record::LoggedIn { .. } => self.changes += 1,
+                | Record::LoggedIn { .. } => {
+                    self.changes += 1;
+                    self.catalog.apply(record.clone());
+                    tell(&self.catalog, &record);
+                    continue;
+                }
             }
             self.catalog.apply(record);
         }

@@ -162,10 +162,20 @@ impl Opened {
                 };
             }
         } else {
-            let before = self.read.catalog.head.sequence;
             let bytes = read_from(around.disk, &self.path(self.epoch), self.read.bytes)?;
-            self.read.take(&bytes);
-            since(&self.read.catalog, before, seen);
+            self.read.take_telling(&bytes, &mut |catalog, record| match record {
+                Record::Added(row) => seen.push(Seen::Added(row.clone())),
+                Record::Changed { id, .. } => {
+                    seen.extend(catalog.row(*id).cloned().map(Seen::Changed));
+                }
+                Record::Removed { id, .. } => seen.push(Seen::Removed(*id)),
+                Record::Claim { .. }
+                | Record::Head(_)
+                | Record::Row(_)
+                | Record::Whole { .. }
+                | Record::LoggedIn { .. }
+                | Record::Released { .. } => {}
+            });
         }
         let released = self.read.released.as_deref();
         let stamp = around.disk.about(&self.messages())?.stamp;
@@ -709,11 +719,6 @@ fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// What changed after this sequence number.
-fn since(catalog: &Catalog, sequence: u64, seen: &mut Vec<Seen>) {
-    seen.extend(catalog.rows().filter(|row| row.changed > sequence).cloned().map(Seen::Changed));
 }
 
 /// What differs between two catalogs of one mailbox.

@@ -70,6 +70,29 @@ fn a_host_that_does_not_own_the_mailbox_delivers_and_the_owner_tells() {
 }
 
 #[test]
+fn who_does_not_own_a_mailbox_hears_what_came_and_what_went() {
+    let world = World::default();
+    let disk = made(&world);
+    let (one, two) = (open(&disk, &world.host(0), None), open(&disk, &world.host(0), None));
+    one.create(&address("a")).unwrap();
+    let a = unique("a");
+    let first = one.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+    assert_eq!(read(&two, "a").len(), 1);
+    one.tick();
+    two.tick();
+    let mut events = two.subscribe();
+    let second = one.deliver(&voice(2), &[address("a")]).remove(0).unwrap().id;
+    one.remove(&a, &[first]).unwrap();
+    two.tick();
+    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(matches!(&told[0].what, MailChange::Added { message } if message.id == second));
+    assert!(matches!(told[1].what, MailChange::Removed { id } if id == first));
+    // The lamp goes by this.
+    assert_eq!(told[1].counts.messages, 1);
+}
+
+#[test]
 fn a_host_that_sleeps_and_wakes_has_lost_its_mailboxes_and_notices() {
     let world = World::default();
     let disk = made(&world);

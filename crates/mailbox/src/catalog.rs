@@ -365,6 +365,22 @@ impl Catalog {
     }
 }
 
+/// What the last record of a file says that ends with these bytes, if it says that the writer is done.
+pub(crate) fn released_by(end: &[u8]) -> Option<String> {
+    let line = end.strip_suffix(b"\n")?.rsplit(|byte| *byte == b'\n').next()?;
+    match Record::read(std::str::from_utf8(line).ok()?)? {
+        Record::Released { stamp } => Some(stamp),
+        Record::Claim { .. }
+        | Record::Head(_)
+        | Record::Row(_)
+        | Record::Whole { .. }
+        | Record::Added(_)
+        | Record::Changed { .. }
+        | Record::Removed { .. }
+        | Record::LoggedIn { .. } => None,
+    }
+}
+
 /// A file of a catalog, read as far as it is sound.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Read {

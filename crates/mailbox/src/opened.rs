@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use store::{Disk, Writing, read_all};
 
 use crate::address::Unique;
-use crate::catalog::{Catalog, FORMAT, Read, Record, Row};
+use crate::catalog::{Catalog, FORMAT, Read, Record, Row, released_by};
 use crate::envelope::{ENVELOPE_BYTES_MAX, Envelope, EnvelopeError};
 use crate::host::Host;
 use crate::name::{Folder, Marks, MessageId, Name};
@@ -221,16 +221,17 @@ impl Opened {
         if newest == 0 {
             return Ok(());
         }
-        let mut read = Read::default();
-        let bytes = read_from(around.disk, &self.path(newest), 0)?;
-        read.take(&bytes);
-        if read.released.is_some() {
+        // Only its begin and its end: this is asked at each look, and a catalog may be long.
+        let (claim, end) = read_ends(around.disk, &self.path(newest))?;
+        if released_by(&end).is_some() {
             return Ok(());
         }
+        let mut read = Read::default();
+        read.take(&claim);
         let is_free = match &read.node {
             Some(node) => node == around.node.id() || around.node.is_dead(node),
             // A claim is written at once; what is longer and cannot be read is damaged.
-            None if bytes.len() > CLAIM_BYTES_MAX => true,
+            None if claim.len() >= CLAIM_BYTES_MAX => true,
             None => around.node.is_stale_claim(&self.path(newest).to_string_lossy()),
         };
         if is_free {
@@ -719,6 +720,18 @@ fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// The first bytes of a file of the catalog, as many as have its claim, and as many of its last.
+fn read_ends(disk: &dyn Disk, path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let mut file = disk.open(path)?;
+    let limit = u64::try_from(CLAIM_BYTES_MAX).unwrap_or(u64::MAX);
+    let (mut begin, mut end) = (Vec::new(), Vec::new());
+    file.by_ref().take(limit).read_to_end(&mut begin)?;
+    let bytes = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(bytes.saturating_sub(limit)))?;
+    file.read_to_end(&mut end)?;
+    Ok((begin, end))
 }
 
 /// What differs between two catalogs of one mailbox.

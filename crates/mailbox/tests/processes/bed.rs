@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mailbox::{
-    Address, Content, Draft, Folder, Kind, MessageId, MessageStore, NewAttachment, Options, Query,
-    SystemHost, Unique,
+    Address, Content, Draft, Folder, Kind, MailError, MessageId, MessageStore, NewAttachment,
+    Options, Query, SystemHost, Unique,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use store::SystemDisk;
@@ -233,12 +233,19 @@ pub(crate) struct Found {
 }
 
 /// The list of a mailbox, page by page.
-pub(crate) fn listed(store: &MessageStore, mailbox: &str, limit: usize) -> Vec<Found> {
+///
+/// # Errors
+/// As [`MessageStore::list`].
+pub(crate) fn listed(
+    store: &MessageStore,
+    mailbox: &str,
+    limit: usize,
+) -> Result<Vec<Found>, MailError> {
     let mut all = Vec::new();
     let mut after = None;
     loop {
         let query = Query { after, limit, ..Query::default() };
-        let page = store.list(&unique(mailbox), &query).unwrap();
+        let page = store.list(&unique(mailbox), &query)?;
         all.extend(page.rows.iter().map(|row| Found {
             n: row.subject.parse().unwrap(),
             id: row.id,
@@ -249,14 +256,14 @@ pub(crate) fn listed(store: &MessageStore, mailbox: &str, limit: usize) -> Vec<F
         }));
         after = page.next;
         if after.is_none() {
-            return all;
+            return Ok(all);
         }
     }
 }
 
 /// The same, with every byte of every message compared with what was delivered.
 pub(crate) fn read(store: &MessageStore, mailbox: &str) -> Vec<Found> {
-    let found = listed(store, mailbox, 7);
+    let found = listed(store, mailbox, 7).unwrap();
     for one in &found {
         let (_, mut file) = store.attachment(&unique(mailbox), one.id, 0).unwrap();
         let mut bytes = Vec::new();

@@ -27,7 +27,7 @@ impl Worker<'_> {
     /// Takes over what an earlier process left.
     pub(crate) fn adopt(&mut self) {
         for mailbox in self.mailboxes {
-            let found = listed(self.store, mailbox, 0);
+            let found = listed(self.store, mailbox, 0).unwrap();
             let mine = found.iter().filter(|one| one.n % self.workers == self.which);
             self.mine.extend(mine.map(|one| (one.n, one.id, *mailbox)));
         }
@@ -96,7 +96,10 @@ impl Worker<'_> {
     /// Flags a message that is another worker's. Nobody takes a flag away, so it must stay.
     fn flag(&mut self) {
         let Some(mailbox) = self.chance.of(self.mailboxes).copied() else { return };
-        let mut found = listed(self.store, mailbox, 0);
+        let mut found = match listed(self.store, mailbox, 0) {
+            Ok(found) => found,
+            Err(error) => return say(&format!("! list: {error}")),
+        };
         found.retain(|one| one.n % self.workers != self.which);
         let Some(one) = self.chance.of(&found).copied() else { return };
         let edit = |folder, marks| (folder, Marks { flagged: true, ..marks });

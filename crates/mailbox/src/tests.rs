@@ -57,6 +57,14 @@ fn a_delivery_has_three_syncs_and_a_mark_has_one() {
     let before = disk.syncs();
     store.mark_read(&unique("a"), &[id], Reads::Read).unwrap();
     assert_eq!(disk.syncs() - before, 1);
+    // The same while others are there, who are told.
+    let other = open(&disk, &world.host(0), None);
+    store.tick();
+    let before = disk.syncs();
+    store.deliver(&voice(3), &[address("a")]).remove(0).unwrap();
+    assert_eq!(disk.syncs() - before, 3);
+    other.tick();
+    assert_eq!(read(&other, "a").len(), 3);
 }
 
 #[test]

@@ -252,8 +252,27 @@ impl Opened {
         older: &[u64],
         seen: &mut Vec<Seen>,
     ) -> io::Result<()> {
+        let log = around.disk.create(&self.path(epoch))?;
+        let claimed = self.claim_with(around, epoch, log, older, seen);
+        if let Err(error) = &claimed
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            // It is in everybody's way, ours too. What was learnt of the files stays until it is read again.
+            let _ = around.disk.remove(&self.path(epoch));
+            self.forget();
+        }
+        claimed
+    }
+
+    fn claim_with(
+        &mut self,
+        around: Around<'_>,
+        epoch: u64,
+        mut log: Box<dyn Writing>,
+        older: &[u64],
+        seen: &mut Vec<Seen>,
+    ) -> io::Result<()> {
         let disk = around.disk;
-        let mut log = disk.create(&self.path(epoch))?;
         let mut text = FORMAT.to_owned();
         Record::Claim { epoch, node: around.node.id().to_owned() }.write(&mut text);
         log.write_all(text.as_bytes())?;

@@ -1,6 +1,7 @@
 //! The power goes, or the disk fails, at every call that changes or syncs something, one after the other.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use store::testbed::{Fault, Left, TornDisk};
 
@@ -178,6 +179,34 @@ fn an_error_or_a_full_disk_at_any_moment_loses_and_tears_nothing_that_was_acknow
         }
         assert!(n > 60, "only {n} calls failed");
     }
+}
+
+/// What a full disk left of taking a mailbox over is in nobody's way when there is room again.
+#[test]
+fn a_mailbox_that_could_not_be_taken_over_is_taken_over_at_once_when_there_is_room() {
+    let a = unique("a");
+    let mut n = 0;
+    loop {
+        n += 1;
+        let world = World::default();
+        let disk = made(&world);
+        let first = open(&disk, &world.host(0), None);
+        first.create(&address("a")).unwrap();
+        let id = first.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+        first.close();
+        let host = world.host(0);
+        let store = open(&disk, &host, None);
+        disk.fail(n, Fault::Full);
+        let _ = store.mark_read(&a, &[id], Reads::Read);
+        if !disk.has_failed() {
+            break;
+        }
+        let before = host.uptime();
+        let rows = store.mark_read(&a, &[id], Reads::Read).unwrap();
+        assert!(rows[0].marks.read, "call {n}");
+        assert!(host.uptime() - before < Duration::from_secs(1), "call {n}: it waited");
+    }
+    assert!(n > 5, "only {n} calls failed");
 }
 
 /// The disk of the spool fails while the root is away: then nothing is acknowledged that is not kept.

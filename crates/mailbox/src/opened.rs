@@ -159,11 +159,7 @@ impl Opened {
             self.epoch = epoch;
             if epoch != newest {
                 // Somebody begins a file at this moment, or died when it did.
-                return match self.own(around, seen) {
-                    Err(OwnError::Held(_)) => Ok(()),
-                    Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
-                    done => done,
-                };
+                return self.own_if_free(around, seen);
             }
         } else {
             let bytes = read_from(around.disk, &self.path(self.epoch), self.read.bytes)?;
@@ -186,13 +182,24 @@ impl Opened {
         if released == Some(&*stamp.to_string()) {
             return Ok(());
         }
+        self.own_if_free(around, seen)
+    }
+
+    fn own_if_free(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) -> Result<(), OwnError> {
         match self.own(around, seen) {
             // The owner tells, and is as right as can be.
             Err(OwnError::Held(_)) => Ok(()),
-            // To see what can be deleted, no room is needed.
-            Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
+            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around),
             done => done,
         }
+    }
+
+    /// Makes the catalog in memory say what the files do, until it is read again. Nobody is told of it. To see what can be
+    /// deleted, and to delete it, no room is needed.
+    fn go_by_files(&mut self, around: Around<'_>) -> Result<(), OwnError> {
+        self.forget();
+        self.reconcile(around, &mut Vec::new())?;
+        Ok(())
     }
 
     fn newest_whole(&self, disk: &dyn Disk, epochs: &[u64]) -> Option<(u64, Read)> {
@@ -657,7 +664,7 @@ impl Opened {
         match self.own(around, seen) {
             Ok(()) => {}
             // Nobody else has it, and this is how room is made.
-            Err(OwnError::Disk(error)) if is_full(&error) => self.is_behind = true,
+            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around)?,
             Err(error) => return Err(error),
         }
         self.each(around, ids, seen, |opened, ids, seen| opened.remove_known(around, ids, seen))?;

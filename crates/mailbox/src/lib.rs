@@ -29,6 +29,8 @@ mod spool;
 mod testbed;
 #[cfg(test)]
 mod tests;
+mod ticker;
+mod users;
 
 pub use address::{Address, AddressError, LEAF_BYTES_MAX, NAME_CHARS_MAX, Unique, friendly_name};
 pub use catalog::{Counts, Row, Tally};
@@ -43,8 +45,10 @@ pub use host::{Host, Identity, SystemHost};
 pub use message_store::{
     Checked, Cursor, Exported, Fault, GUARD, MailChange, MailEvent, Mailbox, MessageStore, Moved,
     NewUser, NodeState, Options, PAGE_MAX, Page, Pending, Place, Purged, Query, Reads, Receipt,
-    Repair, Swept, UserOutcome,
+    Repair, Stats, Swept, UserOutcome,
 };
 pub use moment::Moment;
 pub use name::{FOLDERS, Folder, KINDS, Kind, Marks, MessageId, Name};
 pub use node::LEASE;
+pub use ticker::{Sweeps, Ticker};
+pub use users::{USERS_BYTES_MAX, UserFault};

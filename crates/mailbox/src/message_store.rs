@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ mod mailboxes;
 mod reading;
 mod upkeep;
 
-pub use administration::{Checked, Exported, Fault, Moved, Purged, Repair};
+pub use administration::{Checked, Exported, Fault, Moved, Purged, Repair, Stats};
 pub use mailboxes::{Mailbox, NewUser, UserOutcome};
 pub use reading::{Cursor, PAGE_MAX, Page, Query};
 pub use upkeep::{NodeState, Pending, Swept};
@@ -160,6 +161,8 @@ pub struct MessageStore {
     session: Mutex<Session>,
     opened: Mutex<BTreeMap<Unique, Arc<Mutex<Opened>>>>,
     events: broadcast::Sender<MailEvent>,
+    quarantined: AtomicU64,
+    delivered: [AtomicU64; 3],
 }
 
 /// How it stands with the root.
@@ -172,6 +175,8 @@ struct Session {
     asked: Option<Duration>,
     /// Why it cannot be used.
     trouble: Option<String>,
+    /// Whether we left for good.
+    is_closed: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -238,6 +243,8 @@ impl MessageStore {
             session: Mutex::default(),
             opened: Mutex::default(),
             events,
+            quarantined: AtomicU64::new(0),
+            delivered: Default::default(),
         };
         if let Err(error) = store.node() {
             lock(&store.session).trouble = Some(told(&error));
@@ -261,6 +268,9 @@ impl MessageStore {
     fn node(&self) -> Result<Arc<Node>, MailError> {
         let known = {
             let session = lock(&self.session);
+            if session.is_closed {
+                return Err(MailError::NoStore("the message store was closed".to_owned()));
+            }
             let is_late =
                 session.asked.is_some_and(|at| self.host.uptime().saturating_sub(at) > ANSWER);
             if is_late {
@@ -336,7 +346,19 @@ impl MessageStore {
     /// Delivers a message to each of these addresses. What is acknowledged survives a power cut, in its mailbox
     /// or, while that cannot be reached, in the spool. Another node may own the mailbox.
     pub fn deliver(&self, draft: &Draft, to: &[Address]) -> Vec<Result<Receipt, MailError>> {
-        to.iter().map(|address| self.deliver_one(draft, address)).collect()
+        let one = |address| {
+            let done = self.deliver_one(draft, address);
+            let place = match &done {
+                Ok(Receipt { place: Place::Mailbox, .. }) => 0,
+                Ok(Receipt { place: Place::Spool, .. }) => 1,
+                Err(_) => 2,
+            };
+            if let Some(count) = self.delivered.get(place) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            done
+        };
+        to.iter().map(one).collect()
     }
 
     fn deliver_one(&self, draft: &Draft, to: &Address) -> Result<Receipt, MailError> {
@@ -435,6 +457,8 @@ impl MessageStore {
         let mut opened = lock(&opened);
         opened.used = self.host.uptime();
         let done = work(&mut opened, around, &mut seen);
+        let broken = seen.iter().filter(|one| matches!(one, Seen::Broken(..))).count();
+        self.quarantined.fetch_add(u64::try_from(broken).unwrap_or(0), Ordering::Relaxed);
         if !seen.is_empty() {
             let catalog = opened.catalog();
             let (counts, sequence) = (*catalog.counts(), catalog.head.sequence);
@@ -569,9 +593,27 @@ impl MessageStore {
         self.owning(unique, Opened::logged_in)
     }
 
+    /// Damaged messages that were put aside since the start.
+    #[must_use]
+    pub fn quarantined(&self) -> u64 {
+        self.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries since the start: into mailboxes, into the spool, refused.
+    #[must_use]
+    pub fn delivered(&self) -> [u64; 3] {
+        let [mailbox, spool, refused] = &self.delivered;
+        [mailbox, spool, refused].map(|count| count.load(Ordering::Relaxed))
+    }
+
     /// Lets every mailbox go, and leaves. Other nodes need not wait for a lease after that.
     pub fn close(&self) {
-        let Some(node) = lock(&self.session).node.take() else { return };
+        let node = {
+            let mut session = lock(&self.session);
+            session.is_closed = true;
+            session.node.take()
+        };
+        let Some(node) = node else { return };
         let all = std::mem::take(&mut *lock(&self.opened));
         let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
         for opened in all.into_values() {

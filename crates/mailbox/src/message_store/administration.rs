@@ -53,6 +53,29 @@ pub struct Exported {
     pub bytes: u64,
 }
 
+/// What a store holds.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stats {
+    /// Mailboxes that were not deleted.
+    pub mailboxes: u64,
+    /// Of these, those that a user has.
+    pub users: u64,
+    /// Mailboxes that were deleted and not purged.
+    pub deleted: u64,
+    /// Mailboxes whose catalog could not be read.
+    pub unread: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Messages that wait in the spool.
+    pub spooled: u64,
+    /// Messages in each folder.
+    pub folders: BTreeMap<&'static str, u64>,
+    /// Mailboxes whose lamp is lit.
+    pub waiting: u64,
+}
+
 /// What moving did.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Moved {
@@ -259,6 +282,39 @@ impl MessageStore {
         at.is_none_or(|at| at.plus_days(1) < self.host.wall())
     }
 
+    /// What the store holds. `progress` is called after each mailbox, with how many of how many were looked at.
+    ///
+    /// # Errors
+    /// The root cannot be reached.
+    pub fn stats(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Stats, MailError> {
+        let mut stats = Stats::default();
+        let uniques = self.uniques()?;
+        let of = u64::try_from(uniques.len()).unwrap_or(u64::MAX);
+        for (done, unique) in (1..).zip(&uniques) {
+            let mailbox = match self.mailbox(unique) {
+                Ok(mailbox) => mailbox,
+                // Purged meanwhile.
+                Err(MailError::NoSuchMailbox(_)) => continue,
+                Err(error) => return Err(error),
+            };
+            match (&mailbox.deleted, mailbox.has_user) {
+                (Some(_), _) => stats.deleted += 1,
+                (None, true) => {
+                    stats.mailboxes += 1;
+                    stats.users += 1;
+                }
+                (None, false) => stats.mailboxes += 1,
+            }
+            stats.spooled += mailbox.spooled;
+            match mailbox.counts {
+                Some(counts) => stats.add(&counts),
+                None => stats.unread += 1,
+            }
+            progress(done, of);
+        }
+        Ok(stats)
+    }
+
     /// Copies a mailbox's messages into a folder of this machine, as they are in the store, with `mailbox.json`
     /// and a list `messages.csv`. The folder must be empty or not be there.
     ///
@@ -436,6 +492,17 @@ impl MessageStore {
         }
         disk.sync_folder(to)?;
         Ok(())
+    }
+}
+
+impl Stats {
+    fn add(&mut self, counts: &Counts) {
+        self.messages += counts.messages;
+        self.bytes += counts.bytes;
+        self.waiting += u64::from(counts.is_waiting());
+        for (folder, messages) in FOLDERS.iter().zip(counts.folders) {
+            *self.folders.entry(folder.word()).or_default() += messages;
+        }
     }
 }
 

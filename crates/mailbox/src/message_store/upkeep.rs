@@ -46,6 +46,9 @@ impl MessageStore {
     /// called each second; it may block as long as the root does.
     pub fn tick(&self) {
         let now = self.host.uptime();
+        if lock(&self.session).is_closed {
+            return;
+        }
         lock(&self.session).asked.get_or_insert(now);
         let done = self.beat();
         let mut session = lock(&self.session);

@@ -24,7 +24,7 @@ pub enum Sweeps {
 #[derive(Debug)]
 pub struct Ticker {
     stop: Arc<(Mutex<bool>, Condvar)>,
-    ended: Receiver<()>,
+    ended: Mutex<Receiver<()>>,
     _thread: JoinHandle<()>,
 }
 
@@ -59,7 +59,7 @@ impl Ticker {
             }
         };
         let thread = std::thread::Builder::new().name("mail".to_owned()).spawn(run)?;
-        Ok(Self { stop, ended, _thread: thread })
+        Ok(Self { stop, ended: Mutex::new(ended), _thread: thread })
     }
 }
 
@@ -69,6 +69,7 @@ impl Drop for Ticker {
         *flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
         changed.notify_all();
         // One that hangs on a share that is away would keep us from ending.
-        let _ = self.ended.recv_timeout(PATIENCE);
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = ended.recv_timeout(PATIENCE);
     }
 }

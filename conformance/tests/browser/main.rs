@@ -65,6 +65,7 @@ const PAGES: &[&str] = &[
     "/events",
     "/diagnostics",
     "/captures",
+    "/mailboxes",
     "/config/general",
     "/config/audio",
     "/config/mail",

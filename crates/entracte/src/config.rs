@@ -21,10 +21,10 @@ mod voices;
 pub use fault::{Fault, Faults, Place, Wrong};
 pub use network::{AddressType, Addresses, Dscp, Interfaces, Network, PortRange};
 pub use plan::{
-    Administration, Audio, BuiltIn, CapturePlan, Cdr, CdrFormat, Compression, Engine, EventKind,
-    ExternalAudio, General, HepPlan, Location, Log, LogFormat, LogLevel, MailPlan, MailSecurity,
-    MailServerPlan, Media, Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits,
-    SourcePlan, Start, TextToSpeech, TlsPlan, Transport, VoicePlan, WebhookPlan,
+    Administration, Audio, BuiltIn, CapturePlan, Cdr, CdrFormat, Engine, EventKind, ExternalAudio,
+    General, HepPlan, Location, Log, LogFormat, LogLevel, MailPlan, MailSecurity, MailServerPlan,
+    Media, Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits, SourcePlan, Start,
+    TextToSpeech, TlsPlan, Transport, VoicePlan, WebhookPlan,
 };
 pub use reference::{EXAMPLE, Reference, references};
 pub use tree::{Layers, SYSTEM_FILE};

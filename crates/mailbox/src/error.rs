@@ -26,6 +26,8 @@ pub enum MailError {
     Full(&'static str),
     /// More than a message can have; the limit.
     Limit(&'static str),
+    /// What was given as audio cannot be decoded; why.
+    Undecodable(String),
     /// The sender wants nobody to have it but the user.
     Private,
     /// Another node has the mailbox and does not let it go.
@@ -48,6 +50,7 @@ impl fmt::Display for MailError {
             Self::Broken(id, why) => write!(f, "message {id} is damaged: {why}"),
             Self::Full(quota) => write!(f, "the mailbox is full: {quota}"),
             Self::Limit(which) => write!(f, "limit reached: {which}"),
+            Self::Undecodable(why) => write!(f, "the audio cannot be decoded: {why}"),
             Self::Private => f.write_str("the message is private: it is not forwarded"),
             Self::Busy(node) => write!(f, "{node} has the mailbox and does not let it go"),
             Self::Away(_) => f.write_str("the message store cannot be reached"),
@@ -70,6 +73,7 @@ impl std::error::Error for MailError {
             | Self::Full(_)
             | Self::Limit(_)
             | Self::Private
+            | Self::Undecodable(_)
             | Self::Busy(_)
             | Self::NoStore(_) => None,
         }

@@ -24,6 +24,7 @@ mod moment;
 mod name;
 mod node;
 mod opened;
+mod sound;
 mod spool;
 #[cfg(test)]
 mod testbed;
@@ -43,12 +44,13 @@ pub use envelope::{
 pub use error::MailError;
 pub use host::{Host, Identity, SystemHost};
 pub use message_store::{
-    Checked, Cursor, Exported, Fault, GUARD, MailChange, MailEvent, Mailbox, MessageStore, Moved,
-    NewUser, NodeState, Options, PAGE_MAX, Page, Pending, Place, Purged, Query, Reads, Receipt,
-    Repair, Stats, Swept, UserOutcome,
+    Checked, Cursor, Damage, Exported, GUARD, MailChange, MailEvent, Mailbox, MessageStore, Moved,
+    NewUser, NodeState, Options, PAGE_MAX, Page, PendingMessage, Place, Purged, Query, Reads,
+    Receipt, Repair, Stats, Swept, UserOutcome,
 };
 pub use moment::Moment;
 pub use name::{FOLDERS, Folder, KINDS, Kind, Marks, MessageId, Name};
 pub use node::LEASE;
+pub use sound::{Compression, CompressionRule, HEARD_SECONDS_MAX, compressed, peaks, wav};
 pub use ticker::{Sweeps, Ticker};
 pub use users::{USERS_BYTES_MAX, UserFault};

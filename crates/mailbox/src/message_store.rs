@@ -19,6 +19,7 @@ use crate::moment::Moment;
 use crate::name::{FOLDERS, Folder, Marks, MessageId, Name};
 use crate::node::{Node, Notice};
 use crate::opened::{Around, Broken, CATALOG, MESSAGES, Opened, OwnError, Seen};
+use crate::sound::CompressionRule;
 use crate::spool::Spool;
 
 mod administration;
@@ -26,10 +27,10 @@ mod mailboxes;
 mod reading;
 mod upkeep;
 
-pub use administration::{Checked, Exported, Fault, Moved, Purged, Repair, Stats};
+pub use administration::{Checked, Damage, Exported, Moved, Purged, Repair, Stats};
 pub use mailboxes::{Mailbox, NewUser, UserOutcome};
 pub use reading::{Cursor, PAGE_MAX, Page, Query};
-pub use upkeep::{NodeState, Pending, Swept};
+pub use upkeep::{NodeState, PendingMessage, Swept};
 
 /// The file that shows that a folder is a message store, and which. A mount point whose share is away
 /// has none.
@@ -54,6 +55,8 @@ pub struct Options {
     pub quota_bytes: u64,
     /// After how many days a message in a folder is deleted by itself, in the order of [`FOLDERS`]; 0 for never.
     pub retention_days: [u32; 5],
+    /// How voice messages are compressed.
+    pub compression: CompressionRule,
     /// How long a change waits for a mailbox that another node has.
     pub patience: Duration,
 }
@@ -64,6 +67,7 @@ impl Default for Options {
             quota_messages: 0,
             quota_bytes: 0,
             retention_days: [0, 0, 30, 0, 0],
+            compression: CompressionRule::default(),
             patience: Duration::from_secs(15),
         }
     }
@@ -250,6 +254,12 @@ impl MessageStore {
             lock(&store.session).trouble = Some(told(&error));
         }
         Ok(store)
+    }
+
+    /// How voice messages are compressed.
+    #[must_use]
+    pub const fn compression(&self) -> &CompressionRule {
+        &self.options.compression
     }
 
     /// The folder that all is below.

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use mailbox::{Compression, CompressionRule};
+
 use super::fault::Wrong;
 use super::plan::{
-    CapturePlan, Compression, EventKind, HepPlan, MailPlan, MailSecurity, MailServerPlan,
-    WebhookPlan,
+    CapturePlan, EventKind, HepPlan, MailPlan, MailSecurity, MailServerPlan, WebhookPlan,
 };
 use super::read::{absolute, host};
 use super::reader::{Placed, Section};
@@ -108,9 +109,11 @@ pub(super) fn mail(section: &Section<'_>) -> MailPlan {
             0,
         ],
         unused_days: section.integer("unused_days", 90, 1..=36_500),
-        long_seconds: section.integer("long_seconds", 60, 1..=86_400),
-        compression_long: section.choice("compression_long", Compression::Gsm, &COMPRESSIONS),
-        compression_short: section.choice("compression_short", Compression::Gsm, &COMPRESSIONS),
+        compression: CompressionRule {
+            long_seconds: section.integer("long_seconds", 60, 1..=86_400),
+            long: section.choice("compression_long", Compression::Gsm, &COMPRESSIONS),
+            short: section.choice("compression_short", Compression::Gsm, &COMPRESSIONS),
+        },
         retrieval_enabled: section.flag("retrieval_enabled", false),
         imap_timeout_seconds: u32::try_from(seconds).ok(),
         root,

@@ -199,12 +199,8 @@ pub struct MailPlan {
     pub retention_days: [u32; 5],
     /// After how many days without a log-in and without a message a mailbox counts as unused.
     pub unused_days: u32,
-    /// From which length on a voice message is long.
-    pub long_seconds: u32,
-    /// How long and short voice messages are compressed.
-    pub compression_long: Compression,
-    /// See [`Self::compression_long`].
-    pub compression_short: Compression,
+    /// How voice messages are compressed.
+    pub compression: mailbox::CompressionRule,
     /// The IMAP servers; names differ even when case is ignored.
     pub servers: Vec<MailServerPlan>,
 }
@@ -223,23 +219,10 @@ impl MailPlan {
             quota_messages: self.quota_messages,
             quota_bytes: self.quota_bytes,
             retention_days: self.retention_days,
+            compression: self.compression,
             ..mailbox::Options::default()
         }
     }
-}
-
-/// How voice messages are compressed.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Compression {
-    /// DSP Group TrueSpeech, 8 kbit/s.
-    TrueSpeech,
-    /// GSM 6.10, 13 kbit/s.
-    #[default]
-    Gsm,
-    /// G.711 mu-law, 64 kbit/s.
-    MuLaw,
-    /// Opus in Ogg, about 12 kbit/s.
-    Opus,
 }
 
 /// How a connection to a mail server is secured.

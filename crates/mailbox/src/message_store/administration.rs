@@ -8,7 +8,7 @@ use ring::digest::{Context, SHA256};
 use super::*;
 
 /// What a purge takes away, or would.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Purged {
     /// The mailbox's unique string.
     pub unique: String,
@@ -19,8 +19,8 @@ pub struct Purged {
 }
 
 /// Something that is not as it should be in a mailbox.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Fault {
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Damage {
     /// The file, below the mailbox's folder.
     pub file: String,
     /// What is wrong.
@@ -30,7 +30,7 @@ pub struct Fault {
 }
 
 /// What a check found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Checked {
     /// The mailbox's unique string.
     pub unique: String,
@@ -39,7 +39,7 @@ pub struct Checked {
     /// Bytes that were read.
     pub bytes: u64,
     /// What is wrong.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Damage>,
 }
 
 /// What an export wrote.
@@ -54,7 +54,7 @@ pub struct Exported {
 }
 
 /// What a store holds.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Stats {
     /// Mailboxes that were not deleted.
     pub mailboxes: u64,
@@ -71,6 +71,7 @@ pub struct Stats {
     /// Messages that wait in the spool.
     pub spooled: u64,
     /// Messages in each folder.
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     pub folders: BTreeMap<&'static str, u64>,
     /// Mailboxes whose lamp is lit.
     pub waiting: u64,
@@ -154,7 +155,7 @@ impl MessageStore {
                 Err(Broken::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(Broken::Disk(error)) => return Err(error.into()),
                 Err(Broken::Message(what)) => {
-                    let fault = Fault { file: format!("{MESSAGES}/{name}"), what, mended: false };
+                    let fault = Damage { file: format!("{MESSAGES}/{name}"), what, mended: false };
                     checked.faults.push(fault);
                     if repair == Repair::Yes {
                         self.mend(unique, &name, &mut checked)?;
@@ -173,7 +174,7 @@ impl MessageStore {
                 "it belongs to no message, or to one that is just delivered"
             };
             let file = format!("{MESSAGES}/{name}");
-            checked.faults.push(Fault { file, what: what.to_owned(), mended });
+            checked.faults.push(Damage { file, what: what.to_owned(), mended });
         }
         if repair == Repair::Yes {
             self.owning(unique, |opened, around, seen| {
@@ -240,7 +241,7 @@ impl MessageStore {
             if !there.contains(&*name) {
                 let file = format!("{CATALOG}: {name}");
                 let what = "it is listed and has no file".to_owned();
-                checked.faults.push(Fault { file, what, mended: false });
+                checked.faults.push(Damage { file, what, mended: false });
             }
         }
         let listed: BTreeSet<_> = listed.iter().map(ToString::to_string).collect();
@@ -248,7 +249,7 @@ impl MessageStore {
             if !listed.contains(*name) {
                 let file = format!("{MESSAGES}/{name}");
                 let what = "it is not listed".to_owned();
-                checked.faults.push(Fault { file, what, mended: false });
+                checked.faults.push(Damage { file, what, mended: false });
             }
         }
         Ok(())

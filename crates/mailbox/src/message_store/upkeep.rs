@@ -3,9 +3,10 @@
 use super::*;
 
 /// A message in the spool, as administrators see it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Pending {
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct PendingMessage {
     /// Which.
+    #[schema(value_type = String)]
     pub id: MessageId,
     /// For whom.
     pub to: String,
@@ -18,7 +19,7 @@ pub struct Pending {
 }
 
 /// A process that uses the root.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct NodeState {
     /// Its name.
     pub node: String,
@@ -125,9 +126,9 @@ impl MessageStore {
 
     /// What waits in the spool.
     #[must_use]
-    pub fn pending(&self) -> Vec<Pending> {
+    pub fn pending(&self) -> Vec<PendingMessage> {
         let Some(spool) = &self.spool else { return Vec::new() };
-        let pending = |one: crate::spool::Waiting| Pending {
+        let pending = |one: crate::spool::Waiting| PendingMessage {
             id: one.name.id,
             to: one.to.to_string(),
             since: one.name.at.to_string(),

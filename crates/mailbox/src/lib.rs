@@ -34,6 +34,7 @@ mod ticker;
 mod users;
 
 pub use address::{Address, AddressError, LEAF_BYTES_MAX, NAME_CHARS_MAX, Unique, friendly_name};
+pub use audio::voicemail::Compression;
 pub use catalog::{Counts, Row, Tally};
 pub use draft::{Content, Draft, NewAttachment};
 pub use envelope::{
@@ -51,6 +52,6 @@ pub use message_store::{
 pub use moment::Moment;
 pub use name::{FOLDERS, Folder, KINDS, Kind, Marks, MessageId, Name};
 pub use node::LEASE;
-pub use sound::{Compression, CompressionRule, HEARD_SECONDS_MAX, compressed, peaks, wav};
+pub use sound::{CompressionRule, HEARD_SECONDS_MAX, compressed, peaks, wav};
 pub use ticker::{Sweeps, Ticker};
 pub use users::{USERS_BYTES_MAX, UserFault};

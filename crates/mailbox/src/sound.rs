@@ -1,8 +1,8 @@
-use std::io::{self, Read};
+use std::io::Read;
 use std::sync::Arc;
 
 use audio::decode::{DecodeError, Hint};
-use audio::{g711, wav};
+use audio::voicemail::Compression;
 
 use crate::draft::{Content, NewAttachment};
 use crate::envelope::PEAKS_MAX;
@@ -12,20 +12,6 @@ use crate::error::MailError;
 pub const HEARD_SECONDS_MAX: usize = 3 * 3_600;
 /// Peaks for each second, unless that were more than are kept.
 const PEAKS_PER_SECOND: usize = 10;
-
-/// How voice messages are compressed.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum Compression {
-    /// DSP Group TrueSpeech, 8 kbit/s.
-    TrueSpeech,
-    /// GSM 6.10, 13 kbit/s.
-    #[default]
-    Gsm,
-    /// G.711 mu-law, 64 kbit/s.
-    MuLaw,
-    /// Opus in Ogg, about 12 kbit/s.
-    Opus,
-}
 
 /// Which compression for which length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,14 +57,7 @@ pub fn wav(
     let hint = Hint::from_name(&name).with_media_type(&attachment.media_type);
     let decoder = audio::decode::open_bytes(bytes, &hint)?;
     let samples = audio::telephone::whole(decoder, samples_max())?;
-    written(&samples, wav::Coding::Pcm16).map_err(DecodeError::Io)
-}
-
-fn written(samples: &[i16], coding: wav::Coding) -> io::Result<Vec<u8>> {
-    let format = wav::Format { coding, ..wav::Format::TELEPHONE };
-    let mut writer = wav::Writer::new(io::Cursor::new(Vec::new()), format)?;
-    writer.write(samples)?;
-    Ok(writer.finish()?.into_inner())
+    Ok(Compression::Pcm.file(&samples))
 }
 
 /// A voice message's audio, compressed by the rule, with its length and its peaks. What is given may be any file that can be
@@ -98,20 +77,13 @@ pub fn compressed(
     let duration_ms =
         u64::try_from(samples.len()).unwrap_or(u64::MAX) * 1_000 / u64::from(audio::RATE_HZ);
     let compression = rule.of(duration_ms);
-    let coding = wav::Coding::G711(g711::Law::Mu);
-    let file = written(&samples, coding).map_err(|error| undecodable(DecodeError::Io(error)))?;
-    let codec = match compression {
-        Compression::TrueSpeech | Compression::Gsm | Compression::Opus | Compression::MuLaw => {
-            "mulaw"
-        }
-    };
     Ok(NewAttachment {
-        media_type: "audio/x-wav".to_owned(),
-        codec: codec.to_owned(),
+        media_type: compression.media_type().to_owned(),
+        codec: compression.codec().to_owned(),
         duration_ms: Some(duration_ms),
         title: "voice.wav".to_owned(),
         peaks: peaks(&samples),
-        content: Content::Bytes(Arc::from(file)),
+        content: Content::Bytes(Arc::from(compression.file(&samples))),
     })
 }
 

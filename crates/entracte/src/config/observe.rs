@@ -77,12 +77,8 @@ const SECURITY: [(&str, MailSecurity); 3] = [
     ("none", MailSecurity::None),
 ];
 
-const COMPRESSIONS: [(&str, Compression); 4] = [
-    ("truespeech", Compression::TrueSpeech),
-    ("gsm", Compression::Gsm),
-    ("mulaw", Compression::MuLaw),
-    ("opus", Compression::Opus),
-];
+const COMPRESSIONS: [(&str, Compression); 2] =
+    [("gsm", Compression::Gsm), ("mulaw", Compression::MuLaw)];
 
 pub(super) fn mail(section: &Section<'_>) -> MailPlan {
     let root = absolute(section, "root").filter(|root| {

@@ -520,10 +520,16 @@ impl MessageStore {
         unique: &Unique,
         mut work: impl FnMut(&mut Opened, Around<'_>, &mut Vec<Seen>) -> Result<T, OwnError>,
     ) -> Result<T, MailError> {
-        if self.mailbox_file(unique)?.deleted.is_some() {
-            return Err(MailError::Deleted(unique.to_string()));
-        }
+        self.usable(unique)?;
         self.waiting(unique, &mut work)
+    }
+
+    /// Whether there is such a mailbox, and it was not deleted: perhaps by another process, just now.
+    fn usable(&self, unique: &Unique) -> Result<(), MailError> {
+        match self.mailbox_file(unique)?.deleted {
+            None => Ok(()),
+            Some(_) => Err(MailError::Deleted(unique.to_string())),
+        }
     }
 
     /// As [`Self::with`]; while another node has what is needed, it is asked for it, as long as our patience lasts.

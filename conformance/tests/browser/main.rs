@@ -7,6 +7,7 @@
 )]
 
 mod bed;
+mod mail;
 
 use std::net::UdpSocket;
 use std::time::Duration;

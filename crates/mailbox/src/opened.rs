@@ -128,6 +128,11 @@ impl Opened {
     }
 
     pub(crate) fn is_owned(&self, around: Around<'_>) -> bool {
+        if self.log.is_some() && !around.node.is_fresh() {
+            // We were late, and may still be the owner: whoever took us for dead has a newer file. What fails here, the
+            // next line sees.
+            let _ = around.node.beat();
+        }
         self.log.is_some() && around.node.is_fresh() && self.is_newest(around.disk)
     }
 

@@ -1,5 +1,11 @@
 //! The message store of a running server: over HTTP, and by commands beside it.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "whatever an answer lacks shall fail the test"
+)]
+
 use std::f64::consts::TAU;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -115,7 +121,7 @@ fn voice(subject: &Subject) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_is_sent_listed_heard_in_parts_answered_forwarded_and_deleted_over_http() {
+async fn a_message_is_sent_listed_and_heard_whole_and_in_parts_over_http() {
     let subject = with_users();
     let id = voice(&subject);
     let list = get(&subject, &format!("{BOX}/messages")).json();
@@ -157,6 +163,14 @@ async fn a_message_is_sent_listed_heard_in_parts_answered_forwarded_and_deleted_
     );
     assert_eq!(none.status, 416);
 
+    assert!(get(&subject, "/api/v1/audit").text().contains("message heard"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_marked_answered_forwarded_and_deleted_over_http() {
+    let subject = with_users();
+    let id = voice(&subject);
+    let heard = get(&subject, &format!("{BOX}/messages/{id}/audio")).body;
     let read = send(
         &subject,
         "PATCH",
@@ -177,7 +191,7 @@ async fn a_message_is_sent_listed_heard_in_parts_answered_forwarded_and_deleted_
     let ann = "/api/v1/mailboxes/ann@site";
     let forwarded = get(&subject, &format!("{ann}/messages/{second}")).json();
     assert_eq!((&forwarded["forward_of"], &forwarded["thread"]), (&json!(id), &json!(id)));
-    assert_eq!(get(&subject, &format!("{ann}/messages/{second}/audio")).body, wav.body);
+    assert_eq!(get(&subject, &format!("{ann}/messages/{second}/audio")).body, heard);
     let subjects = |folder: &str| {
         let list = get(&subject, &format!("{ann}/messages?folder={folder}")).json();
         let rows = list["messages"].as_array().unwrap().clone();
@@ -192,7 +206,7 @@ async fn a_message_is_sent_listed_heard_in_parts_answered_forwarded_and_deleted_
     assert_eq!([0, 1].map(gone), [json!(false), json!(true)]);
     assert_eq!(get(&subject, &format!("{BOX}/messages/{id}")).status, 404);
     let audit = get(&subject, "/api/v1/audit").text();
-    for what in ["message heard", "message answered", "message forwarded", "message deleted"] {
+    for what in ["message answered", "message forwarded", "message deleted"] {
         assert!(audit.contains(what), "{what}");
     }
 }
@@ -341,4 +355,30 @@ async fn complaint_44_a_server_whose_share_is_away_starts_and_says_so() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(get(&subject, "/api/v1/alarms").json(), json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn envelopes_keep_their_schema() {
+    let subject = with_users();
+    voice(&subject);
+    let letter =
+        json!({ "to": ["ann@site"], "subject": "<&\">", "text": "a\r\nb", "private": true });
+    assert_eq!(send(&subject, "POST", &format!("{BOX}/messages"), &letter).status, 200);
+    let folder = Folder::create();
+    let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/message.xsd");
+    let mut checked = 0;
+    for (number, user) in ["michaelc@site", "ann@site"].into_iter().enumerate() {
+        let export = folder.path().join(number.to_string());
+        done(&subject, &["export", user, export.to_str().unwrap()]);
+        for file in std::fs::read_dir(export).unwrap().map(|entry| entry.unwrap().path()) {
+            if file.extension().is_some_and(|extension| extension == "xml") {
+                let mut lint = Command::new("xmllint");
+                let left =
+                    programs::run(lint.args(["--noout", "--schema", schema]).arg(&file), PATIENCE);
+                assert!(left.status.success(), "{}", left.err);
+                checked += 1;
+            }
+        }
+    }
+    assert_eq!(checked, 4);
 }

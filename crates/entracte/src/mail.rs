@@ -23,7 +23,11 @@ pub struct Mail {
 ///
 /// # Errors
 /// The spool below `state_dir` cannot be used.
-pub fn start(plan: &Plan, notes: &mut Vec<String>) -> Result<Option<Mail>, StartError> {
+pub fn start(
+    plan: &Plan,
+    announcer: &Announcer,
+    notes: &mut Vec<String>,
+) -> Result<Option<Mail>, StartError> {
     if !plan.mail.store_enabled {
         return Ok(None);
     }
@@ -49,11 +53,12 @@ pub fn start(plan: &Plan, notes: &mut Vec<String>) -> Result<Option<Mail>, Start
     );
     let ticker = Ticker::start(Arc::clone(&store), Sweeps::Hourly)
         .map_err(|error| StartError::new("the system", error))?;
+    tokio::spawn(tell(store.subscribe(), announcer.clone()));
     Ok(Some(Mail { store, _ticker: ticker }))
 }
 
 /// Tells what happens in mailboxes, until the store is gone.
-pub async fn tell(mut events: broadcast::Receiver<MailEvent>, announcer: Announcer) {
+async fn tell(mut events: broadcast::Receiver<MailEvent>, announcer: Announcer) {
     loop {
         match events.recv().await {
             Ok(event) => announcer

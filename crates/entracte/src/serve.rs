@@ -168,7 +168,7 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     let limits = limits(plan, options);
     let (host, run) = (host_name(), tokens.next_hex());
     let watching = watching::start(plan, records(plan)?, &host, &run, &mut notes)?;
-    let mail = mail::start(plan, &mut notes)?;
+    let mail = mail::start(plan, &watching.told.announcer, &mut notes)?;
     let Watching { wire, told, .. } = &watching;
     let most = &plan.general.sip.limits;
     let most = (most.connections_max, most.connections_per_peer_max);
@@ -199,9 +199,6 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
         captures: wire.captures().clone(),
     };
     let announcer = told.announcer.clone();
-    if let Some(mail) = &mail {
-        tokio::spawn(mail::tell(mail.store.subscribe(), announcer.clone()));
-    }
     let view = Arc::new(view(plan, running, (watching, mail), &listens, &notes));
     tell_url(plan, http);
     watching::tell_sources(&services, announcer.clone());

@@ -14,6 +14,8 @@ pub enum MailError {
     NoSuchMailbox(String),
     /// The mailbox was deleted; its data are still there.
     Deleted(String),
+    /// The mailbox was not deleted, so its data are not taken away.
+    NotDeleted(String),
     /// There is a mailbox with this unique string already.
     Exists(String),
     /// There is no such message, or no more.
@@ -44,6 +46,9 @@ impl fmt::Display for MailError {
             Self::Address(_) => f.write_str("not an address"),
             Self::NoSuchMailbox(unique) => write!(f, "there is no mailbox {unique}"),
             Self::Deleted(unique) => write!(f, "the mailbox {unique} was deleted"),
+            Self::NotDeleted(unique) => {
+                write!(f, "the mailbox {unique} was not deleted: delete it first")
+            }
             Self::Exists(unique) => write!(f, "there is a mailbox {unique} already"),
             Self::NoSuchMessage(id) => write!(f, "there is no message {id}"),
             Self::NoSuchAttachment(number) => write!(f, "the message has no attachment {number}"),
@@ -67,6 +72,7 @@ impl std::error::Error for MailError {
             Self::NoSuchMailbox(_)
             | Self::Deleted(_)
             | Self::Exists(_)
+            | Self::NotDeleted(_)
             | Self::NoSuchMessage(_)
             | Self::NoSuchAttachment(_)
             | Self::Broken(..)

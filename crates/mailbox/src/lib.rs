@@ -52,6 +52,8 @@ pub use message_store::{
 pub use moment::Moment;
 pub use name::{FOLDERS, Folder, KINDS, Kind, Marks, MessageId, Name};
 pub use node::LEASE;
+pub use store::Reading;
+
 pub use sound::{CompressionRule, HEARD_SECONDS_MAX, compressed, peaks, wav};
 pub use ticker::{Sweeps, Ticker};
 pub use users::{USERS_BYTES_MAX, UserFault};

@@ -175,7 +175,7 @@ fn a_deleted_mailbox_keeps_its_data_until_it_is_purged() {
     store.create(&address("a")).unwrap();
     store.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
     let a = unique("a");
-    assert!(matches!(store.purge_would(&a), Err(MailError::Exists(_))), "not deleted yet");
+    assert!(matches!(store.purge_would(&a), Err(MailError::NotDeleted(_))), "not deleted yet");
     store.delete(&a).unwrap();
     assert!(matches!(store.resolve(&a), Err(MailError::Deleted(_))));
     assert!(matches!(

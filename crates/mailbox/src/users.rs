@@ -101,7 +101,11 @@ fn csv(text: &str, faults: &mut Vec<UserFault>) -> Vec<(u64, NewUser)> {
                     csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
                         format!("{len} fields where {expected_len} columns are named")
                     }
-                    _ => error.to_string(),
+                    csv::ErrorKind::Io(_)
+                    | csv::ErrorKind::Utf8 { .. }
+                    | csv::ErrorKind::Seek
+                    | csv::ErrorKind::Serialize(_)
+                    | _ => error.to_string(),
                 };
                 faults.push(UserFault { line, what });
             }

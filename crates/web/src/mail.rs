@@ -41,13 +41,15 @@ pub(crate) fn refusal(error: &MailError) -> Response {
         | MailError::NoSuchMessage(_)
         | MailError::NoSuchAttachment(_) => StatusCode::NOT_FOUND,
         MailError::Deleted(_) | MailError::Broken(..) => StatusCode::GONE,
-        MailError::Exists(_) => StatusCode::CONFLICT,
+        MailError::Exists(_) | MailError::NotDeleted(_) => StatusCode::CONFLICT,
         MailError::Address(_) | MailError::Limit(_) | MailError::Undecodable(_) => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         MailError::Private => StatusCode::FORBIDDEN,
         MailError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
+        MailError::Busy(_) | MailError::Away(_) | MailError::NoStore(_) | _ => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
     let mut response = refused(status, &told(error));
     if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -280,10 +282,6 @@ pub(crate) async fn purge<V: View + Settings>(
         if really { store.purge(&unique) } else { store.purge_would(&unique) }
     });
     match done.await {
-        // That it exists means here that it was not deleted.
-        Err(MailError::Exists(unique)) => {
-            refused(StatusCode::CONFLICT, &format!("the mailbox {unique} was not deleted"))
-        }
         done if really => finish(&web, &visitor, "mailbox purged", &name, done),
         Ok(purged) => Json(purged).into_response(),
         Err(error) => refusal(&error),

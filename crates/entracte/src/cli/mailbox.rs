@@ -438,12 +438,7 @@ impl Opened {
         for unique in &chosen {
             let purged =
                 if yes { self.store.purge(unique) } else { self.store.purge_would(unique) };
-            done.push(purged.map_err(|error| match error {
-                MailError::Exists(unique) => {
-                    Failure(format!("the mailbox {unique} was not deleted; delete it first"))
-                }
-                error => error.into(),
-            })?);
+            done.push(purged?);
         }
         if json {
             println!("{}", json!({ "done": yes, "mailboxes": done }));

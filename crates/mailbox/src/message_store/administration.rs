@@ -96,7 +96,7 @@ impl MessageStore {
     pub fn purge_would(&self, unique: &Unique) -> Result<Purged, MailError> {
         let file = self.mailbox_file(unique)?;
         if file.deleted.is_none() {
-            return Err(MailError::Exists(file.unique));
+            return Err(MailError::NotDeleted(file.unique));
         }
         let files = all_files(&*self.disk, &self.folder(unique))?;
         let mut purged = Purged { unique: file.unique, files: 0, bytes: 0 };

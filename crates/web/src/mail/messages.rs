@@ -534,8 +534,7 @@ pub(crate) async fn greet<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
     Path(unique): Path<String>,
     Query(Greeting { name }): Query<Greeting>,
-    headers: HeaderMap,
-    body: axum::body::Bytes,
+    (headers, body): (HeaderMap, axum::body::Bytes),
 ) -> Response {
     let detail = format!("{unique} {name}");
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());

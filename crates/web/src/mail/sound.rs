@@ -18,7 +18,7 @@ const BLOCK_BYTES: u64 = 64 << 10;
 const DECODED_BYTES_MAX: u64 = 256 << 20;
 
 /// Where the bytes of an answer come from.
-type Bytes = Box<dyn store::Reading>;
+type Bytes = Box<dyn mailbox::Reading>;
 
 /// Which part of so many bytes a request wants: all of them, from a byte to another, or none that there are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

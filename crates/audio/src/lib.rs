@@ -6,7 +6,7 @@
 //! - [`decode`]: files and streams of many formats to samples; [`resample`]: any rate to ours.
 //! - [`telephone`]: both in one, and the place to start for most.
 //! - [`stretch`]: faster and slower at the same pitch.
-//! - [`gsm`], [`voicemail`]: voice messages as files.
+//! - [`gsm`], [`truespeech`], [`voicemail`]: voice messages as files.
 //! - [`wav`], [`tone`], [`measure`]: files, test signals, and how loud and how alike things are.
 //! - [`live`]: the ring through which one source is heard by many calls.
 
@@ -21,6 +21,7 @@ pub mod resample;
 pub mod stretch;
 pub mod telephone;
 pub mod tone;
+pub mod truespeech;
 pub mod voicemail;
 pub mod wav;
 

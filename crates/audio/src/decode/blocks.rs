@@ -1,9 +1,9 @@
-//! Voice codecs that come in blocks of some tens of milliseconds: GSM 06.10, in WAV files and by itself.
+//! Voice codecs that come in blocks of some tens of milliseconds: GSM 06.10, in WAV files and by itself, and TrueSpeech.
 
 use std::io::{ErrorKind, Read};
 
 use super::{DecodeError, Info};
-use crate::gsm;
+use crate::{gsm, truespeech};
 
 /// Chunks of a WAV file before its samples.
 const CHUNKS_MAX: usize = 64;
@@ -17,6 +17,8 @@ pub(super) enum Coding {
     Gsm,
     /// Two frames in 65 bytes, as WAV files have them.
     GsmBlocks,
+    /// TrueSpeech, in WAV files.
+    TrueSpeech,
 }
 
 /// Reads blocks to the end.
@@ -25,6 +27,7 @@ pub(super) struct BlockReader {
     coding: Coding,
     container: &'static str,
     decoder: gsm::Decoder,
+    truespeech: truespeech::Decoder,
     /// Samples that the file says it has, and were not given yet.
     left: u64,
 }
@@ -43,15 +46,25 @@ pub(super) fn coding(head: &[u8]) -> Option<Coding> {
     let at = head.windows(4).position(|name| name == b"fmt ")?;
     match head.get(at + 8..at + 10)? {
         [0x31, 0] => Some(Coding::GsmBlocks),
+        [0x22, 0] => Some(Coding::TrueSpeech),
         _ => None,
     }
 }
 
 impl BlockReader {
+    fn new(
+        reader: Box<dyn Read + Send>,
+        coding: Coding,
+        container: &'static str,
+        left: u64,
+    ) -> Self {
+        let (decoder, truespeech) = (gsm::Decoder::default(), truespeech::Decoder::default());
+        Self { reader, coding, container, decoder, truespeech, left }
+    }
+
     /// Frames without a file around them.
     pub(super) fn bare(reader: Box<dyn Read + Send>) -> Self {
-        let decoder = gsm::Decoder::default();
-        Self { reader, coding: Coding::Gsm, container: "", decoder, left: u64::MAX }
+        Self::new(reader, Coding::Gsm, "", u64::MAX)
     }
 
     /// A WAV file, from its first byte.
@@ -72,8 +85,7 @@ impl BlockReader {
                 let is_known = length != 0 && length != u32::MAX;
                 let data = if is_known { u64::from(length) } else { u64::MAX };
                 let reader: Box<dyn Read + Send> = Box::new(reader.take(data));
-                let decoder = gsm::Decoder::default();
-                return Ok(Self { reader, coding, container: "wave", decoder, left });
+                return Ok(Self::new(reader, coding, "wave", left));
             }
             let length = u64::from(length) + u64::from(length & 1);
             if length > CHUNK_BYTES_MAX {
@@ -92,7 +104,11 @@ impl BlockReader {
     }
 
     pub(super) const fn info(&self) -> Info {
-        Info { container: self.container, codec: "gsm", rate_hz: crate::RATE_HZ, channels: 1 }
+        let codec = match self.coding {
+            Coding::Gsm | Coding::GsmBlocks => "gsm",
+            Coding::TrueSpeech => "truespeech",
+        };
+        Info { container: self.container, codec, rate_hz: crate::RATE_HZ, channels: 1 }
     }
 
     /// Appends a block; false at the end. A block that is cut short is nothing.
@@ -106,6 +122,14 @@ impl BlockReader {
                 let Some(bytes) = self.read::<{ gsm::FRAME_BYTES }>()? else { return Ok(false) };
                 let (frame, _) = all.split_at_mut(gsm::FRAME_SAMPLES);
                 frame.copy_from_slice(&self.decoder.frame(&bytes));
+                frame
+            }
+            Coding::TrueSpeech => {
+                let Some(bytes) = self.read::<{ truespeech::FRAME_BYTES }>()? else {
+                    return Ok(false);
+                };
+                let (frame, _) = all.split_at_mut(truespeech::FRAME_SAMPLES);
+                frame.copy_from_slice(&self.truespeech.frame(&bytes));
                 frame
             }
             Coding::GsmBlocks => {

@@ -77,8 +77,11 @@ const SECURITY: [(&str, MailSecurity); 3] = [
     ("none", MailSecurity::None),
 ];
 
-const COMPRESSIONS: [(&str, Compression); 2] =
-    [("gsm", Compression::Gsm), ("mulaw", Compression::MuLaw)];
+const COMPRESSIONS: [(&str, Compression); 3] = [
+    ("truespeech", Compression::TrueSpeech),
+    ("gsm", Compression::Gsm),
+    ("mulaw", Compression::MuLaw),
+];
 
 pub(super) fn mail(section: &Section<'_>) -> MailPlan {
     let root = absolute(section, "root").filter(|root| {

@@ -366,6 +366,22 @@ impl Catalog {
     }
 }
 
+/// What the last record of a file says that ends with these bytes, if it says that the writer is done.
+pub(crate) fn released_by(end: &[u8]) -> Option<String> {
+    let line = end.strip_suffix(b"\n")?.rsplit(|byte| *byte == b'\n').next()?;
+    match Record::read(std::str::from_utf8(line).ok()?)? {
+        Record::Released { stamp } => Some(stamp),
+        Record::Claim { .. }
+        | Record::Head(_)
+        | Record::Row(_)
+        | Record::Whole { .. }
+        | Record::Added(_)
+        | Record::Changed { .. }
+        | Record::Removed { .. }
+        | Record::LoggedIn { .. } => None,
+    }
+}
+
 /// A file of a catalog, read as far as it is sound.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Read {
@@ -387,6 +403,11 @@ impl Read {
     /// Takes what follows what was taken before. What is torn, or damaged, ends it: a later call sees
     /// it again from [`Self::bytes`] on.
     pub(crate) fn take(&mut self, bytes: &[u8]) {
+        self.take_telling(bytes, &mut |_, _| {});
+    }
+
+    /// The same; tells of each change, with the catalog as it is after it.
+    pub(crate) fn take_telling(&mut self, bytes: &[u8], tell: &mut dyn FnMut(&Catalog, &Record)) {
         let mut rest = bytes;
         if self.bytes == 0 {
             let Some(after) = rest.strip_prefix(FORMAT.as_bytes()) else { return };
@@ -410,7 +431,12 @@ impl Read {
                 Record::Added(_)
                 | Record::Changed { .. }
                 | Record::Removed { .. }
-                | Record::LoggedIn { .. } => self.changes += 1,
+                | Record::LoggedIn { .. } => {
+                    self.changes += 1;
+                    self.catalog.apply(record.clone());
+                    tell(&self.catalog, &record);
+                    continue;
+                }
             }
             self.catalog.apply(record);
         }

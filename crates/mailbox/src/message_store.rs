@@ -633,7 +633,7 @@ impl MessageStore {
         let all = std::mem::take(&mut *lock(&self.opened));
         let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
         for opened in all.into_values() {
-            lock(&opened).release(around);
+            lock(&opened).release(around, &mut Vec::new());
         }
         node.leave();
     }

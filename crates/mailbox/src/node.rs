@@ -53,6 +53,7 @@ struct State {
     files: Option<(Box<dyn Writing>, Box<dyn Writing>)>,
     peers: BTreeMap<String, Peer>,
     beat: Duration,
+    has_told: bool,
 }
 
 /// What we saw of another node.
@@ -64,6 +65,8 @@ struct Peer {
     seen: Duration,
     /// Bytes of its notices that we know.
     heard: u64,
+    /// Whether it surely ended, or left.
+    is_gone: bool,
 }
 
 impl Node {
@@ -139,9 +142,10 @@ impl Node {
     /// Tells the others something, if there are any.
     pub(crate) fn tell(&self, notice: Notice, leaf: &str) -> io::Result<()> {
         let mut state = self.lock();
-        if state.peers.is_empty() {
+        if state.peers.iter().all(|(name, peer)| peer.is_gone || name.starts_with('?')) {
             return Ok(());
         }
+        state.has_told = true;
         let word = NOTICE_WORDS.iter().find(|(n, _)| *n == notice).map_or("", |(_, word)| word);
         if let Some((_, notices)) = &mut state.files {
             notices.write_all(format!("{word} {leaf}\n").as_bytes())?;
@@ -202,8 +206,15 @@ impl Node {
 
     /// Leaves: what we owned is free at once.
     pub(crate) fn leave(&self) {
-        self.lock().files = None;
-        self.clear(&self.nodes.join(&self.id));
+        let mut state = self.lock();
+        state.files = None;
+        let folder = self.nodes.join(&self.id);
+        if state.has_told {
+            // Not all may have heard it. Without this file we are known to have left; they clear the rest.
+            let _ = self.disk.remove(&folder.join(IDENTITY));
+        } else {
+            self.clear(&folder);
+        }
     }
 
     /// The nodes that are there, and whether they are alive; ours too.
@@ -243,15 +254,21 @@ impl Node {
             .peers
             .entry(name.to_owned())
             .or_insert_with(|| Peer { seen: now, ..Peer::default() });
-        if peer.identity.is_none() {
-            let bytes = read_all(&*self.disk, &folder.join(IDENTITY), 4_096)?;
-            peer.identity = serde_json::from_slice(&bytes).ok();
+        match read_all(&*self.disk, &folder.join(IDENTITY), 4_096) {
+            Ok(bytes) => peer.identity = serde_json::from_slice(&bytes).ok(),
+            // It is made before all others, and taken away by one who leaves.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                peer.is_gone = true;
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
         }
         if peer.beats != beats {
             peer.beats = beats;
             peer.seen = now;
         }
         let ended = peer.identity.as_ref().is_some_and(|identity| self.host.has_ended(identity));
+        peer.is_gone = ended;
         Ok(ended || now.saturating_sub(peer.seen) >= LEASE)
     }
 

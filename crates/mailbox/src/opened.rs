@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use store::{Disk, Writing, read_all};
 
 use crate::address::Unique;
-use crate::catalog::{Catalog, FORMAT, Read, Record, Row};
+use crate::catalog::{Catalog, FORMAT, Read, Record, Row, released_by};
 use crate::envelope::{ENVELOPE_BYTES_MAX, Envelope, EnvelopeError};
 use crate::host::Host;
 use crate::name::{Folder, Marks, MessageId, Name};
@@ -167,10 +167,20 @@ impl Opened {
                 };
             }
         } else {
-            let before = self.read.catalog.head.sequence;
             let bytes = read_from(around.disk, &self.path(self.epoch), self.read.bytes)?;
-            self.read.take(&bytes);
-            since(&self.read.catalog, before, seen);
+            self.read.take_telling(&bytes, &mut |catalog, record| match record {
+                Record::Added(row) => seen.push(Seen::Added(row.clone())),
+                Record::Changed { id, .. } => {
+                    seen.extend(catalog.row(*id).cloned().map(Seen::Changed));
+                }
+                Record::Removed { id, .. } => seen.push(Seen::Removed(*id)),
+                Record::Claim { .. }
+                | Record::Head(_)
+                | Record::Row(_)
+                | Record::Whole { .. }
+                | Record::LoggedIn { .. }
+                | Record::Released { .. } => {}
+            });
         }
         let released = self.read.released.as_deref();
         let stamp = around.disk.about(&self.messages())?.stamp;
@@ -216,16 +226,17 @@ impl Opened {
         if newest == 0 {
             return Ok(());
         }
-        let mut read = Read::default();
-        let bytes = read_from(around.disk, &self.path(newest), 0)?;
-        read.take(&bytes);
-        if read.released.is_some() {
+        // Only its begin and its end: this is asked at each look, and a catalog may be long.
+        let (claim, end) = read_ends(around.disk, &self.path(newest))?;
+        if released_by(&end).is_some() {
             return Ok(());
         }
+        let mut read = Read::default();
+        read.take(&claim);
         let is_free = match &read.node {
             Some(node) => node == around.node.id() || around.node.is_dead(node),
             // A claim is written at once; what is longer and cannot be read is damaged.
-            None if bytes.len() > CLAIM_BYTES_MAX => true,
+            None if claim.len() >= CLAIM_BYTES_MAX => true,
             None => around.node.is_stale_claim(&self.path(newest).to_string_lossy()),
         };
         if is_free {
@@ -307,9 +318,9 @@ impl Opened {
     }
 
     /// Makes the catalog say what the names of the files do.
-    fn reconcile(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) -> io::Result<Vec<Record>> {
+    fn reconcile(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) -> io::Result<Reconciled> {
         let mut records = Vec::new();
-        let names = self.scan(around.disk)?;
+        let (names, stamp) = self.scan(around.disk)?;
         let gone: Vec<_> = self
             .read
             .catalog
@@ -346,12 +357,13 @@ impl Opened {
                 },
             }
         }
-        Ok(records)
+        Ok(Reconciled { records, stamp })
     }
 
     /// The messages by the names of their files. Of two names that one message has, because a share
-    /// renames by a second name, the one that the catalog does not know is the newer.
-    fn scan(&self, disk: &dyn Disk) -> io::Result<BTreeMap<MessageId, Name>> {
+    /// renames by a second name, the one that the catalog does not know is the newer. And the folder's stamp, if it did not
+    /// change meanwhile.
+    fn scan(&self, disk: &dyn Disk) -> io::Result<(BTreeMap<MessageId, Name>, Option<i128>)> {
         let folder = self.messages();
         let mut names = BTreeMap::new();
         for _ in 0..SCANS_MAX {
@@ -372,10 +384,10 @@ impl Opened {
             }
             // A list of a folder that changes meanwhile misses some and has others twice.
             if disk.about(&folder)?.stamp == before {
-                break;
+                return Ok((names, Some(before)));
             }
         }
-        Ok(names)
+        Ok((names, None))
     }
 
     /// A message's envelope, if it and the sizes of its files are as they should be.
@@ -437,16 +449,26 @@ impl Opened {
         around: Around<'_>,
         seen: &mut Vec<Seen>,
     ) -> Result<(), OwnError> {
-        let records = self.reconcile(around, seen)?;
+        let found = self.reconcile(around, seen)?;
         self.is_behind = false;
-        self.append(around, &records, seen);
+        self.append(around, &found.records, seen);
         Ok(())
+    }
+
+    /// Appends to the catalog's file, and begins a new one when it is long.
+    fn append(&mut self, around: Around<'_>, records: &[Record], seen: &mut Vec<Seen>) {
+        self.write(around, records, seen);
+        if self.log.is_some()
+            && self.read.changes > self.read.catalog.counts().messages.max(CHANGES_MAX)
+        {
+            self.begin_anew(around, seen);
+        }
     }
 
     /// Appends to the catalog's file. What is told here has already happened: when this fails, or the mailbox was
     /// taken from us, the next who opens it finds it out from the files. Then what we gave numbers to is void, and
     /// nobody is told of it by us.
-    fn append(&mut self, around: Around<'_>, records: &[Record], seen: &mut Vec<Seen>) {
+    fn write(&mut self, around: Around<'_>, records: &[Record], seen: &mut Vec<Seen>) {
         if records.is_empty() {
             return;
         }
@@ -466,25 +488,23 @@ impl Opened {
             return;
         }
         self.read.changes += u64::try_from(records.len()).unwrap_or(u64::MAX);
-        if self.read.changes > self.read.catalog.counts().messages.max(CHANGES_MAX) {
-            self.begin_anew(around);
-        }
     }
 
-    /// What we knew is not to be relied on: it is read again.
+    /// What we knew is not to be relied on: it is read again. Until then the catalog is there for those who are told what
+    /// was seen last.
     fn forget(&mut self) {
         self.log = None;
         self.epoch = 0;
-        self.read = Read::default();
+        let catalog = std::mem::take(&mut self.read.catalog);
+        self.read = Read { catalog, ..Read::default() };
     }
 
     /// Goes on in a new file, so that the old one does not grow for ever.
-    fn begin_anew(&mut self, around: Around<'_>) {
+    fn begin_anew(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) {
         let Ok(epochs) = self.epochs(around.disk) else { return };
         let newest = epochs.first().copied().unwrap_or(0);
-        self.release(around);
-        let mut seen = Vec::new();
-        if let Err(error) = self.claim(around, newest + 1, &epochs, &mut seen) {
+        self.release(around, seen);
+        if let Err(error) = self.claim(around, newest + 1, &epochs, seen) {
             tracing::warn!(
                 mailbox = self.unique.leaf(),
                 error = &error as &dyn std::error::Error,
@@ -646,21 +666,24 @@ impl Opened {
     }
 
     /// Lets the mailbox go, so that anybody may own it at once.
-    pub(crate) fn release(&mut self, around: Around<'_>) {
-        let is_owned = self.is_owned(around);
-        let Some(mut log) = self.log.take() else { return };
-        if is_owned {
-            let stamp = match around.disk.about(&self.messages()) {
-                Ok(about) if !self.is_behind => about.stamp.to_string(),
-                // Equal to none: the next one looks at all files.
-                Ok(_) | Err(_) => String::new(),
-            };
+    pub(crate) fn release(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) {
+        if self.is_owned(around) {
+            // Others may have delivered what we have not heard of, and the next one relies on what we say.
+            let found = self.reconcile(around, seen);
+            let (records, stamp) = found.map_or_else(|_| (vec![], None), |f| (f.records, f.stamp));
+            self.write(around, &records, seen);
+            // Equal to none without a stamp: then the next one looks at all files.
+            let stamp = stamp.map(|stamp| stamp.to_string()).unwrap_or_default();
             let mut text = String::new();
             Record::Released { stamp }.write(&mut text);
-            // Without it, the next one waits until we are dead, or asks again.
-            let _ = log.write_all(text.as_bytes());
+            if let Some(log) = &mut self.log {
+                // Without it, the next one waits until we are dead, or asks again.
+                let _ = log.write_all(text.as_bytes());
+            }
         }
-        self.forget();
+        if self.log.is_some() {
+            self.forget();
+        }
     }
 
     /// Lets the mailbox go because another node wants it; also when its catalog's file is ours and we do not write to
@@ -680,7 +703,7 @@ impl Opened {
             }
             self.own(around, seen)?;
         }
-        self.release(around);
+        self.release(around, seen);
         Ok(())
     }
 
@@ -688,6 +711,13 @@ impl Opened {
     pub(crate) const fn look_again(&mut self) {
         self.is_behind = true;
     }
+}
+
+/// What was not known of the files: its records; and the stamp of the folder that has nothing more, if it held still.
+#[derive(Debug)]
+struct Reconciled {
+    records: Vec<Record>,
+    stamp: Option<i128>,
 }
 
 /// Why a message cannot be read.
@@ -719,9 +749,16 @@ fn read_from(disk: &dyn Disk, path: &Path, from: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What changed after this sequence number.
-fn since(catalog: &Catalog, sequence: u64, seen: &mut Vec<Seen>) {
-    seen.extend(catalog.rows().filter(|row| row.changed > sequence).cloned().map(Seen::Changed));
+/// The first bytes of a file of the catalog, as many as have its claim, and as many of its last.
+fn read_ends(disk: &dyn Disk, path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let mut file = disk.open(path)?;
+    let limit = u64::try_from(CLAIM_BYTES_MAX).unwrap_or(u64::MAX);
+    let (mut begin, mut end) = (Vec::new(), Vec::new());
+    file.by_ref().take(limit).read_to_end(&mut begin)?;
+    let bytes = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(bytes.saturating_sub(limit)))?;
+    file.read_to_end(&mut end)?;
+    Ok((begin, end))
 }
 
 /// What differs between two catalogs of one mailbox.

@@ -394,7 +394,7 @@ impl MessageStore {
         let all = std::mem::take(&mut *lock(&self.opened));
         let node = self.node()?;
         let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
-        all.values().for_each(|opened| lock(opened).release(around));
+        all.values().for_each(|opened| lock(opened).release(around, &mut Vec::new()));
         write_guard(&*self.disk, &self.root, &shut)?;
         lock(&self.session).trouble = self.guard().err().map(|error| told(&error));
         self.wait_for_others(&node)?;

@@ -235,7 +235,7 @@ impl MessageStore {
         if let Some(opened) = lock(&self.opened).remove(unique) {
             let node = self.node()?;
             let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
-            lock(&opened).release(around);
+            lock(&opened).release(around, &mut Vec::new());
         }
         Ok(())
     }

@@ -228,7 +228,7 @@ impl MessageStore {
         };
         let Ok(node) = self.node() else { return };
         let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
-        over.iter().for_each(|opened| lock(opened).release(around));
+        over.iter().for_each(|opened| lock(opened).release(around, &mut Vec::new()));
     }
 
     /// Deletes what is older than its folder keeps it, or past its own time, in all mailboxes.

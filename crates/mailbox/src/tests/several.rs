@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::testbed::{World, address, made, open, read, unique, voice};
@@ -67,6 +68,29 @@ fn a_host_that_does_not_own_the_mailbox_delivers_and_the_owner_tells() {
         ),
         "{told:?}"
     );
+}
+
+#[test]
+fn who_does_not_own_a_mailbox_hears_what_came_and_what_went() {
+    let world = World::default();
+    let disk = made(&world);
+    let (one, two) = (open(&disk, &world.host(0), None), open(&disk, &world.host(0), None));
+    one.create(&address("a")).unwrap();
+    let a = unique("a");
+    let first = one.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+    assert_eq!(read(&two, "a").len(), 1);
+    one.tick();
+    two.tick();
+    let mut events = two.subscribe();
+    let second = one.deliver(&voice(2), &[address("a")]).remove(0).unwrap().id;
+    one.remove(&a, &[first]).unwrap();
+    two.tick();
+    let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(matches!(&told[0].what, MailChange::Added { message } if message.id == second));
+    assert!(matches!(told[1].what, MailChange::Removed { id } if id == first));
+    // The lamp goes by this.
+    assert_eq!(told[1].counts.messages, 1);
 }
 
 #[test]
@@ -243,4 +267,62 @@ fn an_owner_that_wakes_in_the_middle_of_anything_harms_nothing() {
         }
         assert!(at > 5, "{mine}: only {at} calls");
     }
+}
+
+/// Three hosts: the owner lets the mailbox go to the second, and the third delivers at each moment of that.
+#[test]
+fn what_a_third_host_delivers_while_a_mailbox_changes_hands_is_listed() {
+    let mut at = 0;
+    loop {
+        at += 1;
+        let world = World::default();
+        let disk = made(&world);
+        let hosts = [0; 3].map(|skew| Arc::new(open(&disk, &world.host(skew), None)));
+        let [one, two, three] = hosts.clone();
+        one.create(&address("a")).unwrap();
+        let mut ids: Vec<_> =
+            (0..2).map(|n| one.deliver(&voice(n), &[address("a")]).remove(0).unwrap().id).collect();
+        hosts.iter().for_each(|host| host.tick());
+        let lets_go = Arc::new(AtomicBool::new(false));
+        let (giving, is_giving) = (Arc::clone(&lets_go), Arc::clone(&lets_go));
+        world.meanwhile(move || {
+            giving.store(true, Ordering::Relaxed);
+            one.tick();
+            giving.store(false, Ordering::Relaxed);
+        });
+        let new = Arc::new(std::sync::Mutex::new(None));
+        let (made, other, third) = (Arc::clone(&new), Arc::clone(&two), three);
+        disk.before(at, move || {
+            if is_giving.load(Ordering::Relaxed) {
+                *made.lock().unwrap() = deed(&third, 0, &[], 7);
+                other.tick();
+            }
+        });
+        assert_eq!(two.mark_read(&unique("a"), &ids[..1], Reads::Read).unwrap().len(), 1);
+        if !disk.is_done() {
+            break;
+        }
+        ids.extend(new.lock().unwrap().take());
+        hosts.iter().chain(&hosts).for_each(|host| host.tick());
+        let [one, two, three] = hosts.each_ref().map(Arc::as_ref);
+        agree(&[one, two, three], &ids.into_iter().collect(), &format!("before call {at}"));
+    }
+    assert!(at > 20, "only {at} calls");
+}
+
+#[test]
+fn what_a_host_delivered_that_left_at_once_is_listed() {
+    let world = World::default();
+    let disk = made(&world);
+    let (one, two) = (open(&disk, &world.host(0), None), open(&disk, &world.host(0), None));
+    one.create(&address("a")).unwrap();
+    let mut ids = BTreeSet::new();
+    ids.extend(deed(&one, 0, &[], 1));
+    one.tick();
+    ids.extend(deed(&two, 0, &[], 2));
+    two.close();
+    one.tick();
+    agree(&[&one], &ids, "the other has left");
+    let nodes = one.nodes().unwrap();
+    assert!(nodes.iter().all(|node| node.is_this || !node.is_alive), "{nodes:?}");
 }

@@ -4,7 +4,12 @@
 //! Each test has a small form that always runs. The long forms: `ENTRACTE_KILLS=500`, `ENTRACTE_STOPPED=1`,
 //! `ENTRACTE_LISTINGS=100000`, `ENTRACTE_LARGE=100000`, each with `cargo test --release -p mailbox --test processes`.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may fail where it stands"
+)]
 #![expect(clippy::print_stdout, reason = "processes speak with each other over it")]
 
 mod bed;

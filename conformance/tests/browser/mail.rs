@@ -44,7 +44,7 @@ fn fill(root: &Path, messages: u32) {
     let tone = |n: u32| (f64::from(n * 440) / 8_000.0 * std::f64::consts::TAU).sin() * 8_000.0;
     #[expect(clippy::cast_possible_truncation, reason = "within the range of i16")]
     let samples: Vec<i16> = (0..16_000).map(|n| tone(n) as i16).collect();
-    let file: Arc<[u8]> = mailbox::Compression::Gsm.file(&samples).into();
+    let file: Arc<[u8]> = mailbox::Compression::Gsm.file(&samples).unwrap().into();
     let deliver = |n: u32| {
         let draft = Draft {
             subject: format!("message number {n}"),

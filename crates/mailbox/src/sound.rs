@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use audio::decode::{DecodeError, Hint};
 use audio::voicemail::Compression;
+use audio::wav;
 
 use crate::draft::{Content, NewAttachment};
 use crate::envelope::PEAKS_MAX;
@@ -57,7 +58,7 @@ pub fn wav(
     let hint = Hint::from_name(&name).with_media_type(&attachment.media_type);
     let decoder = audio::decode::open_bytes(bytes, &hint)?;
     let samples = audio::telephone::whole(decoder, samples_max())?;
-    Ok(Compression::Pcm.file(&samples))
+    Ok(wav::to_bytes(wav::Format::TELEPHONE, &samples))
 }
 
 /// A voice message's audio, compressed by the rule, with its length and its peaks. What is given may be any file that can be
@@ -77,13 +78,15 @@ pub fn compressed(
     let duration_ms =
         u64::try_from(samples.len()).unwrap_or(u64::MAX) * 1_000 / u64::from(audio::RATE_HZ);
     let compression = rule.of(duration_ms);
+    let file =
+        compression.file(&samples).map_err(|error| MailError::Undecodable(error.to_string()))?;
     Ok(NewAttachment {
         media_type: compression.media_type().to_owned(),
         codec: compression.codec().to_owned(),
         duration_ms: Some(duration_ms),
-        title: "voice.wav".to_owned(),
+        title: if compression == Compression::Opus { "voice.ogg" } else { "voice.wav" }.to_owned(),
         peaks: peaks(&samples),
-        content: Content::Bytes(Arc::from(compression.file(&samples))),
+        content: Content::Bytes(Arc::from(file)),
     })
 }
 

@@ -77,10 +77,11 @@ const SECURITY: [(&str, MailSecurity); 3] = [
     ("none", MailSecurity::None),
 ];
 
-const COMPRESSIONS: [(&str, Compression); 3] = [
+const COMPRESSIONS: [(&str, Compression); 4] = [
     ("truespeech", Compression::TrueSpeech),
     ("gsm", Compression::Gsm),
     ("mulaw", Compression::MuLaw),
+    ("opus", Compression::Opus),
 ];
 
 pub(super) fn mail(section: &Section<'_>) -> MailPlan {

@@ -46,14 +46,17 @@ pub(crate) struct Node {
     nodes: PathBuf,
     id: String,
     state: Mutex<State>,
+    /// The last sign of life. It is apart, for whoever asks must not wait for the disk.
+    beat: Mutex<Duration>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     files: Option<(Box<dyn Writing>, Box<dyn Writing>)>,
     peers: BTreeMap<String, Peer>,
-    beat: Duration,
     has_told: bool,
+    /// Whether some of it was not synced yet.
+    is_to_sync: bool,
 }
 
 /// What we saw of another node.
@@ -80,7 +83,7 @@ impl Node {
         for byte in host.random().iter().take(5) {
             let _ = write!(id, "{byte:02x}");
         }
-        let node = Self { disk, host, nodes, id, state: Mutex::default() };
+        let node = Self { disk, host, nodes, id, state: Mutex::default(), beat: Mutex::default() };
         node.enter(&identity)?;
         let mut state = node.lock();
         for (name, ended) in node.look(&mut state)? {
@@ -103,9 +106,8 @@ impl Node {
         file.sync()?;
         let alive = self.disk.create(&folder.join(ALIVE))?;
         let notices = self.disk.create(&folder.join(NOTICES))?;
-        let mut state = self.lock();
-        state.files = Some((alive, notices));
-        state.beat = self.host.uptime();
+        self.lock().files = Some((alive, notices));
+        self.set_beat(self.host.uptime());
         Ok(())
     }
 
@@ -126,17 +128,27 @@ impl Node {
         }
         let now = self.host.uptime();
         let mut state = self.lock();
-        if let Some((alive, _)) = &mut state.files {
+        let is_to_sync = std::mem::take(&mut state.is_to_sync);
+        if let Some((alive, notices)) = &mut state.files {
             alive.write_all(b".")?;
             alive.sync()?;
+            if is_to_sync {
+                notices.sync()?;
+            }
         }
-        state.beat = now;
+        drop(state);
+        self.set_beat(now);
         Ok(())
     }
 
     /// Whether the others surely take us for alive; else what we own may be theirs by now.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.host.uptime().saturating_sub(self.lock().beat) < LEASE / 2
+        let beat = *self.beat.lock().unwrap_or_else(PoisonError::into_inner);
+        self.host.uptime().saturating_sub(beat) < LEASE / 2
+    }
+
+    fn set_beat(&self, at: Duration) {
+        *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
     /// Tells the others something, if there are any.
@@ -149,7 +161,11 @@ impl Node {
         let word = NOTICE_WORDS.iter().find(|(n, _)| *n == notice).map_or("", |(_, word)| word);
         if let Some((_, notices)) = &mut state.files {
             notices.write_all(format!("{word} {leaf}\n").as_bytes())?;
-            notices.sync()?;
+            match notice {
+                Notice::Want | Notice::Look => notices.sync()?,
+                // A share shows others what was synced; they look once a second, and so does our next sign of life.
+                Notice::Changed => state.is_to_sync = true,
+            }
         }
         Ok(())
     }

@@ -25,6 +25,8 @@ const SEQUENCE_JUMP: u64 = 1 << 24;
 const CHANGES_MAX: u64 = 10_000;
 /// A file that has only its claim is not longer.
 const CLAIM_BYTES_MAX: usize = 512;
+/// Messages that are removed at once, up to which each is asked for the names of its attachments.
+const NAMED_MAX: usize = 64;
 /// How often a folder is listed again because it changed meanwhile.
 const SCANS_MAX: usize = 20;
 
@@ -610,8 +612,10 @@ impl Opened {
         }
         let folder = self.messages();
         let mut done = Vec::new();
+        let mut files = Some(Vec::new()).filter(|_| ids.len() <= NAMED_MAX);
         for id in ids {
             let Some(row) = self.read.catalog.row(*id).cloned() else { continue };
+            files = files.and_then(|files| self.with_attachments(around.disk, &row, files));
             match around.disk.remove(&folder.join(row.name().to_string())) {
                 Ok(()) => done.push(row),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.is_behind = true,
@@ -630,21 +634,52 @@ impl Opened {
         let records: Vec<_> = done.iter().map(|row| self.read.catalog.remove(row.id)).collect();
         seen.extend(done.iter().map(|row| Seen::Removed(row.id)));
         self.append(around, &records, seen);
-        self.remove_attachments(around.disk, &done);
+        self.remove_attachments(around.disk, &done, files);
         match self.own(around, seen) {
             Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
             done => done,
         }
     }
 
-    /// What stays has no envelope, and a check takes it away.
-    fn remove_attachments(&self, disk: &dyn Disk, of: &[Row]) {
+    /// The names of these files and of a message's attachments; `None` when its envelope does not say.
+    fn with_attachments(
+        &self,
+        disk: &dyn Disk,
+        row: &Row,
+        mut files: Vec<(MessageId, String)>,
+    ) -> Option<Vec<(MessageId, String)>> {
+        if row.attachments > 0 {
+            let name = row.name();
+            let path = self.messages().join(name.to_string());
+            let envelope =
+                Envelope::parse(&read_all(disk, &path, ENVELOPE_BYTES_MAX).ok()?).ok()?;
+            let named = envelope.attachments.iter().enumerate();
+            files.extend(named.map(|(n, a)| (row.id, name.attachment(n, a.extension))));
+        }
+        Some(files)
+    }
+
+    /// Removes the attachments of messages that are gone; by their names, if these are known, for a list of the folder is
+    /// long. What stays has no envelope, and a check takes it away.
+    fn remove_attachments(
+        &self,
+        disk: &dyn Disk,
+        of: &[Row],
+        files: Option<Vec<(MessageId, String)>>,
+    ) {
+        let folder = self.messages();
+        if let Some(files) = files {
+            let are_gone: BTreeSet<_> = of.iter().map(|row| row.id).collect();
+            for (_, file) in files.iter().filter(|(id, _)| are_gone.contains(id)) {
+                let _ = disk.remove(&folder.join(file));
+            }
+            return;
+        }
         let bases: BTreeSet<_> =
             of.iter().filter(|row| row.attachments > 0).map(|row| row.name().base()).collect();
         if bases.is_empty() {
             return;
         }
-        let folder = self.messages();
         let Ok(entries) = disk.list(&folder) else { return };
         let is_theirs = |name: &str| name.split_once(".a").is_some_and(|(b, _)| bases.contains(b));
         for entry in entries.iter().filter(|entry| is_theirs(&entry.name)) {

@@ -1,7 +1,7 @@
 mod power;
 mod several;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use store::Disk as _;
@@ -57,6 +57,34 @@ fn a_delivery_has_three_syncs_and_a_mark_has_one() {
     let before = disk.syncs();
     store.mark_read(&unique("a"), &[id], Reads::Read).unwrap();
     assert_eq!(disk.syncs() - before, 1);
+    // The same while others are there, who are told.
+    let other = open(&disk, &world.host(0), None);
+    store.tick();
+    let before = disk.syncs();
+    store.deliver(&voice(3), &[address("a")]).remove(0).unwrap();
+    assert_eq!(disk.syncs() - before, 3);
+    other.tick();
+    assert_eq!(read(&other, "a").len(), 3);
+}
+
+#[test]
+fn what_is_removed_leaves_no_file_whether_it_is_one_message_or_many() {
+    let world = World::default();
+    let disk = made(&world);
+    let store = open(&disk, &world.host(0), None);
+    store.create(&address("a")).unwrap();
+    let deliver = |n| store.deliver(&voice(n), &[address("a")]).remove(0).unwrap().id;
+    let ids: Vec<_> = (0..70).map(deliver).collect();
+    for ids in [&ids[..1], &ids[1..]] {
+        store.remove(&unique("a"), ids).unwrap();
+        let is_left =
+            |path: &PathBuf| ids.iter().any(|id| path.to_string_lossy().contains(&id.to_string()));
+        assert_eq!(
+            disk.files().into_iter().filter(is_left).collect::<Vec<_>>(),
+            [] as [PathBuf; 0]
+        );
+    }
+    assert_eq!(read(&store, "a"), []);
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn an_empty_mount_point_is_no_store_and_nothing_is_written_into_it() {
     let receipt = store.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
     assert_eq!(receipt.place, Place::Spool);
     store.tick();
-    assert_eq!(disk.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(disk.files(), Vec::<PathBuf>::new());
     assert_eq!(store.pending().len(), 1);
 }
 
@@ -133,7 +133,7 @@ fn complaint_44_what_comes_while_the_share_is_away_waits_lights_the_lamp_and_is_
     assert_eq!(store.pending().len(), 0, "{:?}", store.pending());
     let subjects: Vec<_> = read(&store, "a").into_iter().map(|(_, subject, ..)| subject).collect();
     assert_eq!(subjects, ["message 4", "message 3", "message 2", "message 1"]);
-    assert_eq!(local.files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(local.files(), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -144,6 +144,8 @@ async fn a_message_is_sent_listed_and_heard_whole_and_in_parts_over_http() {
     let wav = get(&subject, &format!("{BOX}/messages/{id}/audio"));
     assert!(wav.has("content-type: audio/wav") && wav.has("accept-ranges: bytes"));
     assert_eq!(audio::wav::read(&wav.body).unwrap().samples().len(), 24_000);
+    let ogg = get(&subject, &format!("{BOX}/messages/{id}/audio?format=ogg"));
+    assert!(ogg.has("content-type: audio/ogg") && ogg.body.starts_with(b"OggS"));
     let part = ask(
         &subject,
         "GET",
@@ -381,4 +383,30 @@ async fn envelopes_keep_their_schema() {
         }
     }
     assert_eq!(checked, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_every_size_go_with_a_message_and_come_back_as_they_were() {
+    let subject = with_users();
+    let folder = Folder::create();
+    let empty = folder.write("empty.pdf", b"");
+    let large = folder.write("large.bin", vec![7u8; 20 << 20]);
+    let huge = folder.path().join("huge.bin");
+    // It has a hole for almost all of its bytes.
+    std::fs::File::create(&huge).unwrap().set_len((2 << 30) + 1).unwrap();
+    let words = ["send", "ann@site", "--subject", "files", "--attach"];
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let (empty, large, huge) = (path(&empty), path(&large), path(&huge));
+    let out = done(&subject, &[&words[..], &[&empty, "--attach", &large]].concat());
+    let id = out.trim().rsplit(' ').next().unwrap().to_owned();
+    let at = |number: u32| {
+        get(&subject, &format!("/api/v1/mailboxes/ann@site/messages/{id}/attachments/{number}"))
+    };
+    let first = at(0);
+    assert_eq!((first.status, first.body.len()), (200, 0));
+    let second = at(1);
+    assert!(second.has("content-disposition: attachment") && second.has("nosniff"));
+    assert!(second.body.len() == 20 << 20 && second.body.iter().all(|byte| *byte == 7));
+    let left = command(&subject, &[&words[..], &[&huge]].concat());
+    assert!(left.err.contains("limit reached: bytes of an attachment"), "{}", left.err);
 }

@@ -54,6 +54,6 @@ pub use name::{FOLDERS, Folder, KINDS, Kind, Marks, MessageId, Name};
 pub use node::LEASE;
 pub use store::Reading;
 
-pub use sound::{CompressionRule, HEARD_SECONDS_MAX, compressed, peaks, wav};
+pub use sound::{CompressionRule, HEARD_SECONDS_MAX, compressed, heard, peaks};
 pub use ticker::{Sweeps, Ticker};
 pub use users::{USERS_BYTES_MAX, UserFault};

@@ -3,7 +3,6 @@ use std::sync::Arc;
 
 use audio::decode::{DecodeError, Hint};
 use audio::voicemail::Compression;
-use audio::wav;
 
 use crate::draft::{Content, NewAttachment};
 use crate::envelope::PEAKS_MAX;
@@ -43,22 +42,28 @@ fn samples_max() -> usize {
     HEARD_SECONDS_MAX * usize::try_from(audio::RATE_HZ).unwrap_or(8_000)
 }
 
-/// The audio of an attachment as a WAV file of linear samples, which every browser plays from any place.
+/// The audio of an attachment in another form: [`Compression::Pcm`] is played by every browser, from any place.
 ///
 /// # Errors
 /// It is no audio that can be decoded, or longer than [`HEARD_SECONDS_MAX`].
-pub fn wav(
+pub fn heard(
     attachment: &crate::Attachment,
     mut file: impl Read,
     bytes_max: u64,
-) -> Result<Vec<u8>, DecodeError> {
+    form: Compression,
+) -> Result<Vec<u8>, MailError> {
     let mut bytes = Vec::new();
-    file.by_ref().take(bytes_max).read_to_end(&mut bytes).map_err(DecodeError::Io)?;
+    file.by_ref().take(bytes_max).read_to_end(&mut bytes)?;
     let name = format!("a.{}", attachment.extension());
     let hint = Hint::from_name(&name).with_media_type(&attachment.media_type);
-    let decoder = audio::decode::open_bytes(bytes, &hint)?;
-    let samples = audio::telephone::whole(decoder, samples_max())?;
-    Ok(wav::to_bytes(wav::Format::TELEPHONE, &samples))
+    let samples = decoded(bytes, &hint)?;
+    form.file(&samples).map_err(|error| MailError::Undecodable(error.to_string()))
+}
+
+fn decoded(bytes: Vec<u8>, hint: &Hint) -> Result<Vec<i16>, MailError> {
+    let undecodable = |error: DecodeError| MailError::Undecodable(error.to_string());
+    let decoder = audio::decode::open_bytes(bytes, hint).map_err(undecodable)?;
+    audio::telephone::whole(decoder, samples_max()).map_err(undecodable)
 }
 
 /// A voice message's audio, compressed by the rule, with its length and its peaks. What is given may be any file that can be
@@ -71,10 +76,7 @@ pub fn compressed(
     media_type: &str,
     rule: &CompressionRule,
 ) -> Result<NewAttachment, MailError> {
-    let undecodable = |error: DecodeError| MailError::Undecodable(error.to_string());
-    let hint = Hint::none().with_media_type(media_type);
-    let decoder = audio::decode::open_bytes(bytes, &hint).map_err(undecodable)?;
-    let samples = audio::telephone::whole(decoder, samples_max()).map_err(undecodable)?;
+    let samples = decoded(bytes, &Hint::none().with_media_type(media_type))?;
     let duration_ms =
         u64::try_from(samples.len()).unwrap_or(u64::MAX) * 1_000 / u64::from(audio::RATE_HZ);
     let compression = rule.of(duration_ms);

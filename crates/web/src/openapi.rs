@@ -409,7 +409,10 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     ),
     Operation {
         query: &[
-            ("format", "wav, which every browser plays, or stored, as it is kept."),
+            (
+                "format",
+                "wav, which every browser plays, ogg, which is small, or stored, as it is kept.",
+            ),
             ("number", "Which attachment, from 0; without it the first that is audio."),
         ],
         ..get(

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use mailbox::{
-    Address, Checked, Cursor, Draft, Folder, Kind, MailError, Mailbox, MessageStore, Moment,
-    NewUser, Query, Repair, Row, Sweeps, SystemHost, Ticker, Unique, UserOutcome,
+    Address, Checked, Content, Cursor, Draft, Folder, Kind, MailError, Mailbox, MessageStore,
+    Moment, NewAttachment, NewUser, Query, Repair, Row, Sweeps, SystemHost, Ticker, Unique,
+    UserOutcome,
 };
 use serde_json::json;
 use store::SystemDisk;
@@ -115,7 +116,7 @@ enum Verb {
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
     },
-    /// Puts a text message into mailboxes, to try them.
+    /// Puts a message into mailboxes: a text, audio, files.
     Send {
         /// Their addresses or unique strings.
         #[arg(required = true)]
@@ -126,6 +127,12 @@ enum Verb {
         /// The text.
         #[arg(long, default_value = "")]
         text: String,
+        /// A file with audio, which is compressed as voice messages are; then it is a voice message.
+        #[arg(long, value_name = "FILE")]
+        audio: Option<PathBuf>,
+        /// A file that goes with it as it is; may be given several times.
+        #[arg(long, value_name = "FILE")]
+        attach: Vec<PathBuf>,
     },
     /// Reads every byte of mailboxes and says what is wrong. Exit status 1 when something is.
     Check {
@@ -290,7 +297,10 @@ impl Opened {
                 };
                 self.messages(&unique(address)?, query, limit.unwrap_or(usize::MAX), json)
             }
-            Verb::Send { addresses, subject, text } => self.send(addresses, subject, text),
+            Verb::Send { addresses, subject, text, audio, attach } => {
+                let draft = self.draft(subject, text, audio.as_deref(), attach)?;
+                self.send(addresses, &draft)
+            }
             Verb::Check { addresses } => self.check(addresses, Repair::No, json),
             Verb::Repair { addresses } => self.check(addresses, Repair::Yes, json),
             Verb::Export { address, to } => self.export(address, to, json),
@@ -495,15 +505,47 @@ impl Opened {
         Ok(Exit::Done)
     }
 
-    fn send(&self, addresses: &[String], subject: &str, text: &str) -> Outcome {
+    fn draft(
+        &self,
+        subject: &str,
+        text: &str,
+        audio: Option<&Path>,
+        attach: &[PathBuf],
+    ) -> Result<Draft, Failure> {
+        let kind = if audio.is_some() { Kind::Voice } else { Kind::Text };
+        let (subject, body) = (subject.to_owned(), text.to_owned());
+        let mut draft = Draft { subject, body, ..Draft::new(kind) };
+        let named = |path: &Path, error: &dyn std::error::Error| {
+            Failure(format!("{}: {error}", path.display()))
+        };
+        if let Some(path) = audio {
+            let bytes = std::fs::read(path).map_err(|error| named(path, &error))?;
+            let spoken = mailbox::compressed(bytes, "", self.store.compression());
+            let spoken = spoken.map_err(|error| named(path, &error))?;
+            draft.duration_ms = spoken.duration_ms;
+            draft.attachments.push(spoken);
+        }
+        for path in attach {
+            std::fs::File::open(path).map_err(|error| named(path, &error))?;
+            draft.attachments.push(NewAttachment {
+                media_type: "application/octet-stream".to_owned(),
+                codec: String::new(),
+                duration_ms: None,
+                title: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                peaks: Vec::new(),
+                content: Content::File(path.clone()),
+            });
+        }
+        Ok(draft)
+    }
+
+    fn send(&self, addresses: &[String], draft: &Draft) -> Outcome {
         let to: Vec<_> = addresses
             .iter()
             .map(|text| Address::parse(text).map_err(|error| Failure(format!("{text:?}: {error}"))))
             .collect::<Result<_, _>>()?;
-        let draft =
-            Draft { subject: subject.to_owned(), body: text.to_owned(), ..Draft::new(Kind::Text) };
         let mut exit = Exit::Done;
-        for (address, done) in addresses.iter().zip(self.store.deliver(&draft, &to)) {
+        for (address, done) in addresses.iter().zip(self.store.deliver(draft, &to)) {
             match done {
                 Ok(receipt) => println!("{address}: {}", receipt.id),
                 Err(error) => {

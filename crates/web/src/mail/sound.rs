@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::stream::{StreamExt as _, unfold};
-use mailbox::{Attachment, NewAttachment};
+use mailbox::{Attachment, Compression, NewAttachment};
 
 use super::messages::id;
 use super::*;
@@ -123,7 +123,7 @@ fn blocks(bytes: Bytes, left: u64) -> Body {
 /// How audio is wanted.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Format {
-    /// `wav`, which every browser plays, or `stored`, as it is kept.
+    /// `wav`, which every browser plays, `ogg`, which is small, or `stored`, as it is kept.
     #[serde(default)]
     format: String,
     /// Which attachment, from 0; without it the first that is audio.
@@ -156,10 +156,11 @@ pub(crate) async fn audio<V: View + Settings>(
     Query(format): Query<Format>,
     headers: HeaderMap,
 ) -> Response {
-    let decodes = match &*format.format {
-        "" | "wav" => true,
-        "stored" => false,
-        _ => return refused(StatusCode::UNPROCESSABLE_ENTITY, "format is wav or stored"),
+    let form = match &*format.format {
+        "" | "wav" => Some(Compression::Pcm),
+        "ogg" => Some(Compression::Opus),
+        "stored" => None,
+        _ => return refused(StatusCode::UNPROCESSABLE_ENTITY, "format is wav, ogg or stored"),
     };
     // A player asks for parts, one after the other; that is one listening.
     if part(&headers, u64::MAX, "") == Part::All
@@ -171,17 +172,14 @@ pub(crate) async fn audio<V: View + Settings>(
         let (attachment, bytes) =
             sound(store, &Unique::parse(&unique)?, id(&message)?, format.number)?;
         let digest = mailbox::hex(&attachment.sha256);
-        if !decodes {
+        let Some(form) = form else {
             return Ok((digest, attachment.media_type, bytes, attachment.bytes));
-        }
-        match mailbox::wav(&attachment, bytes, DECODED_BYTES_MAX) {
-            Ok(wav) => {
-                let length = wav.len() as u64;
-                let bytes: Bytes = Box::new(std::io::Cursor::new(wav));
-                Ok((format!("{digest}-wav"), "audio/wav".to_owned(), bytes, length))
-            }
-            Err(error) => Err(MailError::Undecodable(error.to_string())),
-        }
+        };
+        let file = mailbox::heard(&attachment, bytes, DECODED_BYTES_MAX, form)?;
+        let length = file.len() as u64;
+        let media_type = if form == Compression::Pcm { "audio/wav" } else { form.media_type() };
+        let bytes: Bytes = Box::new(std::io::Cursor::new(file));
+        Ok((format!("{digest}-{}", form.codec()), media_type.to_owned(), bytes, length))
     });
     match done.await {
         Ok((etag, media_type, bytes, length)) => {

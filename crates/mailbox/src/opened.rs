@@ -25,6 +25,8 @@ const SEQUENCE_JUMP: u64 = 1 << 24;
 const CHANGES_MAX: u64 = 10_000;
 /// A file that has only its claim is not longer.
 const CLAIM_BYTES_MAX: usize = 512;
+/// How often something is tried on a message whose file somebody else renames meanwhile.
+const TRIES_MAX: usize = 4;
 /// Messages that are removed at once, up to which each is asked for the names of its attachments.
 const NAMED_MAX: usize = 64;
 /// How often a folder is listed again because it changed meanwhile.
@@ -551,8 +553,50 @@ impl Opened {
         seen: &mut Vec<Seen>,
     ) -> Result<(), OwnError> {
         self.own(around, seen)?;
+        self.each(around, ids, seen, |opened, ids, seen| {
+            opened.change_known(around, ids, edit, seen)
+        })?;
+        // What was done is done; how it is now is asked of whoever knows.
+        match self.own(around, seen) {
+            Err(OwnError::Held(_)) => self.follow(around, seen),
+            done => done,
+        }
+    }
+
+    /// Does `work` on messages; it answers those whose files have another name than we knew: somebody else was at them. For
+    /// these it is done again with what is there now.
+    fn each(
+        &mut self,
+        around: Around<'_>,
+        ids: &[MessageId],
+        seen: &mut Vec<Seen>,
+        mut work: impl FnMut(&mut Self, &[MessageId], &mut Vec<Seen>) -> io::Result<Vec<MessageId>>,
+    ) -> Result<(), OwnError> {
+        let mut rest = work(self, ids, seen)?;
+        for _ in 1..TRIES_MAX {
+            if rest.is_empty() {
+                break;
+            }
+            self.is_behind = true;
+            match self.own(around, seen) {
+                Ok(()) => rest = work(self, &rest, seen)?,
+                // It is another's by now, and what was done is done.
+                Err(OwnError::Held(_)) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn change_known(
+        &mut self,
+        around: Around<'_>,
+        ids: &[MessageId],
+        edit: &dyn Fn(Folder, Marks) -> (Folder, Marks),
+        seen: &mut Vec<Seen>,
+    ) -> io::Result<Vec<MessageId>> {
         let folder = self.messages();
-        let mut done = Vec::new();
+        let (mut done, mut missed) = (Vec::new(), Vec::new());
         for id in ids {
             let Some(name) = self.read.catalog.row(*id).map(Row::name) else { continue };
             let (place, marks) = edit(name.folder, name.marks);
@@ -563,18 +607,17 @@ impl Opened {
             let (from, to) = (folder.join(name.to_string()), folder.join(next.to_string()));
             match around.disk.publish(&from, &to) {
                 Ok(()) => done.push(next),
-                // Somebody else was at it: what is there now is the truth.
                 Err(error)
                     if matches!(
                         error.kind(),
                         io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
                     ) =>
                 {
-                    self.is_behind = true;
+                    missed.push(*id);
                 }
                 Err(error) => {
                     self.is_behind = true;
-                    return Err(error.into());
+                    return Err(error);
                 }
             }
         }
@@ -582,7 +625,7 @@ impl Opened {
             && let Err(error) = around.disk.sync_folder(&folder)
         {
             self.is_behind = true;
-            return Err(error.into());
+            return Err(error);
         }
         let mut records = Vec::new();
         for name in done {
@@ -590,11 +633,7 @@ impl Opened {
             seen.extend(self.read.catalog.row(name.id).cloned().map(Seen::Changed));
         }
         self.append(around, &records, seen);
-        // What was done is done; how it is now is asked of whoever knows.
-        match self.own(around, seen) {
-            Err(OwnError::Held(_)) => self.follow(around, seen),
-            done => done,
-        }
+        Ok(missed)
     }
 
     /// Takes messages away for good.
@@ -610,18 +649,31 @@ impl Opened {
             Err(OwnError::Disk(error)) if is_full(&error) => self.is_behind = true,
             Err(error) => return Err(error),
         }
+        self.each(around, ids, seen, |opened, ids, seen| opened.remove_known(around, ids, seen))?;
+        match self.own(around, seen) {
+            Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
+            done => done,
+        }
+    }
+
+    fn remove_known(
+        &mut self,
+        around: Around<'_>,
+        ids: &[MessageId],
+        seen: &mut Vec<Seen>,
+    ) -> io::Result<Vec<MessageId>> {
         let folder = self.messages();
-        let mut done = Vec::new();
+        let (mut done, mut missed) = (Vec::new(), Vec::new());
         let mut files = Some(Vec::new()).filter(|_| ids.len() <= NAMED_MAX);
         for id in ids {
             let Some(row) = self.read.catalog.row(*id).cloned() else { continue };
             files = files.and_then(|files| self.with_attachments(around.disk, &row, files));
             match around.disk.remove(&folder.join(row.name().to_string())) {
                 Ok(()) => done.push(row),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => self.is_behind = true,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missed.push(*id),
                 Err(error) => {
                     self.is_behind = true;
-                    return Err(error.into());
+                    return Err(error);
                 }
             }
         }
@@ -629,16 +681,13 @@ impl Opened {
             && let Err(error) = around.disk.sync_folder(&folder)
         {
             self.is_behind = true;
-            return Err(error.into());
+            return Err(error);
         }
         let records: Vec<_> = done.iter().map(|row| self.read.catalog.remove(row.id)).collect();
         seen.extend(done.iter().map(|row| Seen::Removed(row.id)));
         self.append(around, &records, seen);
         self.remove_attachments(around.disk, &done, files);
-        match self.own(around, seen) {
-            Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
-            done => done,
-        }
+        Ok(missed)
     }
 
     /// The names of these files and of a message's attachments; `None` when its envelope does not say.

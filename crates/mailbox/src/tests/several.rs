@@ -326,3 +326,51 @@ fn what_a_host_delivered_that_left_at_once_is_listed() {
     let nodes = one.nodes().unwrap();
     assert!(nodes.iter().all(|node| node.is_this || !node.is_alive), "{nodes:?}");
 }
+
+/// The old owner falls asleep before it renames a message; another takes the mailbox over; the old one wakes and renames;
+/// then the new one is to do something with that message before it has heard of it.
+#[test]
+fn what_an_owner_is_told_to_do_is_done_although_another_renamed_the_message_just_now() {
+    for (mine, theirs) in (1..3).flat_map(|mine| (1..4).map(move |theirs| (mine, theirs))) {
+        let mut at = 0;
+        loop {
+            at += 1;
+            let told = format!("deed {mine}, asleep before call {at}, then deed {theirs}");
+            let world = World::default();
+            let disk = made(&world);
+            let one = open(&disk, &world.host(0), None);
+            let two = Arc::new(open(&disk, &world.host(0), None));
+            one.create(&address("a")).unwrap();
+            let ids: Vec<_> = (0..3)
+                .map(|n| one.deliver(&voice(n), &[address("a")]).remove(0).unwrap().id)
+                .collect();
+            one.tick();
+            two.tick();
+            let (other, last, time) = (Arc::clone(&two), ids[2], world.clone());
+            disk.before(at, move || {
+                for _ in 0..20 {
+                    time.pass(Duration::from_secs(1));
+                    other.tick();
+                }
+                other.mark_read(&unique("a"), &[last], Reads::Read).unwrap();
+            });
+            let ticking = Arc::clone(&two);
+            world.meanwhile(move || ticking.tick());
+            deed(&one, mine, &ids, 7);
+            if !disk.is_done() {
+                break;
+            }
+            deed(&two, theirs, &ids, 8);
+            one.tick();
+            two.tick();
+            let found = read(&two, "a");
+            let state = |id| found.iter().find(|one| one.0 == id).map(|one| (one.2, one.3));
+            match theirs {
+                1 => assert_eq!(state(ids[0]).map(|s| s.0), Some(Folder::Saved), "{told}"),
+                2 => assert!([0, 1].iter().all(|n| state(ids[*n]).unwrap().1), "{told}"),
+                _ => assert_eq!(state(ids[1]), None, "{told}"),
+            }
+        }
+        assert!(at > 2, "{mine}: only {at} calls");
+    }
+}

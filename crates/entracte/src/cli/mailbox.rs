@@ -528,7 +528,7 @@ impl Opened {
         for path in attach {
             std::fs::File::open(path).map_err(|error| named(path, &error))?;
             draft.attachments.push(NewAttachment {
-                media_type: "application/octet-stream".to_owned(),
+                media_type: media_type_of(path).to_owned(),
                 codec: String::new(),
                 duration_ms: None,
                 title: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
@@ -646,6 +646,21 @@ impl Opened {
             );
         }
         Ok(Exit::Done)
+    }
+}
+
+/// What a file is, by its name.
+fn media_type_of(path: &Path) -> &'static str {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    match &*extension {
+        "pdf" => "application/pdf",
+        "tif" | "tiff" => "image/tiff",
+        "jpg" | "jpeg" => "image/jpeg",
+        "txt" => "text/plain",
+        "wav" => "audio/x-wav",
+        "ogg" | "opus" => "audio/ogg",
+        "mp3" => "audio/mpeg",
+        _ => "application/octet-stream",
     }
 }
 

@@ -145,7 +145,22 @@ fn sound(
             envelope.attachments.iter().position(is_audio).ok_or(MailError::NoSuchAttachment(0))?
         }
     };
-    store.attachment(unique, message, number)
+    let (attachment, bytes) = store.attachment(unique, message, number)?;
+    // Whatever else it is, a browser shall not show it as a page of ours.
+    if !attachment.media_type.starts_with("audio/") {
+        return Err(MailError::Undecodable(format!("attachment {number} is no audio")));
+    }
+    Ok((attachment, bytes))
+}
+
+/// What a browser is told that a file is: what it could run is only bytes.
+fn harmless(media_type: &str) -> &str {
+    let is_known = ["audio/", "image/tiff", "image/jpeg", "image/png", "application/pdf"];
+    if is_known.iter().any(|kind| media_type.starts_with(kind)) {
+        media_type
+    } else {
+        "application/octet-stream"
+    }
 }
 
 /// The audio of a message.
@@ -209,7 +224,8 @@ pub(crate) async fn attachment<V: View + Settings>(
             let etag = mailbox::hex(&attachment.sha256);
             let length = attachment.bytes;
             // A browser never shows what came from outside as a page of ours.
-            ranged((&headers, &etag), (bytes, length), &attachment.media_type, Some(&name))
+            let media_type = harmless(&attachment.media_type);
+            ranged((&headers, &etag), (bytes, length), media_type, Some(&name))
         }
         Err(error) => refusal(&error),
     }
@@ -225,6 +241,16 @@ pub(super) fn spoken(store: &MessageStore, base64: &str) -> Result<NewAttachment
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_browser_could_run_is_only_bytes() {
+        let rows = [("audio/x-wav", true), ("application/pdf", true), ("text/html", false)];
+        for (kind, is_kept) in
+            [&rows[..], &[("image/svg+xml", false), ("text/javascript", false)]].concat()
+        {
+            assert_eq!(harmless(kind) == kind, is_kept, "{kind}");
+        }
+    }
 
     #[test]
     fn parts_are_those_of_rfc_9110() {

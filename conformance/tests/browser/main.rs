@@ -7,6 +7,7 @@
 )]
 
 mod bed;
+mod mail;
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -65,6 +66,7 @@ const PAGES: &[&str] = &[
     "/events",
     "/diagnostics",
     "/captures",
+    "/mailboxes",
     "/config/general",
     "/config/audio",
     "/config/mail",

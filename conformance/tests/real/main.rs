@@ -12,6 +12,7 @@ mod dissector;
 mod doctor;
 mod hostile;
 mod killed;
+mod mailboxes;
 mod onlookers;
 mod operation;
 mod settings;

@@ -73,6 +73,7 @@ fn complaint_53_every_metric_says_what_it_means_and_alerts_and_dashboard_use_tho
                 "le",
                 "direction",
                 "method",
+                "outcome",
                 "code",
                 "webhook",
             ];

@@ -6,6 +6,7 @@
 //!
 //! Start at [`open`], [`open_seekable`] or [`open_bytes`], then call [`Decoder::block`] until `None`.
 
+mod blocks;
 mod raw;
 mod sniff;
 mod symphony;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use raw::{Encoding, RawFormat};
 
+use blocks::BlockReader;
 use symphony::Symphony;
 
 /// Most channels that are mixed to one.
@@ -152,6 +154,7 @@ pub struct Decoder {
 enum Body {
     Symphony(Box<Symphony>),
     Raw(Box<raw::RawReader>),
+    Blocks(Box<BlockReader>),
     Ended,
 }
 
@@ -180,6 +183,8 @@ pub fn open(mut reader: Box<dyn Read + Send>, hint: &Hint) -> Result<Decoder, De
         sniff::Kind::Symphony => Decoder::of(Symphony::stream(whole, hint)?),
         sniff::Kind::Au => Decoder::raw(raw::RawReader::au(whole)?),
         sniff::Kind::Raw(format) => Decoder::raw(raw::RawReader::new(whole, format)?),
+        sniff::Kind::Gsm => Ok(Decoder::blocks(BlockReader::bare(whole))),
+        sniff::Kind::Blocks(coding) => BlockReader::wav(whole, coding).map(Decoder::blocks),
     }
 }
 
@@ -197,6 +202,10 @@ pub fn open_seekable(mut reader: Box<dyn ReadSeek>, hint: &Hint) -> Result<Decod
         sniff::Kind::Symphony => Decoder::of(Symphony::seekable(reader, length, hint)?),
         sniff::Kind::Au => Decoder::raw(raw::RawReader::au(Box::new(reader))?),
         sniff::Kind::Raw(format) => Decoder::raw(raw::RawReader::new(Box::new(reader), format)?),
+        sniff::Kind::Gsm => Ok(Decoder::blocks(BlockReader::bare(Box::new(reader)))),
+        sniff::Kind::Blocks(coding) => {
+            BlockReader::wav(Box::new(reader), coding).map(Decoder::blocks)
+        }
     }
 }
 
@@ -215,6 +224,12 @@ impl Decoder {
         Ok(Self { body, info, title: None, mono: Vec::new() })
     }
 
+    fn blocks(reader: BlockReader) -> Self {
+        let info = reader.info();
+        let body = Body::Blocks(Box::new(reader));
+        Self { body, info, title: None, mono: Vec::new() }
+    }
+
     fn raw(reader: raw::RawReader) -> Result<Self, DecodeError> {
         let info = reader.info();
         let body = Body::Raw(Box::new(reader));
@@ -230,6 +245,7 @@ impl Decoder {
         let more = match &mut self.body {
             Body::Symphony(symphony) => symphony.block(&mut self.info, &mut self.mono),
             Body::Raw(reader) => reader.block(&mut self.mono),
+            Body::Blocks(reader) => reader.block(&mut self.mono),
             Body::Ended => Ok(false),
         };
         if let (Body::Symphony(symphony), Ok(_)) = (&mut self.body, &more) {

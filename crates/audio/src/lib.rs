@@ -6,6 +6,7 @@
 //! - [`decode`]: files and streams of many formats to samples; [`resample`]: any rate to ours.
 //! - [`telephone`]: both in one, and the place to start for most.
 //! - [`stretch`]: faster and slower at the same pitch.
+//! - [`gsm`], [`truespeech`], [`voicemail`]: voice messages as files.
 //! - [`wav`], [`tone`], [`measure`]: files, test signals, and how loud and how alike things are.
 //! - [`live`]: the ring through which one source is heard by many calls.
 
@@ -13,12 +14,15 @@ pub mod decode;
 pub mod fuzz;
 pub mod g711;
 mod gain;
+pub mod gsm;
 pub mod live;
 pub mod measure;
 pub mod resample;
 pub mod stretch;
 pub mod telephone;
 pub mod tone;
+pub mod truespeech;
+pub mod voicemail;
 pub mod wav;
 
 pub use g711::Law;

@@ -16,6 +16,7 @@ mod check_config;
 mod config;
 mod demo;
 mod doctor;
+mod mailbox;
 mod paper;
 mod player;
 mod serve;
@@ -76,6 +77,7 @@ enum Verb {
     Sources(sources::Sources),
     Sessions(sessions::Sessions),
     Capture(capture::Capture),
+    Mailbox(mailbox::Arguments),
     HashPassword(accounts::HashPassword),
     ResetAdmin(accounts::ResetAdmin),
     Speak(speak::Speak),
@@ -180,6 +182,7 @@ fn run(verb: Verb) -> Exit {
         Verb::Doctor(arguments) => arguments.run(),
         Verb::Sessions(arguments) => arguments.run(),
         Verb::Capture(arguments) => arguments.run(),
+        Verb::Mailbox(arguments) => arguments.run(),
         Verb::HashPassword(arguments) => arguments.run(),
         Verb::ResetAdmin(arguments) => arguments.run(),
         Verb::Completions(arguments) => arguments.run(),

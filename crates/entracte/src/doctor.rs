@@ -315,8 +315,8 @@ fn disk(plan: &Plan, report: &mut Report) {
     if let Some(cache) = &plan.audio.http_cache_directory {
         folders.push(("audio.http_cache_directory", cache.clone()));
     }
-    if let Some(root) = &plan.mail.root {
-        folders.push(("mail.root", root.clone()));
+    if plan.mail.store_enabled {
+        folders.push(("mail.root", plan.mail.root(&plan.state_dir)));
     }
     for (key, folder) in folders {
         let there = existing(&folder);

@@ -43,6 +43,7 @@ pub mod hep;
 pub mod journal;
 pub mod lexicons;
 pub mod logging;
+pub mod mail;
 pub mod net;
 pub mod pcap;
 pub mod recite;

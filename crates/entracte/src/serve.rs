@@ -23,6 +23,7 @@ use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::config::{self, Location, Plan};
 use crate::journal::Journal;
+use crate::mail::{self, Mail};
 use crate::net::Protocol;
 use crate::net::stream::{self, Limits, Registry};
 use crate::net::udp::UdpPort;
@@ -167,6 +168,7 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     let limits = limits(plan, options);
     let (host, run) = (host_name(), tokens.next_hex());
     let watching = watching::start(plan, records(plan)?, &host, &run, &mut notes)?;
+    let mail = mail::start(plan, &watching.told.announcer, &mut notes)?;
     let Watching { wire, told, .. } = &watching;
     let most = &plan.general.sip.limits;
     let most = (most.connections_max, most.connections_per_peer_max);
@@ -197,7 +199,7 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
         captures: wire.captures().clone(),
     };
     let announcer = told.announcer.clone();
-    let view = Arc::new(view(plan, running, watching, &listens, &notes));
+    let view = Arc::new(view(plan, running, (watching, mail), &listens, &notes));
     tell_url(plan, http);
     watching::tell_sources(&services, announcer.clone());
     tokio::spawn(watching::tell_alarms(Arc::downgrade(&view), announcer));
@@ -282,7 +284,7 @@ fn server_config(plan: &Plan, services: &Services, seed: [u8; 32]) -> control::C
 fn view(
     plan: &Plan,
     running: settings::Running,
-    watching: Watching,
+    (watching, mail): (Watching, Option<Mail>),
     listens: &[String],
     notes: &[String],
 ) -> ServerView {
@@ -298,6 +300,7 @@ fn view(
         local: local.ok(),
         audit: Audit::open(&plan.state_dir),
         watching,
+        mail,
         machine: host_name(),
         started: crate::clock::instant(),
         listens: listens.to_vec(),
@@ -445,6 +448,12 @@ impl Running {
         let captures = self.view.watching.wire.captures().clone();
         let written = tokio::task::spawn_blocking(move || captures.end());
         let _ = tokio::time::timeout(GOODBYE, written).await;
+        // Whoever takes the mailboxes over need not wait for a lease.
+        if let Some(mail) = &self.view.mail {
+            let store = Arc::clone(&mail.store);
+            let left = tokio::task::spawn_blocking(move || store.close());
+            let _ = tokio::time::timeout(GOODBYE, left).await;
+        }
     }
 }
 

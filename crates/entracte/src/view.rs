@@ -23,6 +23,7 @@ use crate::clock::{instant, wall};
 use crate::config::EventKind;
 use crate::first_audio::{BORDERS_MS, Seen};
 use crate::journal::Entry;
+use crate::mail::Mail;
 use crate::recite::Recital;
 use crate::services::{Services, Speaking};
 use crate::settings::Keeper;
@@ -50,6 +51,8 @@ pub struct ServerView {
     pub audit: Audit,
     /// Who looks on or is told.
     pub watching: Watching,
+    /// The message store.
+    pub mail: Option<Mail>,
     /// The name of the host.
     pub machine: String,
     /// When the server started.
@@ -521,6 +524,10 @@ impl View for ServerView {
         let recital =
             crate::recite::recite(&self.services, &defaults, &content, &settings, prosody).await;
         Ok(preview(&recital.map_err(|failure| failure.to_string())?))
+    }
+
+    fn mail(&self) -> Option<Arc<mailbox::MessageStore>> {
+        self.mail.as_ref().map(|mail| Arc::clone(&mail.store))
     }
 
     fn sip_counts(&self) -> Vec<web::SipCount> {

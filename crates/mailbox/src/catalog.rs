@@ -13,9 +13,10 @@ pub(crate) const FORMAT: &str = "entracte-catalog 1\n";
 const REMEMBERED_MAX: usize = 4_096;
 
 /// One message as a list shows it.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Row {
     /// Which it is.
+    #[schema(value_type = String)]
     pub id: MessageId,
     /// Its number in the mailbox, RFC 9051 §2.3.1.1: it rises, and is never used twice.
     pub uid: u32,
@@ -111,7 +112,7 @@ impl Row {
 }
 
 /// How many messages there are of a kind.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Tally {
     /// Not heard or read yet.
     pub new: u64,
@@ -125,7 +126,7 @@ pub struct Tally {
 
 /// What a mailbox holds. Of each kind, inbox and saved together are counted, as message waiting does
 /// (RFC 3842 §5.2).
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Counts {
     /// Voice messages.
     pub voice: Tally,

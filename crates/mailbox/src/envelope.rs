@@ -26,7 +26,17 @@ pub const ATTACHMENT_BYTES_MAX: u64 = 2 << 30;
 pub const PEAKS_MAX: usize = 4_096;
 
 /// How much a message matters, in the words of RFC 2156's `Importance`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Eq,
+    PartialEq,
+    serde::Deserialize,
+    serde::Serialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Importance {
     /// Least.
@@ -39,7 +49,17 @@ pub enum Importance {
 }
 
 /// Who a message is for, RFC 2156's `Sensitivity`.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Eq,
+    PartialEq,
+    serde::Deserialize,
+    serde::Serialize,
+    utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Sensitivity {
     /// Anybody's.

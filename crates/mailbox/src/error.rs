@@ -14,6 +14,8 @@ pub enum MailError {
     NoSuchMailbox(String),
     /// The mailbox was deleted; its data are still there.
     Deleted(String),
+    /// The mailbox was not deleted, so its data are not taken away.
+    NotDeleted(String),
     /// There is a mailbox with this unique string already.
     Exists(String),
     /// There is no such message, or no more.
@@ -26,6 +28,8 @@ pub enum MailError {
     Full(&'static str),
     /// More than a message can have; the limit.
     Limit(&'static str),
+    /// What was given as audio cannot be decoded; why.
+    Undecodable(String),
     /// The sender wants nobody to have it but the user.
     Private,
     /// Another node has the mailbox and does not let it go.
@@ -42,12 +46,16 @@ impl fmt::Display for MailError {
             Self::Address(_) => f.write_str("not an address"),
             Self::NoSuchMailbox(unique) => write!(f, "there is no mailbox {unique}"),
             Self::Deleted(unique) => write!(f, "the mailbox {unique} was deleted"),
+            Self::NotDeleted(unique) => {
+                write!(f, "the mailbox {unique} was not deleted: delete it first")
+            }
             Self::Exists(unique) => write!(f, "there is a mailbox {unique} already"),
             Self::NoSuchMessage(id) => write!(f, "there is no message {id}"),
             Self::NoSuchAttachment(number) => write!(f, "the message has no attachment {number}"),
             Self::Broken(id, why) => write!(f, "message {id} is damaged: {why}"),
             Self::Full(quota) => write!(f, "the mailbox is full: {quota}"),
             Self::Limit(which) => write!(f, "limit reached: {which}"),
+            Self::Undecodable(why) => write!(f, "the audio cannot be decoded: {why}"),
             Self::Private => f.write_str("the message is private: it is not forwarded"),
             Self::Busy(node) => write!(f, "{node} has the mailbox and does not let it go"),
             Self::Away(_) => f.write_str("the message store cannot be reached"),
@@ -64,12 +72,14 @@ impl std::error::Error for MailError {
             Self::NoSuchMailbox(_)
             | Self::Deleted(_)
             | Self::Exists(_)
+            | Self::NotDeleted(_)
             | Self::NoSuchMessage(_)
             | Self::NoSuchAttachment(_)
             | Self::Broken(..)
             | Self::Full(_)
             | Self::Limit(_)
             | Self::Private
+            | Self::Undecodable(_)
             | Self::Busy(_)
             | Self::NoStore(_) => None,
         }

@@ -24,13 +24,17 @@ mod moment;
 mod name;
 mod node;
 mod opened;
+mod sound;
 mod spool;
 #[cfg(test)]
 mod testbed;
 #[cfg(test)]
 mod tests;
+mod ticker;
+mod users;
 
 pub use address::{Address, AddressError, LEAF_BYTES_MAX, NAME_CHARS_MAX, Unique, friendly_name};
+pub use audio::voicemail::Compression;
 pub use catalog::{Counts, Row, Tally};
 pub use draft::{Content, Draft, NewAttachment};
 pub use envelope::{
@@ -41,10 +45,15 @@ pub use envelope::{
 pub use error::MailError;
 pub use host::{Host, Identity, SystemHost};
 pub use message_store::{
-    Checked, Cursor, Exported, Fault, GUARD, MailChange, MailEvent, Mailbox, MessageStore, Moved,
-    NewUser, NodeState, Options, PAGE_MAX, Page, Pending, Place, Purged, Query, Reads, Receipt,
-    Repair, Swept, UserOutcome,
+    Checked, Cursor, Damage, Exported, GUARD, MailChange, MailEvent, Mailbox, MessageStore, Moved,
+    NewUser, NodeState, Options, PAGE_MAX, Page, PendingMessage, Place, Purged, Query, Reads,
+    Receipt, Repair, Stats, Swept, UserOutcome,
 };
 pub use moment::Moment;
 pub use name::{FOLDERS, Folder, KINDS, Kind, Marks, MessageId, Name};
 pub use node::LEASE;
+pub use store::Reading;
+
+pub use sound::{CompressionRule, HEARD_SECONDS_MAX, compressed, heard, peaks};
+pub use ticker::{Sweeps, Ticker};
+pub use users::{USERS_BYTES_MAX, UserFault};

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::moment::Moment;
 use crate::name::{FOLDERS, Folder, Marks, MessageId, Name};
 use crate::node::{Node, Notice};
 use crate::opened::{Around, Broken, CATALOG, MESSAGES, Opened, OwnError, Seen};
+use crate::sound::CompressionRule;
 use crate::spool::Spool;
 
 mod administration;
@@ -25,10 +27,10 @@ mod mailboxes;
 mod reading;
 mod upkeep;
 
-pub use administration::{Checked, Exported, Fault, Moved, Purged, Repair};
+pub use administration::{Checked, Damage, Exported, Moved, Purged, Repair, Stats};
 pub use mailboxes::{Mailbox, NewUser, UserOutcome};
 pub use reading::{Cursor, PAGE_MAX, Page, Query};
-pub use upkeep::{NodeState, Pending, Swept};
+pub use upkeep::{NodeState, PendingMessage, Swept};
 
 /// The file that shows that a folder is a message store, and which. A mount point whose share is away
 /// has none.
@@ -53,6 +55,8 @@ pub struct Options {
     pub quota_bytes: u64,
     /// After how many days a message in a folder is deleted by itself, in the order of [`FOLDERS`]; 0 for never.
     pub retention_days: [u32; 5],
+    /// How voice messages are compressed.
+    pub compression: CompressionRule,
     /// How long a change waits for a mailbox that another node has.
     pub patience: Duration,
 }
@@ -63,6 +67,7 @@ impl Default for Options {
             quota_messages: 0,
             quota_bytes: 0,
             retention_days: [0, 0, 30, 0, 0],
+            compression: CompressionRule::default(),
             patience: Duration::from_secs(15),
         }
     }
@@ -160,6 +165,8 @@ pub struct MessageStore {
     session: Mutex<Session>,
     opened: Mutex<BTreeMap<Unique, Arc<Mutex<Opened>>>>,
     events: broadcast::Sender<MailEvent>,
+    quarantined: AtomicU64,
+    delivered: [AtomicU64; 3],
 }
 
 /// How it stands with the root.
@@ -172,6 +179,8 @@ struct Session {
     asked: Option<Duration>,
     /// Why it cannot be used.
     trouble: Option<String>,
+    /// Whether we left for good.
+    is_closed: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -238,11 +247,19 @@ impl MessageStore {
             session: Mutex::default(),
             opened: Mutex::default(),
             events,
+            quarantined: AtomicU64::new(0),
+            delivered: Default::default(),
         };
         if let Err(error) = store.node() {
             lock(&store.session).trouble = Some(told(&error));
         }
         Ok(store)
+    }
+
+    /// How voice messages are compressed.
+    #[must_use]
+    pub const fn compression(&self) -> &CompressionRule {
+        &self.options.compression
     }
 
     /// The folder that all is below.
@@ -261,6 +278,9 @@ impl MessageStore {
     fn node(&self) -> Result<Arc<Node>, MailError> {
         let known = {
             let session = lock(&self.session);
+            if session.is_closed {
+                return Err(MailError::NoStore("the message store was closed".to_owned()));
+            }
             let is_late =
                 session.asked.is_some_and(|at| self.host.uptime().saturating_sub(at) > ANSWER);
             if is_late {
@@ -336,7 +356,19 @@ impl MessageStore {
     /// Delivers a message to each of these addresses. What is acknowledged survives a power cut, in its mailbox
     /// or, while that cannot be reached, in the spool. Another node may own the mailbox.
     pub fn deliver(&self, draft: &Draft, to: &[Address]) -> Vec<Result<Receipt, MailError>> {
-        to.iter().map(|address| self.deliver_one(draft, address)).collect()
+        let one = |address| {
+            let done = self.deliver_one(draft, address);
+            let place = match &done {
+                Ok(Receipt { place: Place::Mailbox, .. }) => 0,
+                Ok(Receipt { place: Place::Spool, .. }) => 1,
+                Err(_) => 2,
+            };
+            if let Some(count) = self.delivered.get(place) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            done
+        };
+        to.iter().map(one).collect()
     }
 
     fn deliver_one(&self, draft: &Draft, to: &Address) -> Result<Receipt, MailError> {
@@ -435,6 +467,8 @@ impl MessageStore {
         let mut opened = lock(&opened);
         opened.used = self.host.uptime();
         let done = work(&mut opened, around, &mut seen);
+        let broken = seen.iter().filter(|one| matches!(one, Seen::Broken(..))).count();
+        self.quarantined.fetch_add(u64::try_from(broken).unwrap_or(0), Ordering::Relaxed);
         if !seen.is_empty() {
             let catalog = opened.catalog();
             let (counts, sequence) = (*catalog.counts(), catalog.head.sequence);
@@ -486,10 +520,16 @@ impl MessageStore {
         unique: &Unique,
         mut work: impl FnMut(&mut Opened, Around<'_>, &mut Vec<Seen>) -> Result<T, OwnError>,
     ) -> Result<T, MailError> {
-        if self.mailbox_file(unique)?.deleted.is_some() {
-            return Err(MailError::Deleted(unique.to_string()));
-        }
+        self.usable(unique)?;
         self.waiting(unique, &mut work)
+    }
+
+    /// Whether there is such a mailbox, and it was not deleted: perhaps by another process, just now.
+    fn usable(&self, unique: &Unique) -> Result<(), MailError> {
+        match self.mailbox_file(unique)?.deleted {
+            None => Ok(()),
+            Some(_) => Err(MailError::Deleted(unique.to_string())),
+        }
     }
 
     /// As [`Self::with`]; while another node has what is needed, it is asked for it, as long as our patience lasts.
@@ -569,9 +609,27 @@ impl MessageStore {
         self.owning(unique, Opened::logged_in)
     }
 
+    /// Damaged messages that were put aside since the start.
+    #[must_use]
+    pub fn quarantined(&self) -> u64 {
+        self.quarantined.load(Ordering::Relaxed)
+    }
+
+    /// Deliveries since the start: into mailboxes, into the spool, refused.
+    #[must_use]
+    pub fn delivered(&self) -> [u64; 3] {
+        let [mailbox, spool, refused] = &self.delivered;
+        [mailbox, spool, refused].map(|count| count.load(Ordering::Relaxed))
+    }
+
     /// Lets every mailbox go, and leaves. Other nodes need not wait for a lease after that.
     pub fn close(&self) {
-        let Some(node) = lock(&self.session).node.take() else { return };
+        let node = {
+            let mut session = lock(&self.session);
+            session.is_closed = true;
+            session.node.take()
+        };
+        let Some(node) = node else { return };
         let all = std::mem::take(&mut *lock(&self.opened));
         let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
         for opened in all.into_values() {

@@ -70,7 +70,9 @@ impl<'de> Deserialize<'de> for MessageId {
 }
 
 /// What a message is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Something that was said.
@@ -115,7 +117,9 @@ impl Kind {
 }
 
 /// Where in its mailbox a message is.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Folder {
     /// Where messages come in.
@@ -155,7 +159,7 @@ impl Folder {
 }
 
 /// What was done with a message. In a file's name: `U` or `R`, then a letter for each of the others.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "marks are set and taken one by one")]
 pub struct Marks {

@@ -132,6 +132,11 @@ impl Opened {
     }
 
     pub(crate) fn is_owned(&self, around: Around<'_>) -> bool {
+        if self.log.is_some() && !around.node.is_fresh() {
+            // We were late, and may still be the owner: whoever took us for dead has a newer file. What fails here, the
+            // next line sees.
+            let _ = around.node.beat();
+        }
         self.log.is_some() && around.node.is_fresh() && self.is_newest(around.disk)
     }
 
@@ -288,12 +293,15 @@ impl Opened {
             Some((_, read)) => (read.catalog, read.released),
             None => (Catalog::new(self.uid_validity(around)?), None),
         };
+        let is_new = catalog.head.sequence == 0;
         let before = std::mem::replace(&mut self.read, Read { catalog, ..Read::default() });
         let stamp = disk.about(&self.messages())?.stamp;
         if released != Some(stamp.to_string()) {
             let head = &mut self.read.catalog.head;
-            head.uid_next = head.uid_next.saturating_add(UIDS_RESERVED);
-            head.sequence = head.sequence.saturating_add(SEQUENCE_JUMP);
+            // Of a new numbering nobody knows a number yet.
+            let (uids, changes) = if is_new { (0, 0) } else { (UIDS_RESERVED, SEQUENCE_JUMP) };
+            head.uid_next = head.uid_next.saturating_add(uids);
+            head.sequence = head.sequence.saturating_add(changes);
             self.reconcile(around, seen)?;
         }
         if self.epoch != 0 {

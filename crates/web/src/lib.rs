@@ -14,6 +14,7 @@ mod context;
 mod guard;
 mod live;
 mod login;
+mod mail;
 mod metrics;
 mod openapi;
 mod pages;

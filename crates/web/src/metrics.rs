@@ -36,6 +36,9 @@ pub(crate) fn exposition(
         }
         view.sip_counts().iter().for_each(of_sip);
         view.deliveries().iter().for_each(of_delivery);
+        if let Some(store) = view.mail() {
+            of_mail(&store);
+        }
         let missed = view.missed();
         counter!("entracte_capture_missed_total").absolute(missed.captures);
         counter!("entracte_hep_lost_total").absolute(missed.hep);
@@ -173,6 +176,24 @@ fn describe_others() {
         "Spans that the collector of traces did not get"
     );
     describe_gauge!("entracte_webhook_up", "0 while the address of a webhook takes no events");
+    describe_counter!(
+        "entracte_mail_deliveries_total",
+        "Messages by what became of them: delivered into their mailbox, kept in the spool, refused"
+    );
+    describe_gauge!("entracte_mail_store_up", "0 while the root of the message store is away");
+    describe_gauge!("entracte_mail_spooled", "Messages that wait for the message store");
+    describe_counter!("entracte_mail_quarantined_total", "Damaged messages that were put aside");
+}
+
+fn of_mail(store: &mailbox::MessageStore) {
+    for (outcome, messages) in
+        ["delivered", "spooled", "refused"].into_iter().zip(store.delivered())
+    {
+        counter!("entracte_mail_deliveries_total", "outcome" => outcome).absolute(messages);
+    }
+    gauge!("entracte_mail_store_up").set(f64::from(u8::from(store.trouble().is_none())));
+    gauge!("entracte_mail_spooled").set(count(store.pending().len()));
+    counter!("entracte_mail_quarantined_total").absolute(store.quarantined());
 }
 
 fn of_sip(count: &SipCount) {

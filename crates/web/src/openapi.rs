@@ -21,6 +21,7 @@ use crate::{settings, view};
 pub(crate) enum Method {
     Get,
     Post,
+    Patch,
     Delete,
 }
 
@@ -29,6 +30,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }
@@ -73,7 +75,7 @@ impl Operation {
     /// The status of an answer that is no refusal.
     fn status(&self) -> &'static str {
         match self.takes {
-            Some(One("CaptureOrder")) => "201",
+            Some(One("CaptureOrder" | "NewMailbox")) => "201",
             Some(_) | None => "200",
         }
     }
@@ -100,6 +102,15 @@ const fn post(
 
 use Form::{Events, File, Many, Object, One};
 use Role::{Administrator, Operator, Viewer};
+
+const fn patch(
+    path: &'static str,
+    takes: &'static str,
+    gives: Form,
+    about: &'static str,
+) -> Operation {
+    Operation { method: Method::Patch, ..post(path, Some(One(takes)), gives, about) }
+}
 
 /// All of them.
 pub(crate) const OPERATIONS: &[Operation] = &[
@@ -246,6 +257,177 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         "Brings earlier settings back; accounts stay as they are.",
     ),
     get("/api/v1/audit", Administrator, Many("Audited"), "Who did what, the oldest first."),
+    get(
+        "/api/v1/mail",
+        Administrator,
+        Object,
+        "How the message store is: its root, which processes use it, what waits in the spool.",
+    ),
+    Operation {
+        query: &[
+            ("q", "Only mailboxes with this in their name or unique string."),
+            ("unused_days", "Only those that no user has, or that were not used for so many days."),
+            ("deleted", "true: those that were deleted and not purged."),
+            ("after", "The mailbox after which the page begins: next_after of the page before."),
+        ],
+        ..get("/api/v1/mailboxes", Administrator, One("Mailboxes"), "The mailboxes, in pages.")
+    },
+    post(
+        "/api/v1/mailboxes",
+        Some(One("NewMailbox")),
+        One("Mailbox"),
+        "Makes a mailbox, or brings one back that was deleted.",
+    ),
+    post(
+        "/api/v1/mailboxes/import",
+        Some(Object),
+        One("Imported"),
+        "Imports users: the body is CSV with a line of names (unique, name, quota_messages, quota_bytes), or JSON, a list of objects with the same keys. When a line is wrong, nobody is imported.",
+    ),
+    get(
+        "/api/v1/mailboxes/{name}",
+        Administrator,
+        One("Mailbox"),
+        "One mailbox, by its unique string.",
+    ),
+    patch(
+        "/api/v1/mailboxes/{name}",
+        "MailboxChange",
+        One("Mailbox"),
+        "Gives a mailbox another friendly name.",
+    ),
+    Operation {
+        method: Method::Delete,
+        ..get(
+            "/api/v1/mailboxes/{name}",
+            Administrator,
+            One("Mailbox"),
+            "Deletes a mailbox. Its data stay until they are purged.",
+        )
+    },
+    post(
+        "/api/v1/mailboxes/{name}/restore",
+        None,
+        One("Mailbox"),
+        "Takes back that a mailbox was deleted.",
+    ),
+    post(
+        "/api/v1/mailboxes/{name}/purge",
+        Some(One("Really")),
+        One("Purged"),
+        "Takes away the data of a mailbox that was deleted; without really, only says what would go.",
+    ),
+    post(
+        "/api/v1/mailboxes/{name}/check",
+        Some(One("CheckOrder")),
+        One("Checked"),
+        "Reads every byte of a mailbox and says what is wrong; with repair mends it.",
+    ),
+    get(
+        "/api/v1/mailboxes/{name}/events",
+        Administrator,
+        Events,
+        "What happens in a mailbox, as it happens. Last-Event-ID is the sequence of the last change that is known; when there were others since, the first event is missed, else counts.",
+    ),
+    post(
+        "/api/v1/mailboxes/{name}/bulk",
+        Some(One("BulkOrder")),
+        Many("Message"),
+        "Marks, moves or removes many messages at once.",
+    ),
+    get(
+        "/api/v1/mailboxes/{name}/greetings",
+        Administrator,
+        One("Messages"),
+        "The greetings of a mailbox; the newest of a name is the one that is heard.",
+    ),
+    Operation {
+        query: &[("name", "What it is for: unavailable, busy, name, temporary, or another word.")],
+        ..post(
+            "/api/v1/mailboxes/{name}/greetings",
+            Some(File("audio/wav")),
+            Object,
+            "Sets a greeting: the body is its audio.",
+        )
+    },
+    Operation {
+        query: &[
+            ("folder", "Only of this folder: inbox, saved, deleted, sent, greetings."),
+            ("unread", "true: only those not heard or read."),
+            ("q", "Only those with this in caller, number or subject."),
+            (
+                "after",
+                "Where the page begins: next_after of the page before. It stays right while messages come and go.",
+            ),
+            ("limit", "At most so many, up to 1000; without it 50."),
+        ],
+        ..get(
+            "/api/v1/mailboxes/{name}/messages",
+            Administrator,
+            One("Messages"),
+            "The messages of a mailbox, the youngest first.",
+        )
+    },
+    post(
+        "/api/v1/mailboxes/{name}/messages",
+        Some(One("Letter")),
+        Many("Sent"),
+        "Sends a message from this mailbox to others; a copy is kept in its folder sent.",
+    ),
+    get(
+        "/api/v1/mailboxes/{name}/messages/{id}",
+        Administrator,
+        Object,
+        "All of a message but its files.",
+    ),
+    patch(
+        "/api/v1/mailboxes/{name}/messages/{id}",
+        "MessageChange",
+        One("Message"),
+        "Marks or moves a message.",
+    ),
+    Operation {
+        method: Method::Delete,
+        ..get(
+            "/api/v1/mailboxes/{name}/messages/{id}",
+            Administrator,
+            Object,
+            "Moves a message to the deleted ones; one that is there is removed for good.",
+        )
+    },
+    post(
+        "/api/v1/mailboxes/{name}/messages/{id}/forward",
+        Some(One("Letter")),
+        Many("Sent"),
+        "Passes a message on, with a text or audio before it.",
+    ),
+    post(
+        "/api/v1/mailboxes/{name}/messages/{id}/reply",
+        Some(One("Letter")),
+        Many("Sent"),
+        "Answers a message.",
+    ),
+    Operation {
+        query: &[
+            (
+                "format",
+                "wav, which every browser plays, ogg, which is small, or stored, as it is kept.",
+            ),
+            ("number", "Which attachment, from 0; without it the first that is audio."),
+        ],
+        ..get(
+            "/api/v1/mailboxes/{name}/messages/{id}/audio",
+            Administrator,
+            File("audio/wav"),
+            "The audio of a message, whole or in parts (Range).",
+        )
+    },
+    get(
+        "/api/v1/mailboxes/{name}/messages/{id}/attachments/{number}",
+        Administrator,
+        File("application/octet-stream"),
+        "A file of a message, as it is kept, whole or in parts (Range).",
+    ),
 ];
 
 fn schema(form: Form) -> RefOr<Schema> {
@@ -311,6 +493,7 @@ pub(crate) fn document() -> OpenApi {
         let method = match operation.method {
             Method::Get => HttpMethod::Get,
             Method::Post => HttpMethod::Post,
+            Method::Patch => HttpMethod::Patch,
             Method::Delete => HttpMethod::Delete,
         };
         paths = paths.path(operation.path, PathItem::new(method, built.build()));
@@ -421,6 +604,21 @@ fn components() -> Components {
         Wanted,
         Kept,
         Named,
+        mailbox::Checked,
+        mailbox::Mailbox,
+        mailbox::Purged,
+        crate::mail::BulkOrder,
+        crate::mail::CheckOrder,
+        crate::mail::Imported,
+        crate::mail::Letter,
+        crate::mail::MailboxChange,
+        crate::mail::Mailboxes,
+        crate::mail::Message,
+        crate::mail::MessageChange,
+        crate::mail::Messages,
+        crate::mail::NewMailbox,
+        crate::mail::Really,
+        crate::mail::Sent,
     );
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic).build();

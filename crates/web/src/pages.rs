@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod diagnostics;
 pub(crate) mod events;
 pub(crate) mod help;
+pub(crate) mod mailboxes;
 pub(crate) mod overview;
 pub(crate) mod show;
 pub(crate) mod sources;
@@ -52,6 +53,7 @@ const MENU: &[(&str, &[Entry])] = &[
             entry("/events", "Events"),
             Entry { path: "/diagnostics", name: "Diagnostics", role: Role::Operator },
             administrators("/captures", "Captures"),
+            administrators("/mailboxes", "Mailboxes"),
         ],
     ),
     (

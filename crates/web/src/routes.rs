@@ -14,7 +14,7 @@ use crate::context::{Options, Web};
 use crate::guard::{self, Peer, at_least};
 use crate::settings::Settings;
 use crate::view::{View, alarms};
-use crate::{api, login, pages};
+use crate::{api, login, mail, pages};
 
 /// Every address, and what answers there.
 pub fn router<V: View + Settings>(view: Arc<V>, options: Options) -> Router {
@@ -108,6 +108,13 @@ fn administrators<V: View + Settings>() -> Router<Arc<Web<V>>> {
         .route("/api/v1/settings/history", get(api::revisions::<V>))
         .route("/api/v1/settings/history/{number}", get(api::revision::<V>))
         .route("/api/v1/settings/history/{number}/restore", post(api::restore_settings::<V>))
+        .route("/mailboxes", get(pages::mailboxes::mailboxes::<V>))
+        .route("/mailboxes/import", post(pages::mailboxes::import::<V>))
+        .route("/mailboxes/act", post(pages::mailboxes::act::<V>))
+        .route(
+            "/mailboxes/{unique}",
+            get(pages::mailboxes::mailbox::<V>).post(pages::mailboxes::messages::<V>),
+        )
         .route("/captures", get(captures::captures::<V>).post(captures::begin::<V>))
         .route("/captures/{name}", get(captures::file::<V>))
         .route("/captures/{name}/stop", post(captures::stop::<V>))
@@ -120,7 +127,44 @@ fn administrators<V: View + Settings>() -> Router<Arc<Web<V>>> {
         .route("/api/v1/captures/{name}/stop", post(captures::stop_json::<V>))
         .route("/api/v1/events", get(api::events::<V>))
         .route("/api/v1/audit", get(api::audit::<V>))
+        .merge(mail_routes())
         .layer(from_fn(async |request, next| at_least(Role::Administrator, request, next).await))
+}
+
+/// The largest message that is sent, and the largest list of users.
+const MAIL_BYTES_MAX: usize = 64 << 20;
+
+fn mail_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
+    Router::new()
+        .route("/api/v1/mail", get(mail::standing::<V>))
+        .route("/api/v1/mailboxes", get(mail::mailboxes::<V>).post(mail::create::<V>))
+        .route("/api/v1/mailboxes/import", post(mail::import::<V>))
+        .route(
+            "/api/v1/mailboxes/{name}",
+            get(mail::mailbox::<V>).patch(mail::rename::<V>).delete(mail::delete::<V>),
+        )
+        .route("/api/v1/mailboxes/{name}/restore", post(mail::restore::<V>))
+        .route("/api/v1/mailboxes/{name}/purge", post(mail::purge::<V>))
+        .route("/api/v1/mailboxes/{name}/check", post(mail::check::<V>))
+        .route("/api/v1/mailboxes/{name}/events", get(mail::events::<V>))
+        .route("/api/v1/mailboxes/{name}/bulk", post(mail::bulk::<V>))
+        .route(
+            "/api/v1/mailboxes/{name}/greetings",
+            get(mail::greetings::<V>).post(mail::greet::<V>),
+        )
+        .route("/api/v1/mailboxes/{name}/messages", get(mail::list::<V>).post(mail::send::<V>))
+        .route(
+            "/api/v1/mailboxes/{name}/messages/{id}",
+            get(mail::message::<V>).patch(mail::change::<V>).delete(mail::remove::<V>),
+        )
+        .route("/api/v1/mailboxes/{name}/messages/{id}/forward", post(mail::forward::<V>))
+        .route("/api/v1/mailboxes/{name}/messages/{id}/reply", post(mail::reply::<V>))
+        .route("/api/v1/mailboxes/{name}/messages/{id}/audio", get(mail::audio::<V>))
+        .route(
+            "/api/v1/mailboxes/{name}/messages/{id}/attachments/{number}",
+            get(mail::attachment::<V>),
+        )
+        .layer(DefaultBodyLimit::max(MAIL_BYTES_MAX))
 }
 
 fn api_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -63,6 +64,9 @@ pub trait View: Send + Sync + 'static {
         voice: Option<&str>,
         rate: Option<f64>,
     ) -> impl Future<Output = Result<Preview, String>> + Send;
+
+    /// The message store, if there is one. Its calls may block.
+    fn mail(&self) -> Option<Arc<mailbox::MessageStore>>;
 
     /// SIP messages since the start.
     fn sip_counts(&self) -> Vec<SipCount>;
@@ -555,9 +559,26 @@ pub fn alarms(view: &impl View) -> Vec<Alarm> {
     let of_delivery = |delivery: &Delivery| {
         delivery.trouble.as_ref().map(|why| alarm("webhook", &delivery.webhook, why))
     };
+    let mail = view.mail().map(|store| of_mail(&store)).unwrap_or_default();
+    let mail = mail.into_iter().map(|(name, why)| alarm("mail", name, &why));
     let speech = speech.providers.iter().filter_map(of_provider);
     let webhooks = deliveries.iter().filter_map(of_delivery);
-    sources.iter().filter_map(of_source).chain(speech).chain(webhooks).collect()
+    sources.iter().filter_map(of_source).chain(speech).chain(webhooks).chain(mail).collect()
+}
+
+/// What is wrong with the message store. It is asked for what it knows, and no disk.
+fn of_mail(store: &mailbox::MessageStore) -> Vec<(&'static str, String)> {
+    let mut wrong: Vec<_> = store.trouble().map(|why| ("root", why)).into_iter().collect();
+    let pending = store.pending();
+    if let Some(first) = pending.first() {
+        let why = first.trouble.as_deref().unwrap_or("they were not tried yet");
+        wrong.push(("spool", format!("{} messages wait: {why}", pending.len())));
+    }
+    let quarantined = store.quarantined();
+    if quarantined > 0 {
+        wrong.push(("quarantine", format!("{quarantined} damaged messages were put aside since the start; `entracte mailbox check` tells of them")));
+    }
+    wrong
 }
 
 /// Something that audio can be captured from.

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use super::blocks::{self, Coding};
 use super::raw::{Encoding, RawFormat};
 use super::{DecodeError, Hint};
 
@@ -18,6 +19,8 @@ pub(super) enum Kind {
     Symphony,
     Au,
     Raw(RawFormat),
+    Gsm,
+    Blocks(Coding),
 }
 
 /// Reads the head: fewer bytes only at the end.
@@ -87,6 +90,9 @@ pub(super) fn kind(head: &[u8], hint: &Hint) -> Result<Kind, DecodeError> {
     if head.starts_with(b".snd") {
         return Ok(Kind::Au);
     }
+    if let Some(coding) = blocks::coding(head) {
+        return Ok(Kind::Blocks(coding));
+    }
     if let Some(what) = foreign(head) {
         return Err(DecodeError::Unsupported(what));
     }
@@ -94,6 +100,9 @@ pub(super) fn kind(head: &[u8], hint: &Hint) -> Result<Kind, DecodeError> {
     if !known(head) {
         if let Some(format) = raw_format(hint) {
             return Ok(Kind::Raw(format));
+        }
+        if is_gsm(head, hint) {
+            return Ok(Kind::Gsm);
         }
         if let Some(what) = foreign_name(hint) {
             return Err(DecodeError::Unsupported(what));
@@ -169,11 +178,17 @@ fn raw_media_type(media_type: &str) -> Option<RawFormat> {
     Some(format)
 }
 
+/// Frames of GSM 06.10, which all begin alike and have no other name in them.
+fn is_gsm(head: &[u8], hint: &Hint) -> bool {
+    let named = hint.extension.as_deref() == Some("gsm")
+        || matches!(hint.media_type.as_deref(), Some("audio/gsm" | "audio/x-gsm"));
+    named && head.first().is_some_and(|byte| byte >> 4 == 0xd)
+}
+
 /// Formats without a name in their bytes.
 fn foreign_name(hint: &Hint) -> Option<&'static str> {
     let media_type = hint.media_type.as_deref().unwrap_or_default();
     match hint.extension.as_deref().unwrap_or_default() {
-        "gsm" => Some("GSM 06.10"),
         "g722" => Some("G.722"),
         "g729" => Some("G.729"),
         "m3u" | "m3u8" | "pls" | "asx" | "xspf" => Some("playlist"),
@@ -191,6 +206,8 @@ mod tests {
         let heard = match kind(head, hint) {
             Ok(Kind::Symphony) => "symphony".to_owned(),
             Ok(Kind::Au) => "au".to_owned(),
+            Ok(Kind::Gsm) => "gsm".to_owned(),
+            Ok(Kind::Blocks(coding)) => format!("{coding:?}"),
             Ok(Kind::Raw(f)) => format!("{:?} {} {}", f.encoding, f.rate_hz, f.channels),
             Err(error) => error.to_string(),
         };
@@ -245,7 +262,8 @@ mod tests {
         check(&[0x55; 20], &name("menu.al"), "A 8000 1");
         check(&[0x55; 20], &media("audio/L16; rate=16000;channels=2"), "S16Be 16000 2");
         check(&[0x55; 20], &name("a.sln16"), "S16Le 16000 1");
-        check(&[0x55; 20], &name("a.gsm"), "unsupported: GSM 06.10");
+        check(&[0x55; 20], &name("a.gsm"), "symphony");
+        check(&[0xD5; 33], &name("a.gsm"), "gsm");
         check(&[0xFF, 0xFD, 0x84, 0], &name("a.mp3"), "unsupported: MPEG layer II");
         check(&[0xFF, 0xFB, 0x90, 0], &name("a.mp3"), "symphony");
         check(&[0xFF, 0xF1, 0x50, 0x80], &Hint::none(), "symphony");

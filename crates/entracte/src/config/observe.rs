@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use mailbox::{Compression, CompressionRule};
+
 use super::fault::Wrong;
 use super::plan::{
     CapturePlan, EventKind, HepPlan, MailPlan, MailSecurity, MailServerPlan, WebhookPlan,
@@ -75,6 +77,13 @@ const SECURITY: [(&str, MailSecurity); 3] = [
     ("none", MailSecurity::None),
 ];
 
+const COMPRESSIONS: [(&str, Compression); 4] = [
+    ("truespeech", Compression::TrueSpeech),
+    ("gsm", Compression::Gsm),
+    ("mulaw", Compression::MuLaw),
+    ("opus", Compression::Opus),
+];
+
 pub(super) fn mail(section: &Section<'_>) -> MailPlan {
     let root = absolute(section, "root").filter(|root| {
         let deep = |part| matches!(part, std::path::Component::Normal(_));
@@ -87,7 +96,24 @@ pub(super) fn mail(section: &Section<'_>) -> MailPlan {
         !whole
     });
     let seconds = section.integer("imap_timeout_seconds", 60_i32, -1..=32_767);
+    let days = |key, default| section.integer(key, default, 0..=36_500_u32);
     MailPlan {
+        store_enabled: section.flag("store_enabled", true),
+        quota_messages: section.integer("quota_messages", 0, 0..=10_000_000),
+        quota_bytes: section.integer("quota_bytes", 0, 0..=1_099_511_627_776),
+        retention_days: [
+            days("keep_inbox_days", 0),
+            days("keep_saved_days", 0),
+            days("keep_deleted_days", 30),
+            days("keep_sent_days", 0),
+            0,
+        ],
+        unused_days: section.integer("unused_days", 90, 1..=36_500),
+        compression: CompressionRule {
+            long_seconds: section.integer("long_seconds", 60, 1..=86_400),
+            long: section.choice("compression_long", Compression::Gsm, &COMPRESSIONS),
+            short: section.choice("compression_short", Compression::Gsm, &COMPRESSIONS),
+        },
         retrieval_enabled: section.flag("retrieval_enabled", false),
         imap_timeout_seconds: u32::try_from(seconds).ok(),
         root,

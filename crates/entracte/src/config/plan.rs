@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fault::Fault;
@@ -117,26 +117,38 @@ pub enum EventKind {
     AlarmCleared,
     /// Somebody did something over HTTP: logged in, changed settings.
     Audit,
+    /// A message came into a mailbox, or into the spool on its way there.
+    MessageCame,
+    /// A message was heard, marked or moved.
+    MessageChanged,
+    /// A message is in its mailbox no more.
+    MessageGone,
 }
 
 impl EventKind {
     /// All there are.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::CallBegan,
         Self::CallEnded,
         Self::Source,
         Self::AlarmRaised,
         Self::AlarmCleared,
         Self::Audit,
+        Self::MessageCame,
+        Self::MessageChanged,
+        Self::MessageGone,
     ];
     /// Their names.
-    pub const WORDS: [(&str, Self); 6] = [
+    pub const WORDS: [(&str, Self); 9] = [
         ("call.began", Self::CallBegan),
         ("call.ended", Self::CallEnded),
         ("source", Self::Source),
         ("alarm.raised", Self::AlarmRaised),
         ("alarm.cleared", Self::AlarmCleared),
         ("audit", Self::Audit),
+        ("message.came", Self::MessageCame),
+        ("message.changed", Self::MessageChanged),
+        ("message.gone", Self::MessageGone),
     ];
 
     /// Its name.
@@ -149,6 +161,9 @@ impl EventKind {
             Self::AlarmRaised => "alarm.raised",
             Self::AlarmCleared => "alarm.cleared",
             Self::Audit => "audit",
+            Self::MessageCame => "message.came",
+            Self::MessageChanged => "message.changed",
+            Self::MessageGone => "message.gone",
         }
     }
 }
@@ -171,10 +186,43 @@ pub struct MailPlan {
     pub retrieval_enabled: bool,
     /// How long an IMAP connection may stand idle; `None`: for ever.
     pub imap_timeout_seconds: Option<u32>,
-    /// The folder of the message store.
+    /// Whether there is a message store.
+    pub store_enabled: bool,
+    /// The folder of the message store; `None`: `mail` below `state_dir`.
     pub root: Option<PathBuf>,
+    /// Most messages of a mailbox; 0: no bound.
+    pub quota_messages: u64,
+    /// Most bytes of a mailbox; 0: no bound.
+    pub quota_bytes: u64,
+    /// After how many days messages are deleted by themselves, in each folder in the order of
+    /// [`mailbox::FOLDERS`]; 0: never.
+    pub retention_days: [u32; 5],
+    /// After how many days without a log-in and without a message a mailbox counts as unused.
+    pub unused_days: u32,
+    /// How voice messages are compressed.
+    pub compression: mailbox::CompressionRule,
     /// The IMAP servers; names differ even when case is ignored.
     pub servers: Vec<MailServerPlan>,
+}
+
+impl MailPlan {
+    /// The folder of the message store, whether it was set or not.
+    #[must_use]
+    pub fn root(&self, state_dir: &Path) -> PathBuf {
+        self.root.clone().unwrap_or_else(|| state_dir.join("mail"))
+    }
+
+    /// What the message store is told.
+    #[must_use]
+    pub fn options(&self) -> mailbox::Options {
+        mailbox::Options {
+            quota_messages: self.quota_messages,
+            quota_bytes: self.quota_bytes,
+            retention_days: self.retention_days,
+            compression: self.compression,
+            ..mailbox::Options::default()
+        }
+    }
 }
 
 /// How a connection to a mail server is secured.

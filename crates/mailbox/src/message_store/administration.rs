@@ -8,7 +8,7 @@ use ring::digest::{Context, SHA256};
 use super::*;
 
 /// What a purge takes away, or would.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Purged {
     /// The mailbox's unique string.
     pub unique: String,
@@ -19,8 +19,8 @@ pub struct Purged {
 }
 
 /// Something that is not as it should be in a mailbox.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub struct Fault {
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct Damage {
     /// The file, below the mailbox's folder.
     pub file: String,
     /// What is wrong.
@@ -30,7 +30,7 @@ pub struct Fault {
 }
 
 /// What a check found.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Checked {
     /// The mailbox's unique string.
     pub unique: String,
@@ -39,7 +39,7 @@ pub struct Checked {
     /// Bytes that were read.
     pub bytes: u64,
     /// What is wrong.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Damage>,
 }
 
 /// What an export wrote.
@@ -51,6 +51,30 @@ pub struct Exported {
     pub files: u64,
     /// Bytes.
     pub bytes: u64,
+}
+
+/// What a store holds.
+#[derive(Clone, Debug, Default, Serialize, utoipa::ToSchema)]
+pub struct Stats {
+    /// Mailboxes that were not deleted.
+    pub mailboxes: u64,
+    /// Of these, those that a user has.
+    pub users: u64,
+    /// Mailboxes that were deleted and not purged.
+    pub deleted: u64,
+    /// Mailboxes whose catalog could not be read.
+    pub unread: u64,
+    /// Messages.
+    pub messages: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Messages that wait in the spool.
+    pub spooled: u64,
+    /// Messages in each folder.
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    pub folders: BTreeMap<&'static str, u64>,
+    /// Mailboxes whose lamp is lit.
+    pub waiting: u64,
 }
 
 /// What moving did.
@@ -72,7 +96,7 @@ impl MessageStore {
     pub fn purge_would(&self, unique: &Unique) -> Result<Purged, MailError> {
         let file = self.mailbox_file(unique)?;
         if file.deleted.is_none() {
-            return Err(MailError::Exists(file.unique));
+            return Err(MailError::NotDeleted(file.unique));
         }
         let files = all_files(&*self.disk, &self.folder(unique))?;
         let mut purged = Purged { unique: file.unique, files: 0, bytes: 0 };
@@ -131,7 +155,7 @@ impl MessageStore {
                 Err(Broken::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(Broken::Disk(error)) => return Err(error.into()),
                 Err(Broken::Message(what)) => {
-                    let fault = Fault { file: format!("{MESSAGES}/{name}"), what, mended: false };
+                    let fault = Damage { file: format!("{MESSAGES}/{name}"), what, mended: false };
                     checked.faults.push(fault);
                     if repair == Repair::Yes {
                         self.mend(unique, &name, &mut checked)?;
@@ -150,7 +174,7 @@ impl MessageStore {
                 "it belongs to no message, or to one that is just delivered"
             };
             let file = format!("{MESSAGES}/{name}");
-            checked.faults.push(Fault { file, what: what.to_owned(), mended });
+            checked.faults.push(Damage { file, what: what.to_owned(), mended });
         }
         if repair == Repair::Yes {
             self.owning(unique, |opened, around, seen| {
@@ -217,7 +241,7 @@ impl MessageStore {
             if !there.contains(&*name) {
                 let file = format!("{CATALOG}: {name}");
                 let what = "it is listed and has no file".to_owned();
-                checked.faults.push(Fault { file, what, mended: false });
+                checked.faults.push(Damage { file, what, mended: false });
             }
         }
         let listed: BTreeSet<_> = listed.iter().map(ToString::to_string).collect();
@@ -225,7 +249,7 @@ impl MessageStore {
             if !listed.contains(*name) {
                 let file = format!("{MESSAGES}/{name}");
                 let what = "it is not listed".to_owned();
-                checked.faults.push(Fault { file, what, mended: false });
+                checked.faults.push(Damage { file, what, mended: false });
             }
         }
         Ok(())
@@ -257,6 +281,39 @@ impl MessageStore {
     fn is_old(&self, name: &str) -> bool {
         let at = name.split('-').next().and_then(Moment::of_compact);
         at.is_none_or(|at| at.plus_days(1) < self.host.wall())
+    }
+
+    /// What the store holds. `progress` is called after each mailbox, with how many of how many were looked at.
+    ///
+    /// # Errors
+    /// The root cannot be reached.
+    pub fn stats(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<Stats, MailError> {
+        let mut stats = Stats::default();
+        let uniques = self.uniques()?;
+        let of = u64::try_from(uniques.len()).unwrap_or(u64::MAX);
+        for (done, unique) in (1..).zip(&uniques) {
+            let mailbox = match self.mailbox(unique) {
+                Ok(mailbox) => mailbox,
+                // Purged meanwhile.
+                Err(MailError::NoSuchMailbox(_)) => continue,
+                Err(error) => return Err(error),
+            };
+            match (&mailbox.deleted, mailbox.has_user) {
+                (Some(_), _) => stats.deleted += 1,
+                (None, true) => {
+                    stats.mailboxes += 1;
+                    stats.users += 1;
+                }
+                (None, false) => stats.mailboxes += 1,
+            }
+            stats.spooled += mailbox.spooled;
+            match mailbox.counts {
+                Some(counts) => stats.add(&counts),
+                None => stats.unread += 1,
+            }
+            progress(done, of);
+        }
+        Ok(stats)
     }
 
     /// Copies a mailbox's messages into a folder of this machine, as they are in the store, with `mailbox.json`
@@ -436,6 +493,17 @@ impl MessageStore {
         }
         disk.sync_folder(to)?;
         Ok(())
+    }
+}
+
+impl Stats {
+    fn add(&mut self, counts: &Counts) {
+        self.messages += counts.messages;
+        self.bytes += counts.bytes;
+        self.waiting += u64::from(counts.is_waiting());
+        for (folder, messages) in FOLDERS.iter().zip(counts.folders) {
+            *self.folders.entry(folder.word()).or_default() += messages;
+        }
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct MailboxFile {
 }
 
 /// A mailbox as administrators see it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Mailbox {
     /// Its whole address.
     pub address: String,
@@ -67,7 +67,7 @@ pub struct Mailbox {
 }
 
 /// A user to be imported.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// What ties the user to a mailbox.

@@ -102,6 +102,7 @@ impl MessageStore {
             0 => 50,
             limit => limit.min(PAGE_MAX),
         };
+        self.usable(unique)?;
         let query = Query { search: query.search.to_lowercase(), ..query.clone() };
         self.looked(unique, |opened| {
             let catalog = opened.catalog();
@@ -140,6 +141,7 @@ impl MessageStore {
     /// # Errors
     /// There is none, or it is damaged; otherwise as [`Self::list`].
     pub fn message(&self, unique: &Unique, id: MessageId) -> Result<(Row, Envelope), MailError> {
+        self.usable(unique)?;
         // Its file may get another name while we look.
         for _ in 0..3 {
             let row = self.looked(unique, |opened| opened.catalog().row(id).cloned())?;

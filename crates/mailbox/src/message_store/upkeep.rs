@@ -3,9 +3,10 @@
 use super::*;
 
 /// A message in the spool, as administrators see it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Pending {
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct PendingMessage {
     /// Which.
+    #[schema(value_type = String)]
     pub id: MessageId,
     /// For whom.
     pub to: String,
@@ -18,7 +19,7 @@ pub struct Pending {
 }
 
 /// A process that uses the root.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct NodeState {
     /// Its name.
     pub node: String,
@@ -46,6 +47,9 @@ impl MessageStore {
     /// called each second; it may block as long as the root does.
     pub fn tick(&self) {
         let now = self.host.uptime();
+        if lock(&self.session).is_closed {
+            return;
+        }
         lock(&self.session).asked.get_or_insert(now);
         let done = self.beat();
         let mut session = lock(&self.session);
@@ -122,9 +126,9 @@ impl MessageStore {
 
     /// What waits in the spool.
     #[must_use]
-    pub fn pending(&self) -> Vec<Pending> {
+    pub fn pending(&self) -> Vec<PendingMessage> {
         let Some(spool) = &self.spool else { return Vec::new() };
-        let pending = |one: crate::spool::Waiting| Pending {
+        let pending = |one: crate::spool::Waiting| PendingMessage {
             id: one.name.id,
             to: one.to.to_string(),
             since: one.name.at.to_string(),

@@ -234,7 +234,7 @@ async fn each_operation_of_the_api_is_there_for_its_role_and_those_above() {
         for (method, operation) in operations.as_object().unwrap() {
             let about = operation["description"].as_str().unwrap();
             let least = roles.iter().position(|role| about.contains(role)).unwrap();
-            let path = path.replace("{name}", "x").replace("{number}", "1");
+            let path = path.replace("{name}", "x").replace("{number}", "1").replace("{id}", "x");
             let method = method.to_uppercase();
             for (rank, cookie) in cookies.iter().enumerate() {
                 let cookie = format!("Cookie: {cookie}");

@@ -25,6 +25,7 @@ pub(crate) struct Made {
     /// What its one device gives; without it there is no sound server.
     pub(crate) level: Option<f32>,
     pub(crate) ending: bool,
+    pub(crate) mail: Option<Arc<mailbox::MessageStore>>,
     /// The first of several; as many more as it says.
     pub(crate) calls: u64,
     /// Text that a peer can set, in every place where it can.
@@ -83,6 +84,10 @@ impl View for Made {
             what: "away".to_owned(),
             why: "the server answers 404".to_owned(),
         }]
+    }
+
+    fn mail(&self) -> Option<Arc<mailbox::MessageStore>> {
+        self.mail.clone()
     }
 
     fn devices(&self) -> Result<Vec<Device>, String> {

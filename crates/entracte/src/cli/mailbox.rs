@@ -1,0 +1,692 @@
+//! `entracte mailbox`: the message store, from the command line. It works on the files themselves, whether a server
+//! runs or not: it is one more node among those that use the root.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use mailbox::{
+    Address, Checked, Content, Cursor, Draft, Folder, Kind, MailError, Mailbox, MessageStore,
+    Moment, NewAttachment, NewUser, Query, Repair, Row, Sweeps, SystemHost, Ticker, Unique,
+    UserOutcome,
+};
+use serde_json::json;
+use store::SystemDisk;
+
+use super::{ConfigArgs, Exit, columns};
+
+/// Mailboxes of the message store: users imported, mailboxes listed, deleted and purged, messages listed, checked, repaired
+/// and exported, and everything moved to another root. It works on the files, whether a server runs or not.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// The root of the store; without it mail.root of the configuration.
+    #[arg(long, value_name = "FOLDER", global = true)]
+    root: Option<PathBuf>,
+    /// Prints JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// The configuration file, for mail.root and the bounds.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Makes the root a message store. Its folder must be empty; of a share, mount it first.
+    Init,
+    /// Imports users from CSV or JSON: each gets a mailbox. All lines are checked before the first is used.
+    ///
+    /// CSV has a first line that names the columns: unique, name, `quota_messages`, `quota_bytes`. JSON is a list of
+    /// objects with the same keys. A user that is there already is changed, and never loses a message.
+    Import {
+        /// The file; - is standard input.
+        file: PathBuf,
+        /// Mailboxes whose users are not in the file are without a user from then on.
+        #[arg(long)]
+        release_others: bool,
+        /// Only checks the file.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Makes one mailbox: entracte mailbox create "FBMC: Michael Cole : michaelc@site"
+    Create {
+        /// FBMC: <name> : <unique string>, or the unique string alone.
+        address: String,
+    },
+    /// Lists mailboxes.
+    List {
+        /// Only unused ones: no user has it, or nobody logged in and no message came for --days.
+        #[arg(long)]
+        unused: bool,
+        /// Without it mail.unused_days.
+        #[arg(long, value_name = "N", requires = "unused")]
+        days: Option<u32>,
+        /// Only those that were deleted and not purged.
+        #[arg(long)]
+        deleted: bool,
+    },
+    /// Shows one mailbox with what it holds.
+    Show {
+        /// Its address or unique string.
+        address: String,
+    },
+    /// Gives a mailbox another friendly name; its unique string never changes.
+    Rename {
+        /// Its address or unique string.
+        address: String,
+        /// What people call it from now on.
+        name: String,
+    },
+    /// Deletes mailboxes: they take no messages any more. Their data stay until they are purged.
+    Delete {
+        /// Their addresses or unique strings.
+        #[arg(required = true)]
+        addresses: Vec<String>,
+    },
+    /// Takes back that a mailbox was deleted.
+    Restore {
+        /// Its address or unique string.
+        address: String,
+    },
+    /// Says what a purge of deleted mailboxes would take away; with --yes does it, for good.
+    Purge {
+        /// Only these; without any, all that were deleted.
+        addresses: Vec<String>,
+        /// Takes the data away.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Lists the messages of a mailbox, the youngest first.
+    Messages {
+        /// Its address or unique string.
+        address: String,
+        /// Only of this folder: inbox, saved, deleted, sent, greetings.
+        #[arg(long, value_parser = folder)]
+        folder: Option<Folder>,
+        /// Only those not heard or read.
+        #[arg(long)]
+        unread: bool,
+        /// Only those with this text in caller, number or subject.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        search: String,
+        /// At most so many; without it all.
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+    },
+    /// Puts a message into mailboxes: a text, audio, files.
+    Send {
+        /// Their addresses or unique strings.
+        #[arg(required = true)]
+        addresses: Vec<String>,
+        /// What it is about.
+        #[arg(long, default_value = "")]
+        subject: String,
+        /// The text.
+        #[arg(long, default_value = "")]
+        text: String,
+        /// A file with audio, which is compressed as voice messages are; then it is a voice message.
+        #[arg(long, value_name = "FILE")]
+        audio: Option<PathBuf>,
+        /// A file that goes with it as it is; may be given several times.
+        #[arg(long, value_name = "FILE")]
+        attach: Vec<PathBuf>,
+    },
+    /// Reads every byte of mailboxes and says what is wrong. Exit status 1 when something is.
+    Check {
+        /// Only these; without any, all.
+        addresses: Vec<String>,
+    },
+    /// Checks mailboxes and mends what is wrong: damaged messages go into quarantine, what belongs to no message is taken
+    /// away, and the catalog is made anew from the files.
+    Repair {
+        /// Only these; without any, all.
+        addresses: Vec<String>,
+    },
+    /// Copies the messages of a mailbox into an empty folder, with a list that spreadsheets read.
+    Export {
+        /// Its address or unique string.
+        address: String,
+        /// The folder.
+        to: PathBuf,
+    },
+    /// What the store holds, and which processes use it.
+    Stats,
+    /// Copies everything to a new root and shuts the old one; servers then take messages into their spools until mail.root
+    /// is the new one. Interrupted, it goes on when it is called again.
+    Move {
+        /// The new root: an empty folder, or one that does not exist yet.
+        to: PathBuf,
+    },
+}
+
+fn folder(word: &str) -> Result<Folder, String> {
+    Folder::parse(word).ok_or_else(|| "inbox, saved, deleted, sent or greetings".to_owned())
+}
+
+/// A store with a thread that gives signs of life.
+struct Opened {
+    store: Arc<MessageStore>,
+    unused_days: u32,
+    _ticker: Ticker,
+}
+
+/// Text with what is behind an error.
+fn told(error: &dyn std::error::Error) -> String {
+    let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    format!("{error}{source}")
+}
+
+/// What goes wrong, in words.
+struct Failure(String);
+
+impl From<MailError> for Failure {
+    fn from(error: MailError) -> Self {
+        Self(told(&error))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+type Outcome = Result<Exit, Failure>;
+
+impl Arguments {
+    pub(super) fn run(self) -> Exit {
+        let config = ConfigArgs { config: self.config.clone(), settings: Vec::new() };
+        let Ok(plan) = config.load_or_explain() else { return Exit::Usage };
+        let root = self.root.clone().unwrap_or_else(|| plan.mail.root(&plan.state_dir));
+        if let Verb::Init = self.verb {
+            return finish(init(&root));
+        }
+        let disk = Arc::new(SystemDisk::new(&root));
+        let host = Arc::new(SystemHost);
+        let opened = MessageStore::open(disk, host, &root, None, plan.mail.options());
+        let store = match opened {
+            Ok(store) => Arc::new(store),
+            Err(error) => return finish(Err(error.into())),
+        };
+        if let Some(why) = store.trouble() {
+            return finish(Err(Failure(why)));
+        }
+        let ticker = match Ticker::start(Arc::clone(&store), Sweeps::Never) {
+            Ok(ticker) => ticker,
+            Err(error) => return finish(Err(error.into())),
+        };
+        let opened = Opened {
+            store: Arc::clone(&store),
+            unused_days: plan.mail.unused_days,
+            _ticker: ticker,
+        };
+        let done = opened.run(&self);
+        drop(opened);
+        store.close();
+        finish(done)
+    }
+}
+
+fn finish(done: Outcome) -> Exit {
+    done.unwrap_or_else(|Failure(why)| {
+        eprintln!("entracte: {why}");
+        Exit::Failed
+    })
+}
+
+fn init(root: &Path) -> Outcome {
+    MessageStore::initialise(&SystemDisk::new(root), &SystemHost, root)?;
+    println!("{} is a message store", root.display());
+    Ok(Exit::Done)
+}
+
+/// How far long work is, on a terminal.
+fn progress(what: &str) -> impl FnMut(u64, u64) {
+    let shown = std::io::stderr().is_terminal();
+    let what = what.to_owned();
+    move |done, of| {
+        if shown {
+            let width = 30;
+            let full = usize::try_from(done * width / of.max(1)).unwrap_or(0);
+            let end = if done >= of { "\n" } else { "" };
+            eprint!("\r{what} [{:<30}] {done} of {of}{end}", "#".repeat(full));
+            let _ = std::io::stderr().flush();
+        }
+    }
+}
+
+fn unique(text: &str) -> Result<Unique, Failure> {
+    let address = Address::parse(text);
+    address.map(|address| address.unique).map_err(|error| Failure(format!("{text:?}: {error}")))
+}
+
+impl Opened {
+    fn run(&self, asked: &Arguments) -> Outcome {
+        let json = asked.json;
+        match &asked.verb {
+            Verb::Init => Ok(Exit::Done),
+            Verb::Import { file, release_others, dry_run } => {
+                self.import(file, *release_others, *dry_run, json)
+            }
+            Verb::Create { address } => self.create(address),
+            Verb::List { unused, days, deleted } => {
+                let days = unused.then(|| days.unwrap_or(self.unused_days));
+                self.list(days, *deleted, json)
+            }
+            Verb::Show { address } => self.show(address, json),
+            Verb::Rename { address, name } => {
+                self.store.rename(&unique(address)?, name)?;
+                self.show(address, json)
+            }
+            Verb::Delete { addresses } => self.delete(addresses),
+            Verb::Restore { address } => {
+                self.store.restore(&unique(address)?)?;
+                println!("{address} is back");
+                Ok(Exit::Done)
+            }
+            Verb::Purge { addresses, yes } => self.purge(addresses, *yes, json),
+            Verb::Messages { address, folder, unread, search, limit } => {
+                let query = Query {
+                    folder: *folder,
+                    unread: *unread,
+                    search: search.clone(),
+                    ..Query::default()
+                };
+                self.messages(&unique(address)?, query, limit.unwrap_or(usize::MAX), json)
+            }
+            Verb::Send { addresses, subject, text, audio, attach } => {
+                let draft = self.draft(subject, text, audio.as_deref(), attach)?;
+                self.send(addresses, &draft)
+            }
+            Verb::Check { addresses } => self.check(addresses, Repair::No, json),
+            Verb::Repair { addresses } => self.check(addresses, Repair::Yes, json),
+            Verb::Export { address, to } => self.export(address, to, json),
+            Verb::Stats => self.stats(json),
+            Verb::Move { to } => self.move_to(to, json),
+        }
+    }
+
+    fn import(&self, file: &Path, release_others: bool, dry_run: bool, json: bool) -> Outcome {
+        let text = if file == Path::new("-") {
+            std::io::read_to_string(std::io::stdin())?
+        } else {
+            std::fs::read_to_string(file)
+                .map_err(|error| Failure(format!("{}: {error}", file.display())))?
+        };
+        let users = match NewUser::parse_list(&text) {
+            Ok(users) => users,
+            Err(faults) => {
+                if json {
+                    println!("{}", json!({ "faults": faults }));
+                } else {
+                    let name = file.display();
+                    faults.iter().for_each(|fault| eprintln!("{name}: {fault}"));
+                    eprintln!("nobody was imported");
+                }
+                return Ok(Exit::Usage);
+            }
+        };
+        if dry_run {
+            println!("{} users; nothing was done", users.len());
+            return Ok(Exit::Done);
+        }
+        let (mut made, mut changed, mut kept, mut released) = (0, 0, 0, 0);
+        let mut tell = progress("importing");
+        let of = u64::try_from(users.len()).unwrap_or(u64::MAX);
+        for (done, user) in (1..).zip(&users) {
+            match self.store.import(user)? {
+                UserOutcome::Made => made += 1,
+                UserOutcome::Changed => changed += 1,
+                UserOutcome::Kept => kept += 1,
+            }
+            tell(done, of);
+        }
+        if release_others {
+            let known: std::collections::BTreeSet<_> =
+                users.iter().filter_map(|user| Unique::parse(&user.unique).ok()).collect();
+            for unique in self.store.uniques()? {
+                if !known.contains(&unique) && self.store.mailbox(&unique)?.has_user {
+                    self.store.release_user(&unique)?;
+                    released += 1;
+                }
+            }
+        }
+        if json {
+            println!(
+                "{}",
+                json!({ "made": made, "changed": changed, "kept": kept, "released": released })
+            );
+        } else {
+            println!(
+                "{made} made, {changed} changed, {kept} as they were, {released} without a user now"
+            );
+        }
+        Ok(Exit::Done)
+    }
+
+    fn create(&self, address: &str) -> Outcome {
+        let address =
+            Address::parse(address).map_err(|error| Failure(format!("{address:?}: {error}")))?;
+        self.store.create(&address)?;
+        println!("{}", self.store.resolve(&address.unique)?);
+        Ok(Exit::Done)
+    }
+
+    fn list(&self, unused_days: Option<u32>, deleted: bool, json: bool) -> Outcome {
+        let mut found = Vec::new();
+        for unique in self.store.uniques()? {
+            let mailbox = match self.store.mailbox(&unique) {
+                Ok(mailbox) => mailbox,
+                Err(MailError::NoSuchMailbox(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let is_wanted = mailbox.deleted.is_some() == deleted
+                && unused_days.is_none_or(|days| self.store.is_unused(&mailbox, days));
+            if is_wanted {
+                found.push(mailbox);
+            }
+        }
+        if json {
+            println!("{}", json!(found));
+            return Ok(Exit::Done);
+        }
+        let head = ["UNIQUE", "NAME", "NEW", "MESSAGES", "BYTES", "LAST MESSAGE (UTC)", "STATE"];
+        let rows: Vec<_> =
+            std::iter::once(head.map(str::to_owned)).chain(found.iter().map(line)).collect();
+        print!("{}", columns(&rows));
+        Ok(Exit::Done)
+    }
+
+    fn show(&self, address: &str, json: bool) -> Outcome {
+        let mailbox = self.store.mailbox(&unique(address)?)?;
+        if json {
+            println!("{}", json!(mailbox));
+            return Ok(Exit::Done);
+        }
+        let none = || "-".to_owned();
+        let counts = mailbox.counts.unwrap_or_default();
+        let tally = |tally: mailbox::Tally| format!("{} new, {} old", tally.new, tally.old);
+        let rows = [
+            ["address", &mailbox.address],
+            ["folder", &mailbox.folder],
+            ["state", state(&mailbox)],
+            ["made", &mailbox.created],
+            ["last log-in", &mailbox.last_login.clone().unwrap_or_else(none)],
+            ["last message", &mailbox.last_received.clone().unwrap_or_else(none)],
+            ["voice", &tally(counts.voice)],
+            ["fax", &tally(counts.fax)],
+            ["text", &tally(counts.text)],
+            ["messages", &counts.messages.to_string()],
+            ["bytes", &counts.bytes.to_string()],
+            ["in the spool", &mailbox.spooled.to_string()],
+        ];
+        print!("{}", columns(&rows.map(|row| row.map(str::to_owned))));
+        Ok(Exit::Done)
+    }
+
+    fn delete(&self, addresses: &[String]) -> Outcome {
+        for address in addresses {
+            self.store.delete(&unique(address)?)?;
+            println!("{address} was deleted; `entracte mailbox purge` takes its data away");
+        }
+        Ok(Exit::Done)
+    }
+
+    fn purge(&self, addresses: &[String], yes: bool, json: bool) -> Outcome {
+        let chosen = if addresses.is_empty() {
+            let mut deleted = self.store.uniques()?;
+            deleted
+                .retain(|unique| matches!(self.store.resolve(unique), Err(MailError::Deleted(_))));
+            deleted
+        } else {
+            addresses.iter().map(|address| unique(address)).collect::<Result<_, _>>()?
+        };
+        let mut done = Vec::new();
+        for unique in &chosen {
+            let purged =
+                if yes { self.store.purge(unique) } else { self.store.purge_would(unique) };
+            done.push(purged?);
+        }
+        if json {
+            println!("{}", json!({ "done": yes, "mailboxes": done }));
+            return Ok(Exit::Done);
+        }
+        for one in &done {
+            println!("{}: {} files, {} bytes", one.unique, one.files, one.bytes);
+        }
+        let bytes: u64 = done.iter().map(|one| one.bytes).sum();
+        if yes {
+            println!("{} mailboxes and {bytes} bytes are gone", done.len());
+        } else {
+            println!("{} mailboxes and {bytes} bytes would go; --yes does it", done.len());
+        }
+        Ok(Exit::Done)
+    }
+
+    fn messages(&self, unique: &Unique, mut query: Query, limit: usize, json: bool) -> Outcome {
+        let mut rows: Vec<Row> = Vec::new();
+        let mut next: Option<Cursor> = None;
+        loop {
+            query.after = next;
+            query.limit = (limit - rows.len()).min(mailbox::PAGE_MAX);
+            if query.limit == 0 {
+                break;
+            }
+            let page = self.store.list(unique, &query)?;
+            rows.extend(page.rows);
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        if json {
+            println!("{}", json!(rows));
+            return Ok(Exit::Done);
+        }
+        let head = ["RECEIVED (UTC)", "FOLDER", "", "TYPE", "SECONDS", "BYTES", "FROM", "SUBJECT"];
+        let row = |row: &Row| {
+            [
+                Moment::from_micros(row.at).to_string().chars().take(19).collect(),
+                row.folder.word().to_owned(),
+                if row.marks.read { "" } else { "new" }.to_owned(),
+                row.kind.word().to_owned(),
+                row.duration_ms.map(|ms| ms.div_ceil(1_000).to_string()).unwrap_or_default(),
+                row.bytes.to_string(),
+                if row.from.is_empty() { &row.number } else { &row.from }.clone(),
+                row.subject.clone(),
+            ]
+        };
+        let rows: Vec<_> =
+            std::iter::once(head.map(str::to_owned)).chain(rows.iter().map(row)).collect();
+        print!("{}", columns(&rows));
+        Ok(Exit::Done)
+    }
+
+    fn draft(
+        &self,
+        subject: &str,
+        text: &str,
+        audio: Option<&Path>,
+        attach: &[PathBuf],
+    ) -> Result<Draft, Failure> {
+        let kind = if audio.is_some() { Kind::Voice } else { Kind::Text };
+        let (subject, body) = (subject.to_owned(), text.to_owned());
+        let mut draft = Draft { subject, body, ..Draft::new(kind) };
+        let named = |path: &Path, error: &dyn std::error::Error| {
+            Failure(format!("{}: {error}", path.display()))
+        };
+        if let Some(path) = audio {
+            let bytes = std::fs::read(path).map_err(|error| named(path, &error))?;
+            let spoken = mailbox::compressed(bytes, "", self.store.compression());
+            let spoken = spoken.map_err(|error| named(path, &error))?;
+            draft.duration_ms = spoken.duration_ms;
+            draft.attachments.push(spoken);
+        }
+        for path in attach {
+            std::fs::File::open(path).map_err(|error| named(path, &error))?;
+            draft.attachments.push(NewAttachment {
+                media_type: media_type_of(path).to_owned(),
+                codec: String::new(),
+                duration_ms: None,
+                title: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+                peaks: Vec::new(),
+                content: Content::File(path.clone()),
+            });
+        }
+        Ok(draft)
+    }
+
+    fn send(&self, addresses: &[String], draft: &Draft) -> Outcome {
+        let to: Vec<_> = addresses
+            .iter()
+            .map(|text| Address::parse(text).map_err(|error| Failure(format!("{text:?}: {error}"))))
+            .collect::<Result<_, _>>()?;
+        let mut exit = Exit::Done;
+        for (address, done) in addresses.iter().zip(self.store.deliver(draft, &to)) {
+            match done {
+                Ok(receipt) => println!("{address}: {}", receipt.id),
+                Err(error) => {
+                    eprintln!("entracte: {address}: {}", told(&error));
+                    exit = Exit::Failed;
+                }
+            }
+        }
+        Ok(exit)
+    }
+
+    fn check(&self, addresses: &[String], repair: Repair, json: bool) -> Outcome {
+        let chosen = if addresses.is_empty() {
+            self.store.uniques()?
+        } else {
+            addresses.iter().map(|address| unique(address)).collect::<Result<_, _>>()?
+        };
+        let mut tell = progress("reading");
+        let of = u64::try_from(chosen.len()).unwrap_or(u64::MAX);
+        let mut all: Vec<Checked> = Vec::new();
+        for (done, unique) in (1..).zip(&chosen) {
+            match self.store.check(unique, repair) {
+                Ok(checked) => all.push(checked),
+                Err(MailError::Deleted(_)) => {}
+                Err(error) => return Err(Failure(format!("{unique}: {}", told(&error)))),
+            }
+            tell(done, of);
+        }
+        let faults: usize = all.iter().map(|one| one.faults.len()).sum();
+        let left = all.iter().flat_map(|one| &one.faults).filter(|fault| !fault.mended).count();
+        let messages: u64 = all.iter().map(|one| one.messages).sum();
+        let bytes: u64 = all.iter().map(|one| one.bytes).sum();
+        if json {
+            println!("{}", json!({ "mailboxes": all, "faults": faults, "left": left }));
+        } else {
+            for one in &all {
+                for fault in &one.faults {
+                    let mended = if fault.mended { " (mended)" } else { "" };
+                    println!("{}: {}: {}{mended}", one.unique, fault.file, fault.what);
+                }
+            }
+            println!(
+                "{} mailboxes, {messages} messages, {bytes} bytes read: {faults} faults, {} mended",
+                all.len(),
+                faults - left
+            );
+        }
+        Ok(if left == 0 { Exit::Done } else { Exit::Failed })
+    }
+
+    fn export(&self, address: &str, to: &Path, json: bool) -> Outcome {
+        let exported = self.store.export(&unique(address)?, to)?;
+        if json {
+            println!("{}", json!(exported));
+        } else {
+            let mailbox::Exported { messages, files, bytes } = exported;
+            println!("{messages} messages, {files} files, {bytes} bytes in {}", to.display());
+        }
+        Ok(Exit::Done)
+    }
+
+    fn stats(&self, json: bool) -> Outcome {
+        let stats = self.store.stats(&mut progress("reading"))?;
+        let nodes = self.store.nodes()?;
+        if json {
+            println!("{}", json!({ "store": stats, "nodes": nodes }));
+            return Ok(Exit::Done);
+        }
+        let mut rows = vec![
+            ["mailboxes".to_owned(), stats.mailboxes.to_string()],
+            ["with a user".to_owned(), stats.users.to_string()],
+            ["deleted, not purged".to_owned(), stats.deleted.to_string()],
+            ["lamps lit".to_owned(), stats.waiting.to_string()],
+            ["messages".to_owned(), stats.messages.to_string()],
+            ["bytes".to_owned(), stats.bytes.to_string()],
+        ];
+        rows.extend(
+            stats.folders.iter().map(|(folder, n)| [format!("in {folder}"), n.to_string()]),
+        );
+        for node in nodes.iter().filter(|node| !node.is_this) {
+            let alive = if node.is_alive { "alive" } else { "dead" };
+            rows.push([format!("node {}", node.node), format!("{alive}, on {}", node.host)]);
+        }
+        print!("{}", columns(&rows));
+        Ok(Exit::Done)
+    }
+
+    fn move_to(&self, to: &Path, json: bool) -> Outcome {
+        let to = std::path::absolute(to)?;
+        let disk = SystemDisk::new(to.parent().unwrap_or(&to));
+        let moved = self.store.move_to(&disk, &to, &mut progress("copying"))?;
+        if json {
+            println!("{}", json!(moved));
+        } else {
+            println!(
+                "{} files and {} bytes copied, {} were there; set mail.root = {:?}",
+                moved.copied, moved.bytes, moved.kept, to
+            );
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// What a file is, by its name.
+fn media_type_of(path: &Path) -> &'static str {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    match &*extension {
+        "pdf" => "application/pdf",
+        "tif" | "tiff" => "image/tiff",
+        "jpg" | "jpeg" => "image/jpeg",
+        "txt" => "text/plain",
+        "wav" => "audio/x-wav",
+        "ogg" | "opus" => "audio/ogg",
+        "mp3" => "audio/mpeg",
+        _ => "application/octet-stream",
+    }
+}
+
+fn state(mailbox: &Mailbox) -> &'static str {
+    match (&mailbox.deleted, mailbox.has_user) {
+        (Some(_), _) => "deleted",
+        (None, true) => "in use",
+        (None, false) => "no user",
+    }
+}
+
+fn line(mailbox: &Mailbox) -> [String; 7] {
+    let counts = mailbox.counts.map(|counts| {
+        let new = counts.voice.new + counts.fax.new + counts.text.new;
+        [new.to_string(), counts.messages.to_string(), counts.bytes.to_string()]
+    });
+    // What is not known is not zero.
+    let [new, messages, bytes] = counts.unwrap_or_else(|| ["?", "?", "?"].map(str::to_owned));
+    let last = mailbox.last_received.as_deref().unwrap_or("-");
+    [
+        mailbox.unique.clone(),
+        mailbox.friendly.clone(),
+        new,
+        messages,
+        bytes,
+        last.chars().take(19).collect(),
+        state(mailbox).to_owned(),
+    ]
+}

@@ -1,0 +1,367 @@
+//! Mailboxes and messages, for programs. Everything here is for administrators: voice mail is private, and who listens
+//! to it is noted.
+
+mod messages;
+mod sound;
+
+pub(crate) use messages::{
+    BulkOrder, Letter, Message, MessageChange, Messages, Sent, Wanted, bulk, change, events,
+    forward, greet, greetings, list, message, remove, reply, send,
+};
+pub(crate) use sound::{attachment, audio};
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use mailbox::{Address, MailError, Mailbox, MessageStore, NewUser, Repair, Unique, UserOutcome};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use crate::accounts::Visitor;
+use crate::answers::refused;
+use crate::context::Web;
+use crate::pages::PAGE_ROWS;
+use crate::settings::Settings;
+use crate::view::View;
+
+/// An error with what is behind it.
+pub(crate) fn told(error: &MailError) -> String {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}"));
+    format!("{error}{}", source.unwrap_or_default())
+}
+
+/// The answer that an error is.
+pub(crate) fn refusal(error: &MailError) -> Response {
+    let status = match error {
+        MailError::NoSuchMailbox(_)
+        | MailError::NoSuchMessage(_)
+        | MailError::NoSuchAttachment(_) => StatusCode::NOT_FOUND,
+        MailError::Deleted(_) | MailError::Broken(..) => StatusCode::GONE,
+        MailError::Exists(_) | MailError::NotDeleted(_) => StatusCode::CONFLICT,
+        MailError::Address(_) | MailError::Limit(_) | MailError::Undecodable(_) => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        MailError::Private => StatusCode::FORBIDDEN,
+        MailError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+        MailError::Busy(_) | MailError::Away(_) | MailError::NoStore(_) | _ => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
+    let mut response = refused(status, &told(error));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    response
+}
+
+/// Does something with the store where one may wait.
+pub(crate) async fn with<V: View + Settings, T: Send + 'static>(
+    web: &Arc<Web<V>>,
+    work: impl FnOnce(&MessageStore) -> Result<T, MailError> + Send + 'static,
+) -> Result<T, MailError> {
+    let Some(store) = web.view.mail() else {
+        return Err(MailError::NoStore("there is no message store: mail.store_enabled".to_owned()));
+    };
+    tokio::task::spawn_blocking(move || work(&store))
+        .await
+        .unwrap_or_else(|_| Err(MailError::NoStore("the message store failed".to_owned())))
+}
+
+/// As [`with`], answered as JSON.
+async fn answered<V: View + Settings, T: Serialize + Send + 'static>(
+    web: &Arc<Web<V>>,
+    work: impl FnOnce(&MessageStore) -> Result<T, MailError> + Send + 'static,
+) -> Response {
+    match with(web, work).await {
+        Ok(done) => Json(done).into_response(),
+        Err(error) => refusal(&error),
+    }
+}
+
+/// Which mailboxes are listed.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct Which {
+    /// Only those with this in their name or unique string.
+    #[serde(default)]
+    pub(crate) q: String,
+    /// Only those unused for so many days.
+    pub(crate) unused_days: Option<u32>,
+    /// Those that were deleted, in place of the others.
+    #[serde(default)]
+    pub(crate) deleted: bool,
+    /// After this one.
+    pub(crate) after: Option<String>,
+}
+
+/// A page of mailboxes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Mailboxes {
+    pub(crate) mailboxes: Vec<Mailbox>,
+    /// What the next page is asked with.
+    pub(crate) next_after: Option<String>,
+    /// Mailboxes in the store, deleted ones too.
+    pub(crate) all: usize,
+}
+
+/// Reads mailboxes until a page is full: of ten thousand, only those are opened that come before its end.
+pub(crate) fn page_of(store: &MessageStore, which: &Which) -> Result<Mailboxes, MailError> {
+    let uniques = store.uniques()?;
+    let wanted = which.q.to_lowercase();
+    let after = which.after.as_deref().and_then(|after| Unique::parse(after).ok());
+    let mut page = Mailboxes { mailboxes: Vec::new(), next_after: None, all: uniques.len() };
+    for unique in uniques.iter().filter(|one| after.as_ref().is_none_or(|after| *one > after)) {
+        let mailbox = match store.mailbox(unique) {
+            Ok(mailbox) => mailbox,
+            Err(MailError::NoSuchMailbox(_)) => continue,
+            Err(error) => return Err(error),
+        };
+        let fits = mailbox.deleted.is_some() == which.deleted
+            && mailbox.address.to_lowercase().contains(&wanted)
+            && which.unused_days.is_none_or(|days| store.is_unused(&mailbox, days));
+        if !fits {
+            continue;
+        }
+        if page.mailboxes.len() == PAGE_ROWS {
+            page.next_after = page.mailboxes.last().map(|last| last.unique.clone());
+            break;
+        }
+        page.mailboxes.push(mailbox);
+    }
+    Ok(page)
+}
+
+pub(crate) async fn mailboxes<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Query(which): Query<Which>,
+) -> Response {
+    answered(&web, move |store| page_of(store, &which)).await
+}
+
+/// How the store is, all together.
+pub(crate) async fn standing<V: View + Settings>(State(web): State<Arc<Web<V>>>) -> Response {
+    answered(&web, |store| {
+        let [delivered, spooled, refused] = store.delivered();
+        Ok(json!({
+            "root": store.root(),
+            "trouble": store.trouble(),
+            "nodes": store.nodes().unwrap_or_default(),
+            "pending": store.pending(),
+            "quarantined": store.quarantined(),
+            "delivered": { "mailbox": delivered, "spool": spooled, "refused": refused },
+        }))
+    })
+    .await
+}
+
+pub(crate) async fn mailbox<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Path(unique): Path<String>,
+) -> Response {
+    answered(&web, move |store| store.mailbox(&Unique::parse(&unique)?)).await
+}
+
+/// A mailbox to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct NewMailbox {
+    /// `FBMC: <name> : <unique string>`, or the unique string alone.
+    address: String,
+}
+
+/// Makes a mailbox.
+pub(crate) async fn create<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    Json(new): Json<NewMailbox>,
+) -> Response {
+    let done = with(&web, move |store| {
+        let address = Address::parse(&new.address)?;
+        store.create(&address)?;
+        store.mailbox(&address.unique)
+    });
+    match done.await {
+        Ok(mailbox) => {
+            web.view.audit(&visitor.name, "mailbox made", &mailbox.address);
+            (StatusCode::CREATED, Json(mailbox)).into_response()
+        }
+        Err(error) => refusal(&error),
+    }
+}
+
+/// What is to be other about a mailbox.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct MailboxChange {
+    /// What people call it.
+    name: String,
+}
+
+/// Gives a mailbox another friendly name.
+pub(crate) async fn rename<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(unique): Path<String>,
+    Json(change): Json<MailboxChange>,
+) -> Response {
+    let audit = format!("{unique}: {}", change.name);
+    let done = with(&web, move |store| {
+        let unique = Unique::parse(&unique)?;
+        store.rename(&unique, &change.name)?;
+        store.mailbox(&unique)
+    });
+    finish(&web, &visitor, "mailbox renamed", &audit, done.await)
+}
+
+/// What was done is noted, and answered.
+fn finish<V: View + Settings, T: Serialize>(
+    web: &Web<V>,
+    visitor: &Visitor,
+    what: &str,
+    detail: &str,
+    done: Result<T, MailError>,
+) -> Response {
+    match done {
+        Ok(done) => {
+            web.view.audit(&visitor.name, what, detail);
+            Json(done).into_response()
+        }
+        Err(error) => refusal(&error),
+    }
+}
+
+/// Deletes a mailbox; its data stay.
+pub(crate) async fn delete<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(unique): Path<String>,
+) -> Response {
+    let name = unique.clone();
+    let done = with(&web, move |store| {
+        let unique = Unique::parse(&unique)?;
+        store.delete(&unique)?;
+        store.mailbox(&unique)
+    });
+    finish(&web, &visitor, "mailbox deleted", &name, done.await)
+}
+
+/// Takes back that a mailbox was deleted.
+pub(crate) async fn restore<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(unique): Path<String>,
+) -> Response {
+    let name = unique.clone();
+    let done = with(&web, move |store| {
+        let unique = Unique::parse(&unique)?;
+        store.restore(&unique)?;
+        store.mailbox(&unique)
+    });
+    finish(&web, &visitor, "mailbox restored", &name, done.await)
+}
+
+/// Whether it is done or only told.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct Really {
+    /// Without it, it is only told what would be done.
+    #[serde(default)]
+    really: bool,
+}
+
+/// Takes away the data of a mailbox that was deleted, or says what that would be.
+pub(crate) async fn purge<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(unique): Path<String>,
+    Json(Really { really }): Json<Really>,
+) -> Response {
+    let name = unique.clone();
+    let done = with(&web, move |store| {
+        let unique = Unique::parse(&unique)?;
+        if really { store.purge(&unique) } else { store.purge_would(&unique) }
+    });
+    match done.await {
+        done if really => finish(&web, &visitor, "mailbox purged", &name, done),
+        Ok(purged) => Json(purged).into_response(),
+        Err(error) => refusal(&error),
+    }
+}
+
+/// Whether what is wrong is mended.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+pub(crate) struct CheckOrder {
+    /// Damaged messages go into quarantine, and the catalog is made anew.
+    #[serde(default)]
+    repair: bool,
+}
+
+/// Reads every byte of a mailbox, and says what is wrong.
+pub(crate) async fn check<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(unique): Path<String>,
+    Json(CheckOrder { repair }): Json<CheckOrder>,
+) -> Response {
+    let name = unique.clone();
+    let repair = if repair { Repair::Yes } else { Repair::No };
+    let done = with(&web, move |store| store.check(&Unique::parse(&unique)?, repair));
+    let what = if repair == Repair::Yes { "mailbox repaired" } else { "mailbox checked" };
+    finish(&web, &visitor, what, &name, done.await)
+}
+
+/// What an import did.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+pub(crate) struct Imported {
+    /// New mailboxes.
+    pub(crate) made: usize,
+    /// Mailboxes with another name or other bounds, or that are back.
+    pub(crate) changed: usize,
+    /// Mailboxes that were as they should be.
+    pub(crate) kept: usize,
+}
+
+/// Imports users from CSV or JSON.
+pub(crate) async fn import<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    text: String,
+) -> Response {
+    match imported(&web, &visitor, &text).await {
+        Ok(Ok(imported)) => Json(imported).into_response(),
+        Ok(Err(faults)) => {
+            let first = faults.first().map(ToString::to_string).unwrap_or_default();
+            let body = json!({ "error": first, "lines": faults });
+            (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response()
+        }
+        Err(error) => refusal(&error),
+    }
+}
+
+/// Imports users, all or, when a line is wrong, none.
+pub(crate) async fn imported<V: View + Settings>(
+    web: &Arc<Web<V>>,
+    visitor: &Visitor,
+    text: &str,
+) -> Result<Result<Imported, Vec<mailbox::UserFault>>, MailError> {
+    let users = match NewUser::parse_list(text) {
+        Ok(users) => users,
+        Err(faults) => return Ok(Err(faults)),
+    };
+    let done = with(web, move |store| {
+        let mut imported = Imported::default();
+        for user in &users {
+            match store.import(user)? {
+                UserOutcome::Made => imported.made += 1,
+                UserOutcome::Changed => imported.changed += 1,
+                UserOutcome::Kept => imported.kept += 1,
+            }
+        }
+        Ok(imported)
+    });
+    let done = done.await?;
+    let Imported { made, changed, kept } = done;
+    let detail = format!("{made} made, {changed} changed, {kept} as they were");
+    web.view.audit(&visitor.name, "users imported", &detail);
+    Ok(Ok(done))
+}

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use store::{Disk, Writing, read_all};
 
@@ -25,6 +26,9 @@ const SEQUENCE_JUMP: u64 = 1 << 24;
 const CHANGES_MAX: u64 = 10_000;
 /// A file that has only its claim is not longer.
 const CLAIM_BYTES_MAX: usize = 512;
+/// How long a mailbox that was let go for another node is left to it; it looks every 20 ms. A busy owner would take it
+/// back before.
+const GIVEN: Duration = Duration::from_millis(200);
 /// How often something is tried on a message whose file somebody else renames meanwhile.
 const TRIES_MAX: usize = 4;
 /// Messages that are removed at once, up to which each is asked for the names of its attachments.
@@ -82,7 +86,9 @@ pub(crate) struct Opened {
     log: Option<Box<dyn Writing>>,
     /// Whether the folder may hold what the catalog does not say.
     is_behind: bool,
-    pub(crate) used: std::time::Duration,
+    /// The file that was let go for another node, and when.
+    given: Option<(u64, Duration)>,
+    pub(crate) used: Duration,
 }
 
 fn file(epoch: u64) -> String {
@@ -98,7 +104,8 @@ impl Opened {
             read: Read::default(),
             log: None,
             is_behind: false,
-            used: std::time::Duration::ZERO,
+            given: None,
+            used: Duration::ZERO,
         }
     }
 
@@ -225,7 +232,7 @@ impl Opened {
             let epochs = self.epochs(around.disk)?;
             let newest = epochs.first().copied().unwrap_or(0);
             self.free(around, newest)?;
-            match self.claim(around, newest + 1, &epochs, seen) {
+            match self.claim(around, &epochs, seen) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 done => return done.map_err(OwnError::Disk),
             }
@@ -240,7 +247,15 @@ impl Opened {
         // Only its begin and its end: this is asked at each look, and a catalog may be long.
         let (claim, end) = read_ends(around.disk, &self.path(newest))?;
         if released_by(&end).is_some() {
-            return Ok(());
+            let now = around.host.uptime();
+            let is_left = self
+                .given
+                .is_some_and(|(epoch, at)| epoch == newest && now.saturating_sub(at) < GIVEN);
+            return if is_left {
+                Err(OwnError::Held("a node that asked for it just now".to_owned()))
+            } else {
+                Ok(())
+            };
         }
         let mut read = Read::default();
         read.take(&claim);
@@ -257,15 +272,11 @@ impl Opened {
         }
     }
 
-    fn claim(
-        &mut self,
-        around: Around<'_>,
-        epoch: u64,
-        older: &[u64],
-        seen: &mut Vec<Seen>,
-    ) -> io::Result<()> {
+    /// Makes the next file; `older` are those that are there, the newest first.
+    fn claim(&mut self, around: Around<'_>, older: &[u64], seen: &mut Vec<Seen>) -> io::Result<()> {
+        let epoch = older.first().copied().unwrap_or(0) + 1;
         let log = around.disk.create(&self.path(epoch))?;
-        let claimed = self.claim_with(around, epoch, log, older, seen);
+        let claimed = self.claim_with(around, log, older, seen);
         if let Err(error) = &claimed
             && error.kind() != io::ErrorKind::AlreadyExists
         {
@@ -279,12 +290,11 @@ impl Opened {
     fn claim_with(
         &mut self,
         around: Around<'_>,
-        epoch: u64,
         mut log: Box<dyn Writing>,
         older: &[u64],
         seen: &mut Vec<Seen>,
     ) -> io::Result<()> {
-        let disk = around.disk;
+        let (disk, epoch) = (around.disk, older.first().copied().unwrap_or(0) + 1);
         let mut text = FORMAT.to_owned();
         Record::Claim { epoch, node: around.node.id().to_owned() }.write(&mut text);
         log.write_all(text.as_bytes())?;
@@ -534,7 +544,7 @@ impl Opened {
         let Ok(epochs) = self.epochs(around.disk) else { return };
         let newest = epochs.first().copied().unwrap_or(0);
         self.release(around, seen);
-        if let Err(error) = self.claim(around, newest + 1, &epochs, seen) {
+        if let Err(error) = self.claim(around, &epochs, seen) {
             tracing::warn!(
                 mailbox = self.unique.leaf(),
                 error = &error as &dyn std::error::Error,
@@ -813,7 +823,9 @@ impl Opened {
             }
             self.own(around, seen)?;
         }
+        let given = self.epoch;
         self.release(around, seen);
+        self.given = Some((given, around.host.uptime()));
         Ok(())
     }
 

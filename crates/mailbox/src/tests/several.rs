@@ -374,3 +374,27 @@ fn what_an_owner_is_told_to_do_is_done_although_another_renamed_the_message_just
         assert!(at > 2, "{mine}: only {at} calls");
     }
 }
+
+/// The owner delivers whenever the other looks whether it let go.
+#[test]
+fn a_busy_owner_that_let_a_mailbox_go_leaves_it_to_the_one_who_asked() {
+    let world = World::default();
+    let disk = made(&world);
+    let host = world.host(0);
+    let (one, two) = (open(&disk, &world.host(0), None), open(&disk, &host, None));
+    one.create(&address("a")).unwrap();
+    let id = one.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+    one.tick();
+    two.tick();
+    let before = host.uptime();
+    let mut n = 1;
+    world.meanwhile(move || {
+        n += 1;
+        one.tick();
+        assert!(one.deliver(&voice(n), &[address("a")]).remove(0).is_ok());
+    });
+    let rows = two.mark_read(&unique("a"), &[id], Reads::Read).unwrap();
+    assert!(rows[0].marks.read);
+    assert!(host.uptime() - before < Duration::from_secs(1), "it waited");
+    assert!(read(&two, "a").len() > 1);
+}

@@ -542,7 +542,6 @@ impl Opened {
     /// Goes on in a new file, so that the old one does not grow for ever.
     fn begin_anew(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) {
         let Ok(epochs) = self.epochs(around.disk) else { return };
-        let newest = epochs.first().copied().unwrap_or(0);
         self.release(around, seen);
         if let Err(error) = self.claim(around, &epochs, seen) {
             tracing::warn!(

@@ -241,7 +241,11 @@ impl Opened {
             Some(node) => node == around.node.id() || around.node.is_dead(node),
             // A claim is written at once; what is longer and cannot be read is damaged.
             None if claim.len() >= CLAIM_BYTES_MAX => true,
-            None => around.node.is_stale_claim(&self.path(newest).to_string_lossy()),
+            // Whoever made it and did not come to write its name joined before, and is dead if nobody else lives.
+            None => {
+                around.node.is_alone()
+                    || around.node.is_stale_claim(&self.path(newest).to_string_lossy())
+            }
         };
         if is_free {
             Ok(())

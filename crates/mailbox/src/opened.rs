@@ -164,11 +164,7 @@ impl Opened {
             self.epoch = epoch;
             if epoch != newest {
                 // Somebody begins a file at this moment, or died when it did.
-                return match self.own(around, seen) {
-                    Err(OwnError::Held(_)) => Ok(()),
-                    Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
-                    done => done,
-                };
+                return self.own_if_free(around, seen);
             }
         } else {
             let bytes = read_from(around.disk, &self.path(self.epoch), self.read.bytes)?;
@@ -191,13 +187,24 @@ impl Opened {
         if released == Some(&*stamp.to_string()) {
             return Ok(());
         }
+        self.own_if_free(around, seen)
+    }
+
+    fn own_if_free(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) -> Result<(), OwnError> {
         match self.own(around, seen) {
             // The owner tells, and is as right as can be.
             Err(OwnError::Held(_)) => Ok(()),
-            // To see what can be deleted, no room is needed.
-            Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
+            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around),
             done => done,
         }
+    }
+
+    /// Makes the catalog in memory say what the files do, until it is read again. Nobody is told of it. To see what can be
+    /// deleted, and to delete it, no room is needed.
+    fn go_by_files(&mut self, around: Around<'_>) -> Result<(), OwnError> {
+        self.forget();
+        self.reconcile(around, &mut Vec::new())?;
+        Ok(())
     }
 
     fn newest_whole(&self, disk: &dyn Disk, epochs: &[u64]) -> Option<(u64, Read)> {
@@ -261,8 +268,27 @@ impl Opened {
         older: &[u64],
         seen: &mut Vec<Seen>,
     ) -> io::Result<()> {
+        let log = around.disk.create(&self.path(epoch))?;
+        let claimed = self.claim_with(around, epoch, log, older, seen);
+        if let Err(error) = &claimed
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            // It is in everybody's way, ours too. What was learnt of the files stays until it is read again.
+            let _ = around.disk.remove(&self.path(epoch));
+            self.forget();
+        }
+        claimed
+    }
+
+    fn claim_with(
+        &mut self,
+        around: Around<'_>,
+        epoch: u64,
+        mut log: Box<dyn Writing>,
+        older: &[u64],
+        seen: &mut Vec<Seen>,
+    ) -> io::Result<()> {
         let disk = around.disk;
-        let mut log = disk.create(&self.path(epoch))?;
         let mut text = FORMAT.to_owned();
         Record::Claim { epoch, node: around.node.id().to_owned() }.write(&mut text);
         log.write_all(text.as_bytes())?;
@@ -650,7 +676,7 @@ impl Opened {
         match self.own(around, seen) {
             Ok(()) => {}
             // Nobody else has it, and this is how room is made.
-            Err(OwnError::Disk(error)) if is_full(&error) => self.is_behind = true,
+            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around)?,
             Err(error) => return Err(error),
         }
         self.each(around, ids, seen, |opened, ids, seen| opened.remove_known(around, ids, seen))?;

@@ -1,7 +1,10 @@
 //! The power goes, or the disk fails, at every call that changes or syncs something, one after the other.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use store::Disk as _;
 use store::testbed::{Fault, Left, TornDisk};
 
 use crate::testbed::{World, address, made, open, read, unique, voice};
@@ -178,6 +181,67 @@ fn an_error_or_a_full_disk_at_any_moment_loses_and_tears_nothing_that_was_acknow
         }
         assert!(n > 60, "only {n} calls failed");
     }
+}
+
+/// What a full disk left of taking a mailbox over is in nobody's way when there is room again.
+#[test]
+fn a_mailbox_that_could_not_be_taken_over_is_taken_over_at_once_when_there_is_room() {
+    let a = unique("a");
+    let mut n = 0;
+    loop {
+        n += 1;
+        let world = World::default();
+        let disk = made(&world);
+        let first = open(&disk, &world.host(0), None);
+        first.create(&address("a")).unwrap();
+        let id = first.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+        first.close();
+        let host = world.host(0);
+        let store = open(&disk, &host, None);
+        disk.fail(n, Fault::Full);
+        let _ = store.mark_read(&a, &[id], Reads::Read);
+        if !disk.has_failed() {
+            break;
+        }
+        let before = host.uptime();
+        let rows = store.mark_read(&a, &[id], Reads::Read).unwrap();
+        assert!(rows[0].marks.read, "call {n}");
+        assert!(host.uptime() - before < Duration::from_secs(1), "call {n}: it waited");
+    }
+    assert!(n > 5, "only {n} calls failed");
+}
+
+/// The catalog cannot be written; a list says what the files say all the same.
+#[test]
+fn on_a_full_disk_a_list_is_what_the_files_are() {
+    let a = unique("a");
+    let mut n = 0;
+    loop {
+        n += 1;
+        let world = World::default();
+        let disk = made(&world);
+        let host = world.host(0);
+        let first = open(&disk, &host, None);
+        first.create(&address("a")).unwrap();
+        let deliver = |n| first.deliver(&voice(n), &[address("a")]).remove(0).unwrap().id;
+        let [kept, gone] = [deliver(1), deliver(2)];
+        let is_theirs = |path: &PathBuf| path.to_string_lossy().contains(&gone.to_string());
+        for path in disk.files().into_iter().filter(is_theirs) {
+            disk.remove(&path).unwrap();
+        }
+        world.kill(&host);
+        let store = open(&disk, &world.host(0), None);
+        disk.fail(n, Fault::Full);
+        let listed = store.list(&a, &Query::default());
+        if !disk.has_failed() {
+            break;
+        }
+        // A sync that fails is no lack of room, and an error; the next list is right then.
+        let page = listed.or_else(|_| store.list(&a, &Query::default())).unwrap();
+        let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
+        assert_eq!(ids, [kept], "call {n}");
+    }
+    assert!(n > 3, "only {n} calls failed");
 }
 
 /// The disk of the spool fails while the root is away: then nothing is acknowledged that is not kept.

@@ -24,17 +24,17 @@ const TICK: Duration = Duration::from_secs(1);
 #[test]
 fn two_processes_in_the_same_mailboxes_lose_nothing_and_agree() {
     let mut bed = Bed::begin(2);
-    bed.work(60);
+    bed.work(40);
     bed.end();
 }
 
 #[test]
 fn three_processes_in_the_same_mailboxes_lose_nothing_and_agree_and_one_is_killed() {
     let mut bed = Bed::begin(3);
-    bed.work(40);
+    bed.work(20);
     let killed = bed.others.remove(1);
     killed.kill().iter().for_each(|line| bed.model.take(line));
-    bed.work(40);
+    bed.work(20);
     bed.end();
 }
 

@@ -269,7 +269,7 @@ impl Opened {
         seen: &mut Vec<Seen>,
     ) -> io::Result<()> {
         let log = around.disk.create(&self.path(epoch))?;
-        let claimed = self.claim_with(around, epoch, log, older, seen);
+        let claimed = self.claim_with(around, (epoch, log), older, seen);
         if let Err(error) = &claimed
             && error.kind() != io::ErrorKind::AlreadyExists
         {
@@ -283,8 +283,7 @@ impl Opened {
     fn claim_with(
         &mut self,
         around: Around<'_>,
-        epoch: u64,
-        mut log: Box<dyn Writing>,
+        (epoch, mut log): (u64, Box<dyn Writing>),
         older: &[u64],
         seen: &mut Vec<Seen>,
     ) -> io::Result<()> {

@@ -357,6 +357,22 @@ async fn complaint_44_a_server_whose_share_is_away_starts_and_says_so() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(get(&subject, "/api/v1/alarms").json(), json!([]));
+    // The share goes; what is sent meanwhile is there when it is back.
+    let away = share.path().join("away");
+    std::fs::rename(&root, &away).unwrap();
+    let letter = json!({ "to": ["ann@site"], "subject": "meanwhile", "text": "x" });
+    let sent = send(&subject, "POST", "/api/v1/mailboxes/ann@site/messages", &letter);
+    assert_eq!(sent.json()[0]["place"], "spool", "{}", sent.text());
+    std::fs::rename(&away, &root).unwrap();
+    let arrived = || {
+        let list = get(&subject, "/api/v1/mailboxes/ann@site/messages?q=meanwhile");
+        list.status == 200 && list.json()["messages"].as_array().unwrap().len() == 2
+    };
+    let begun = ::entracte::clock::instant();
+    while !arrived() {
+        assert!(begun.elapsed() < PATIENCE, "what was in the spool does not arrive");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -183,6 +183,12 @@ impl Node {
         }
     }
 
+    /// Whether every other node is dead.
+    pub(crate) fn is_alone(&self) -> bool {
+        let mut state = self.lock();
+        self.look(&mut state).is_ok_and(|others| others.iter().all(|(_, ended)| *ended))
+    }
+
     /// Whether a claim that nobody put a name to is older than a lease.
     pub(crate) fn is_stale_claim(&self, claim: &str) -> bool {
         let now = self.host.uptime();

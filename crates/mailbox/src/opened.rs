@@ -263,7 +263,11 @@ impl Opened {
             Some(node) => node == around.node.id() || around.node.is_dead(node),
             // A claim is written at once; what is longer and cannot be read is damaged.
             None if claim.len() >= CLAIM_BYTES_MAX => true,
-            None => around.node.is_stale_claim(&self.path(newest).to_string_lossy()),
+            // Whoever made it and did not come to write its name joined before, and is dead if nobody else lives.
+            None => {
+                around.node.is_alone()
+                    || around.node.is_stale_claim(&self.path(newest).to_string_lossy())
+            }
         };
         if is_free {
             Ok(())
@@ -276,7 +280,7 @@ impl Opened {
     fn claim(&mut self, around: Around<'_>, older: &[u64], seen: &mut Vec<Seen>) -> io::Result<()> {
         let epoch = older.first().copied().unwrap_or(0) + 1;
         let log = around.disk.create(&self.path(epoch))?;
-        let claimed = self.claim_with(around, log, older, seen);
+        let claimed = self.claim_with(around, (epoch, log), older, seen);
         if let Err(error) = &claimed
             && error.kind() != io::ErrorKind::AlreadyExists
         {
@@ -290,11 +294,11 @@ impl Opened {
     fn claim_with(
         &mut self,
         around: Around<'_>,
-        mut log: Box<dyn Writing>,
+        (epoch, mut log): (u64, Box<dyn Writing>),
         older: &[u64],
         seen: &mut Vec<Seen>,
     ) -> io::Result<()> {
-        let (disk, epoch) = (around.disk, older.first().copied().unwrap_or(0) + 1);
+        let disk = around.disk;
         let mut text = FORMAT.to_owned();
         Record::Claim { epoch, node: around.node.id().to_owned() }.write(&mut text);
         log.write_all(text.as_bytes())?;

@@ -398,3 +398,42 @@ fn a_busy_owner_that_let_a_mailbox_go_leaves_it_to_the_one_who_asked() {
     assert!(host.uptime() - before < Duration::from_secs(1), "it waited");
     assert!(read(&two, "a").len() > 1);
 }
+
+/// A host that dies between making its claim and writing its name into it.
+#[test]
+fn a_claim_without_a_name_keeps_nobody_who_is_alone_and_others_for_a_lease() {
+    for alone in [true, false] {
+        let world = World::default();
+        let disk = made(&world);
+        let host = world.host(0);
+        let one = open(&disk, &host, None);
+        one.create(&address("a")).unwrap();
+        one.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+        let log = disk.files().into_iter().find(|f| f.to_string_lossy().contains("catalog/log"));
+        let log = log.unwrap();
+        drop(one);
+        let whole = store::read_all(&disk, &log, 1 << 20).unwrap();
+        // The next one delivered, made its claim, and died before it wrote a byte of it.
+        let second = open(&disk, &host, None);
+        let receipt = second.deliver(&voice(2), &[address("a")]).remove(0).unwrap();
+        std::mem::forget(second);
+        world.kill(&host);
+        let next = log.with_file_name("log.0000000002");
+        store::Disk::remove(&disk, &next).unwrap();
+        store::Disk::create(&disk, &next).unwrap();
+        store::Disk::create(&disk, &log).unwrap().write_all(&whole).unwrap();
+        let other = (!alone).then(|| open(&disk, &world.host(0), None));
+        let third = open(&disk, &world.host(0), None);
+        if let Some(other) = &other {
+            // It may be the one that is about to write its name.
+            assert_eq!(read(&third, "a").len(), 1);
+            for _ in 0..12 {
+                world.pass(Duration::from_secs(1));
+                other.tick();
+                third.tick();
+            }
+        }
+        let found = read(&third, "a");
+        assert!(found.len() == 2 && found.iter().any(|(id, ..)| *id == receipt.id), "{alone}");
+    }
+}

@@ -50,7 +50,9 @@ fn all(root: &Path) -> BTreeMap<String, Vec<Found>> {
     let read = |mailbox: &str| {
         let found = read(&store, mailbox);
         let checked = store.check(&unique(mailbox), Repair::No).unwrap();
-        assert_eq!(checked.messages, u64::try_from(found.len()).unwrap());
+        let ids: Vec<_> = found.iter().map(|one| one.id.to_string()).collect();
+        let listed = u64::try_from(found.len()).unwrap();
+        assert_eq!(checked.messages, listed, "{mailbox}: {:?}; listed are {ids:?}", checked.faults);
         // A delivery that was interrupted leaves files that nobody sees, until they are old.
         let is_left = |what: &str| what.starts_with("it belongs to no message");
         assert!(checked.faults.iter().all(|fault| is_left(&fault.what)), "{:?}", checked.faults);

@@ -350,7 +350,14 @@ fn post(
     draft: Draft,
     to: &[Address],
 ) -> Result<Vec<Sent>, MailError> {
-    let me = store.resolve(unique)?;
+    let me = match store.resolve(unique) {
+        Ok(me) => me,
+        // What is sent while the root is away goes into the spool, under the name that is known.
+        Err(MailError::Away(_) | MailError::NoStore(_)) => {
+            Address { friendly: unique.to_string(), unique: unique.clone() }
+        }
+        Err(error) => return Err(error),
+    };
     let draft = Draft {
         from: Sender { name: me.friendly.clone(), address: me.to_string(), ..Sender::default() },
         ..draft

@@ -48,6 +48,8 @@ if [ "$stage" = test ]; then
     program chromium chromium "tests walk the pages with it, a browser"
     program chromium-driver chromedriver "drives that browser"
     program libxml2-utils xmllint "checks an archive of settings by its schema"
+    need e2fsprogs "command -v mkfs.ext4 || test -x /sbin/mkfs.ext4" "tests fill a small disk that it makes"
+    program mount mount "tests mount that disk, where they may"
     program tshark tshark "tests dissect captured calls with it"
 fi
 

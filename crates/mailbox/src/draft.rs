@@ -16,6 +16,8 @@ use crate::name::{Extension, Folder, Kind, Marks, MessageId, Name};
 
 /// Bytes that are copied at once.
 const COPIED_BYTES: usize = 256 << 10;
+/// The type of what nobody knows the type of, RFC 2046 §4.5.1.
+const UNKNOWN_TYPE: &str = "application/octet-stream";
 
 /// Where the bytes of a new attachment are.
 #[derive(Clone, Debug)]
@@ -121,7 +123,8 @@ impl Draft {
     /// # Errors
     /// The name of the limit.
     pub fn check(&self) -> Result<(), &'static str> {
-        if self.body.len() > BODY_BYTES_MAX {
+        // A character that is replaced may grow.
+        if self.body.len() > BODY_BYTES_MAX || xml_text(&self.body).len() > BODY_BYTES_MAX {
             return Err("bytes of a message's text");
         }
         if self.attachments.len() > ATTACHMENTS_MAX {
@@ -149,6 +152,45 @@ impl Draft {
             Content::Elsewhere(disk, path) => disk.about(path).map_or(0, |about| about.bytes),
         };
         self.attachments.iter().map(bytes).sum::<u64>() + self.body.len() as u64
+    }
+
+    /// A message that is there, to be delivered again: its envelope, and its files in `folder` of `disk`.
+    pub(crate) fn again(
+        name: &Name,
+        envelope: Envelope,
+        disk: &Arc<dyn Disk>,
+        folder: &Path,
+    ) -> Self {
+        let attachment = |(number, from): (usize, Attachment)| NewAttachment {
+            content: Content::Elsewhere(
+                Arc::clone(disk),
+                folder.join(name.attachment(number, from.extension)),
+            ),
+            media_type: from.media_type,
+            codec: from.codec,
+            duration_ms: from.duration_ms,
+            title: from.title,
+            peaks: from.peaks,
+        };
+        Self {
+            kind: envelope.kind,
+            from: envelope.from,
+            called: envelope.called,
+            subject: envelope.subject,
+            importance: envelope.importance,
+            sensitivity: envelope.sensitivity,
+            expires: envelope.expires,
+            duration_ms: envelope.duration_ms,
+            pages: envelope.pages,
+            stopped: envelope.stopped,
+            reply_to: envelope.reply_to,
+            forward_of: envelope.forward_of,
+            thread: envelope.thread,
+            body: envelope.body,
+            attachments: envelope.attachments.into_iter().enumerate().map(attachment).collect(),
+            folder: name.folder,
+            marks: name.marks,
+        }
     }
 
     fn envelope(&self, name: &Name, to: &Address, attachments: Vec<Attachment>) -> Envelope {
@@ -194,6 +236,10 @@ fn field(text: &str) -> String {
 /// survives a power cut. Two syncs of files and one of the folder, for a message with one attachment.
 ///
 /// What a draft that failed has left there has no envelope, so nobody sees it.
+///
+/// # Errors
+/// `InvalidInput` when it cannot be written so that it is read again, `FileTooLarge` past [`ATTACHMENT_BYTES_MAX`], and
+/// whatever the disk says.
 pub(crate) fn commit(
     disk: &dyn Disk,
     folder: &Path,
@@ -202,19 +248,22 @@ pub(crate) fn commit(
     to: &Address,
 ) -> io::Result<Envelope> {
     let part = folder.join(format!("{}.part", name.base()));
+    let path = folder.join(name.to_string());
     let mut made = Vec::new();
     let written = (|| {
         let mut files = Vec::with_capacity(draft.attachments.len() + 1);
         let mut attachments = Vec::with_capacity(draft.attachments.len());
         for (number, new) in draft.attachments.iter().enumerate() {
             let extension = extension(&new.media_type, &new.title);
-            let path = folder.join(name.attachment(number, extension));
-            let mut file = create_anew(disk, &path)?;
-            made.push(path);
+            let target = folder.join(name.attachment(number, extension));
+            let mut file = create_anew(disk, &target)?;
+            made.push(target);
             let (bytes, sha256) = copy(&new.content, &mut *file)?;
             files.push(file);
             attachments.push(Attachment {
-                media_type: field(&new.media_type),
+                media_type: Some(field(&new.media_type))
+                    .filter(|known| !known.is_empty())
+                    .unwrap_or_else(|| UNKNOWN_TYPE.to_owned()),
                 codec: field(&new.codec),
                 duration_ms: new.duration_ms,
                 bytes,
@@ -225,26 +274,50 @@ pub(crate) fn commit(
             });
         }
         let envelope = draft.envelope(name, to, attachments);
+        let xml = envelope.to_xml();
+        // What nobody could read again must not be acknowledged.
+        match Envelope::parse(xml.as_bytes()) {
+            Ok(read) if read == envelope => {}
+            Ok(_) => return Err(unreadable("it would be read as another")),
+            Err(error) => return Err(unreadable(error)),
+        }
         let mut file = create_anew(disk, &part)?;
         made.push(part.clone());
-        file.write_all(envelope.to_xml().as_bytes())?;
+        file.write_all(xml.as_bytes())?;
         files.push(file);
         disk.settle(&mut files)?;
         drop(files);
-        disk.publish(&part, &folder.join(name.to_string()))?;
+        disk.publish(&part, &path)?;
         Ok(envelope)
     })();
-    match written {
+    let envelope = match written {
         // From here it may be there, or not, after a power cut; only the sync knows.
-        Ok(envelope) => disk.sync_folder(folder).map(|()| envelope),
+        Ok(envelope) => envelope,
         Err(error) => {
-            for path in made {
-                // What cannot be removed is found by a later check.
-                let _ = disk.remove(&path);
+            // A share may have done what it says it did not: then these files are a message's.
+            if matches!(disk.about(&path), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+                for made in made {
+                    // What cannot be removed is found by a later check.
+                    let _ = disk.remove(&made);
+                }
             }
-            Err(error)
+            return Err(error);
+        }
+    };
+    disk.sync_folder(folder)?;
+    // Somebody who took them for leftovers may have been at them before the envelope was there.
+    for (number, attachment) in envelope.attachments.iter().enumerate() {
+        let file = name.attachment(number, attachment.extension);
+        if disk.about(&folder.join(&file))?.bytes != attachment.bytes {
+            return Err(io::Error::other(format!("{file} was changed while it was delivered")));
         }
     }
+    Ok(envelope)
+}
+
+fn unreadable(why: impl std::fmt::Display) -> io::Error {
+    let text = format!("the message could not be read again: {why}");
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// A new file in place of what an earlier attempt has left, if one has.

@@ -12,8 +12,8 @@ mod read;
 
 /// The namespace of the envelope's elements.
 pub const NAMESPACE: &str = "urn:entracte:message:1";
-/// Most bytes of an envelope's file.
-pub const ENVELOPE_BYTES_MAX: u64 = 2 << 20;
+/// Most bytes of an envelope's file. A text of [`BODY_BYTES_MAX`] that is all quotes needs six times as many.
+pub const ENVELOPE_BYTES_MAX: u64 = 16 << 20;
 /// Most bytes of a message's text.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of any other text in an envelope.

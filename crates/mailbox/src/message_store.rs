@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 
 use crate::address::{Address, Unique, friendly_name};
 use crate::catalog::{Counts, Row};
-use crate::draft::{Content, Draft, NewAttachment, commit};
+use crate::draft::{Draft, commit};
 use crate::envelope::{Envelope, Sensitivity, hex};
 use crate::error::MailError;
 use crate::host::Host;
@@ -379,7 +379,7 @@ impl MessageStore {
             Err(error @ (MailError::Away(_) | MailError::NoStore(_))) => {
                 let Some(spool) = &self.spool else { return Err(error) };
                 let why = told(&error);
-                spool.take(name, draft, to).map_err(MailError::Away)?;
+                spool.take(name, draft, to).map_err(uncommitted)?;
                 tracing::warn!(mailbox = to.unique.leaf(), message = %name, why, "a message waits in the spool");
                 self.tell(&to.unique, vec![Told::Spooled(name.id)], Counts::default(), 0);
                 Ok(Receipt { id: name.id, place: Place::Spool })
@@ -413,7 +413,8 @@ impl MessageStore {
         let unique = Unique::parse(&mailbox.unique)?;
         let address = Address { friendly: mailbox.friendly, unique };
         let messages = self.folder(&to.unique).join(MESSAGES);
-        let envelope = commit(&*self.disk, &messages, name, draft, &address)?;
+        let envelope =
+            commit(&*self.disk, &messages, name, draft, &address).map_err(uncommitted)?;
         // It is safe now; what fails from here on is made good when the mailbox is opened next.
         let row = Row::of(name, &envelope);
         let arrived = self.with(&node, &to.unique, |opened, around, seen| {
@@ -671,6 +672,18 @@ enum Told {
 fn write_guard(disk: &dyn Disk, root: &Path, guard: &Guard) -> io::Result<()> {
     let text = serde_json::to_string_pretty(guard).unwrap_or_default();
     replace_all(disk, &root.join(GUARD), format!("{text}\n").as_bytes())
+}
+
+/// Why a message could not be written: the message's own fault, or the disk's.
+fn uncommitted(error: io::Error) -> MailError {
+    let kind = error.kind();
+    if kind == io::ErrorKind::InvalidInput {
+        MailError::Limit("what an envelope can hold")
+    } else if kind == io::ErrorKind::FileTooLarge {
+        MailError::Limit("bytes of an attachment")
+    } else {
+        MailError::Away(error)
+    }
 }
 
 /// An error with what is behind it, in one line.

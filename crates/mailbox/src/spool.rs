@@ -7,7 +7,7 @@ use store::{Disk, make_folders, read_all};
 
 use crate::address::Address;
 use crate::catalog::Row;
-use crate::draft::{Content, Draft, NewAttachment, commit};
+use crate::draft::{Draft, commit};
 use crate::envelope::{ENVELOPE_BYTES_MAX, Envelope};
 use crate::name::{MessageId, Name};
 
@@ -97,36 +97,7 @@ impl Spool {
     /// A message as it is delivered again.
     pub(crate) fn draft(&self, waiting: &Waiting) -> Result<Draft, String> {
         let envelope = self.envelope(&waiting.name)?;
-        let attachment = |(number, from): (usize, &crate::Attachment)| NewAttachment {
-            media_type: from.media_type.clone(),
-            codec: from.codec.clone(),
-            duration_ms: from.duration_ms,
-            title: from.title.clone(),
-            peaks: from.peaks.clone(),
-            content: Content::Elsewhere(
-                Arc::clone(&self.disk),
-                self.folder.join(waiting.name.attachment(number, from.extension)),
-            ),
-        };
-        Ok(Draft {
-            kind: envelope.kind,
-            attachments: envelope.attachments.iter().enumerate().map(attachment).collect(),
-            from: envelope.from,
-            called: envelope.called,
-            subject: envelope.subject,
-            importance: envelope.importance,
-            sensitivity: envelope.sensitivity,
-            expires: envelope.expires,
-            duration_ms: envelope.duration_ms,
-            pages: envelope.pages,
-            stopped: envelope.stopped,
-            reply_to: envelope.reply_to,
-            forward_of: envelope.forward_of,
-            thread: envelope.thread,
-            body: envelope.body,
-            folder: waiting.name.folder,
-            marks: waiting.name.marks,
-        })
+        Ok(Draft::again(&waiting.name, envelope, &self.disk, &self.folder))
     }
 
     /// A message was delivered.

@@ -2,6 +2,7 @@ mod power;
 mod several;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use store::Disk as _;
@@ -386,4 +387,38 @@ fn what_was_delivered_from_the_spool_and_deleted_does_not_come_back() {
     store.remove(&unique("a"), &[id]).unwrap();
     store.tick();
     assert_eq!((read(&store, "a").len(), store.pending().len()), (0, 0));
+}
+
+#[test]
+fn the_longest_texts_are_read_as_they_were_delivered() {
+    let world = World::default();
+    let disk = made(&world);
+    let store = open(&disk, &world.host(0), None);
+    store.create(&address("a")).unwrap();
+    let field = "\"".repeat(FIELD_BYTES_MAX);
+    let attachment = NewAttachment {
+        media_type: String::new(),
+        codec: field.clone(),
+        duration_ms: None,
+        title: field.clone(),
+        peaks: vec![255; PEAKS_MAX],
+        content: Content::Bytes(Arc::from(&b"x"[..])),
+    };
+    let longest = Draft {
+        subject: field,
+        body: "\"".repeat(BODY_BYTES_MAX),
+        attachments: vec![attachment; ATTACHMENTS_MAX],
+        ..Draft::new(Kind::Text)
+    };
+    let id = store.deliver(&longest, &[address("a")]).remove(0).unwrap().id;
+    let (_, read) = store.message(&unique("a"), id).unwrap();
+    assert_eq!((read.subject, read.body), (longest.subject, longest.body));
+    assert_eq!(read.attachments.len(), ATTACHMENTS_MAX);
+    assert_eq!(read.attachments[99].media_type, "application/octet-stream");
+    // One that has grown too long by what stands for what XML has no form for is refused, not lost.
+    let grown = Draft { body: "\u{1}".repeat(BODY_BYTES_MAX / 2), ..Draft::new(Kind::Text) };
+    let refused = store.deliver(&grown, &[address("a")]).remove(0);
+    assert!(matches!(refused, Err(MailError::Limit("bytes of a message's text"))), "{refused:?}");
+    assert_eq!(store.list(&unique("a"), &Query::default()).unwrap().rows.len(), 1);
+    assert_eq!(store.quarantined(), 0);
 }

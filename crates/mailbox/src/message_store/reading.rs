@@ -216,31 +216,15 @@ impl MessageStore {
             return Err(MailError::Private);
         }
         let folder = self.folder(unique).join(MESSAGES);
-        let attachment = |(number, from): (usize, &crate::Attachment)| NewAttachment {
-            media_type: from.media_type.clone(),
-            codec: from.codec.clone(),
-            duration_ms: from.duration_ms,
-            title: from.title.clone(),
-            peaks: from.peaks.clone(),
-            content: Content::Elsewhere(
-                Arc::clone(&self.disk),
-                folder.join(row.name().attachment(number, from.extension)),
-            ),
-        };
+        let thread = envelope.thread.or(Some(id));
         Ok(Draft {
-            attachments: envelope.attachments.iter().enumerate().map(attachment).collect(),
-            from: envelope.from,
-            called: envelope.called,
-            subject: envelope.subject,
-            importance: envelope.importance,
-            sensitivity: envelope.sensitivity,
-            duration_ms: envelope.duration_ms,
-            pages: envelope.pages,
-            stopped: envelope.stopped,
+            expires: None,
+            reply_to: None,
             forward_of: Some(id),
-            thread: envelope.thread.or(Some(id)),
-            body: envelope.body,
-            ..Draft::new(envelope.kind)
+            thread,
+            folder: Folder::Inbox,
+            marks: Marks::default(),
+            ..Draft::again(&row.name(), envelope, &self.disk, &folder)
         })
     }
 }

@@ -192,11 +192,23 @@ impl MessageStore {
         let known = self.owning(unique, |opened, around, seen| {
             opened.own(around, seen)?;
             opened.catch_up(around, seen)?;
-            let is_here = opened.catalog().row(id).is_some();
-            if is_here {
-                around.disk.sync_folder(&opened.messages())?;
+            let Some(row) = opened.catalog().row(id).cloned() else {
+                return Ok(opened.catalog().was_removed(id));
+            };
+            match opened.envelope(around.disk, &row.name()) {
+                Ok(_) => {
+                    around.disk.sync_folder(&opened.messages())?;
+                    Ok(true)
+                }
+                Err(Broken::Disk(error)) => Err(error.into()),
+                // What is in the spool is whole: it takes the place of what a cut left of the first attempt.
+                Err(Broken::Message(why)) => {
+                    opened.quarantine(around.disk, &row.name(), &why)?;
+                    seen.push(Seen::Broken(row.name(), why));
+                    opened.catch_up(around, seen)?;
+                    Ok(false)
+                }
             }
-            Ok(is_here || opened.catalog().was_removed(id))
         });
         if known.map_err(|error| told(&error))? {
             return Ok(());

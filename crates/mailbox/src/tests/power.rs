@@ -270,3 +270,34 @@ fn a_spool_that_fails_acknowledges_nothing() {
         }
     }
 }
+
+/// A share says that it failed, does all the same what it was asked for, and loses a part of it later.
+#[test]
+fn what_waits_in_the_spool_replaces_what_the_first_attempt_left_broken() {
+    let world = World::default();
+    let (disk, local) = (made(&world), TornDisk::new());
+    let store = open(&disk, &world.host(0), Some(&local));
+    store.create(&address("a")).unwrap();
+    let before = disk.calls();
+    store.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    let mut failed = 0;
+    for at in 1..=disk.calls() - before {
+        disk.fail(at, Fault::Error);
+        let receipt = store.deliver(&voice(2), &[address("a")]).remove(0).unwrap();
+        if receipt.place == Place::Spool {
+            failed += 1;
+            // If its envelope is there, somebody lists it.
+            store.check(&unique("a"), Repair::Yes).unwrap();
+            let attachments = disk.files().into_iter().filter(|file| {
+                let name = file.file_name().unwrap().to_string_lossy().into_owned();
+                name.contains(&receipt.id.to_string()) && name.contains(".a")
+            });
+            attachments.for_each(|file| disk.remove(&file).unwrap());
+            store.tick();
+        }
+        assert_eq!(store.pending().len(), 0, "call {at}");
+        assert!(read(&store, "a").iter().any(|(id, ..)| *id == receipt.id), "call {at}");
+    }
+    assert!(failed > 5, "{failed}");
+    assert!(store.quarantined() > 0);
+}

@@ -36,7 +36,7 @@ fn address() -> Address {
 
 /// A store with a mailbox that has so many messages, each of two seconds of a tone.
 fn fill(root: &Path, messages: u32) {
-    let disk = Arc::new(SystemDisk::new(root.parent().unwrap()));
+    let disk = Arc::new(SystemDisk::new());
     MessageStore::initialise(&*disk, &SystemHost, root).unwrap();
     let host = Arc::new(SystemHost);
     let store = MessageStore::open(disk, host, root, None, Options::default()).unwrap();

@@ -34,13 +34,13 @@ pub fn start(
     let root = plan.mail.root(&plan.state_dir);
     // What is set may be a share that is not mounted; our own folder is made when it is not there.
     if plan.mail.root.is_none() && !root.exists() {
-        MessageStore::initialise(&SystemDisk::new(&plan.state_dir), &SystemHost, &root).map_err(
-            |error| StartError::new("mail.root", format!("{}: {error}", root.display())),
-        )?;
+        MessageStore::initialise(&SystemDisk::new(), &SystemHost, &root).map_err(|error| {
+            StartError::new("mail.root", format!("{}: {error}", root.display()))
+        })?;
     }
     let spool = plan.state_dir.join("spool");
-    let disk = Arc::new(SystemDisk::new(&root));
-    let local = Arc::new(SystemDisk::new(&plan.state_dir));
+    let disk = Arc::new(SystemDisk::new());
+    let local = Arc::new(SystemDisk::new());
     let options = plan.mail.options();
     let host = Arc::new(SystemHost);
     let store = MessageStore::open(disk, host, &root, Some((local, spool.clone())), options)

@@ -285,7 +285,7 @@ pub(crate) fn commit(
         made.push(part.clone());
         file.write_all(xml.as_bytes())?;
         files.push(file);
-        disk.settle(&mut files)?;
+        files.iter_mut().try_for_each(|file| file.sync())?;
         drop(files);
         disk.publish(&part, &path)?;
         Ok(envelope)

@@ -23,8 +23,8 @@ pub struct About {
     pub bytes: u64,
     /// Whether it is a folder.
     pub is_folder: bool,
-    /// Changes when a folder's entries change. It is compared with an earlier one of the same
-    /// path, and with nothing else: the clocks of hosts differ.
+    /// When a file's bytes, or a folder's entries, changed last: nanoseconds by the clock of whoever keeps the disk. It is
+    /// compared with another one of the same disk, and with nothing else: the clocks of hosts differ.
     pub stamp: i128,
 }
 
@@ -45,8 +45,8 @@ impl<T: Read + Seek + Send> Reading for T {}
 
 /// A disk, or a share: what the store asks of it, and nothing more. Every call may block.
 ///
-/// What was written survives a power cut after [`Writing::sync`], or [`Disk::settle`]; that there is a
-/// file by this name after [`Disk::sync_folder`] on its folder.
+/// What was written survives a power cut after [`Writing::sync`]; that there is a file by this name after
+/// [`Disk::sync_folder`] on its folder.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// A new file.
     ///
@@ -119,14 +119,6 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// # Errors
     /// Whatever the disk says; see [`Writing::sync`].
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
-
-    /// [`Writing::sync`] on each, perhaps together with what others ask for at this moment.
-    ///
-    /// # Errors
-    /// See [`Writing::sync`].
-    fn settle(&self, files: &mut [Box<dyn Writing>]) -> io::Result<()> {
-        files.iter_mut().try_for_each(|file| file.sync())
-    }
 }
 
 /// All bytes of a file.
@@ -153,17 +145,19 @@ pub fn replace_all(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()>
     let (Some(name), Some(folder)) = (name, path.parent()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let number = crate::cache::number();
-    let draft = folder.join(format!("{name}.{}.{number}.part", std::process::id()));
+    // Others on the same share may have our process's number.
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+    let draft = folder.join(format!("{name}.{:016x}.part", u64::from_le_bytes(random)));
+    let mut file = disk.create(&draft)?;
     let written = (|| {
-        let mut file = disk.create(&draft)?;
         file.write_all(bytes)?;
         file.sync()?;
         drop(file);
         disk.replace(&draft, path)
     })();
     if let Err(error) = written {
-        // It may not be there at all.
+        // It may have its new name.
         let _ = disk.remove(&draft);
         return Err(error);
     }

@@ -69,6 +69,7 @@ struct Content {
     durable: Vec<u8>,
     /// A sync failed: what was written until then is never written.
     lost: bool,
+    stamp: i128,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -132,6 +133,11 @@ impl TornDisk {
         state.meanwhile = Some((state.touches + at, Box::new(work)));
     }
 
+    /// Lets the clock of the disk go on, by nanoseconds.
+    pub fn pass(&self, time: std::time::Duration) {
+        self.lock().stamps += i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+    }
+
     /// Whether nothing waits to be done before a call.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -192,7 +198,9 @@ impl TornDisk {
                 }
                 _ => now.clone(),
             };
-            after.files.insert(*id, Content { now: bytes.clone(), durable: bytes, lost: false });
+            let stamp = content.stamp;
+            let now = bytes.clone();
+            after.files.insert(*id, Content { now, durable: bytes, lost: false, stamp });
         }
         for (path, folder) in &state.folders {
             let mut names = folder.durable.clone();
@@ -361,7 +369,10 @@ struct TornFile {
 impl Write for TornFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let (mut state, met) = self.disk.step()?;
+        state.stamps += 1;
+        let stamp = state.stamps;
         let Some(content) = state.files.get_mut(&self.id) else { return Err(gone()) };
+        content.stamp = stamp;
         match met {
             None | Some(Fault::Cut) => {
                 content.now.extend_from_slice(bytes);
@@ -405,7 +416,8 @@ impl Disk for TornDisk {
         }
         let id = state.next;
         state.next += 1;
-        state.files.insert(id, Content::default());
+        let content = Content { stamp: state.stamps, ..Content::default() };
+        state.files.insert(id, content);
         state.change(folder, Change(vec![(name, Some(Node::File(id)))]))?;
         Ok(Box::new(TornFile { disk: self.clone(), id }))
     }
@@ -484,8 +496,9 @@ impl Disk for TornDisk {
             return Ok(About { bytes: 0, is_folder: true, stamp: folder.stamp });
         }
         let id = state.file(path)?;
-        let bytes = state.files.get(&id).map_or(0, |content| content.now.len());
-        Ok(About { bytes: u64::try_from(bytes).unwrap_or(u64::MAX), is_folder: false, stamp: 0 })
+        let content = state.files.get(&id);
+        let (bytes, stamp) = content.map_or((0, 0), |content| (content.now.len(), content.stamp));
+        Ok(About { bytes: u64::try_from(bytes).unwrap_or(u64::MAX), is_folder: false, stamp })
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

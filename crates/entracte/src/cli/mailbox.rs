@@ -204,7 +204,7 @@ impl Arguments {
         if let Verb::Init = self.verb {
             return finish(init(&root));
         }
-        let disk = Arc::new(SystemDisk::new(&root));
+        let disk = Arc::new(SystemDisk::new());
         let host = Arc::new(SystemHost);
         let opened = MessageStore::open(disk, host, &root, None, plan.mail.options());
         let store = match opened {
@@ -238,7 +238,7 @@ fn finish(done: Outcome) -> Exit {
 }
 
 fn init(root: &Path) -> Outcome {
-    MessageStore::initialise(&SystemDisk::new(root), &SystemHost, root)?;
+    MessageStore::initialise(&SystemDisk::new(), &SystemHost, root)?;
     println!("{} is a message store", root.display());
     Ok(Exit::Done)
 }
@@ -635,7 +635,7 @@ impl Opened {
 
     fn move_to(&self, to: &Path, json: bool) -> Outcome {
         let to = std::path::absolute(to)?;
-        let disk = SystemDisk::new(to.parent().unwrap_or(&to));
+        let disk = SystemDisk::new();
         let moved = self.store.move_to(&disk, &to, &mut progress("copying"))?;
         if json {
             println!("{}", json!(moved));

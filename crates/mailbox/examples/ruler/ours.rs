@@ -37,9 +37,9 @@ pub(crate) fn address(mailbox: &str) -> Outcome<Address> {
 /// A store with these mailboxes, new where there is none.
 pub(crate) fn open(root: &Path, mailboxes: &[String]) -> Outcome<MessageStore> {
     if !root.exists() {
-        MessageStore::initialise(&SystemDisk::new(root), &SystemHost, root)?;
+        MessageStore::initialise(&SystemDisk::new(), &SystemHost, root)?;
     }
-    let disk = Arc::new(SystemDisk::new(root));
+    let disk = Arc::new(SystemDisk::new());
     let store = MessageStore::open(disk, Arc::new(SystemHost), root, None, Options::default())?;
     for mailbox in mailboxes {
         match store.create(&address(mailbox)?) {

@@ -487,7 +487,8 @@ impl MessageStore {
             };
             let mut writer = disk.create(&part)?;
             moved.bytes += io::copy(&mut reader, &mut *writer)?;
-            disk.settle(&mut [writer])?;
+            writer.sync()?;
+            drop(writer);
             disk.replace(&part, &target)?;
             moved.copied += 1;
         }

@@ -158,15 +158,15 @@ pub(crate) fn address(text: &str) -> Address {
 
 /// A new store with these mailboxes.
 pub(crate) fn made(root: &Path, mailboxes: &[&str]) {
-    MessageStore::initialise(&SystemDisk::new(root), &SystemHost, root).unwrap();
+    MessageStore::initialise(&SystemDisk::new(), &SystemHost, root).unwrap();
     let store = opened(root, None);
     mailboxes.iter().for_each(|mailbox| store.create(&address(mailbox)).unwrap());
 }
 
 pub(crate) fn opened(root: &Path, spool: Option<&Path>) -> MessageStore {
-    let disk = Arc::new(SystemDisk::new(root));
+    let disk = Arc::new(SystemDisk::new());
     let spool = spool.map(|folder| {
-        let disk: Arc<dyn store::Disk> = Arc::new(SystemDisk::new(folder));
+        let disk: Arc<dyn store::Disk> = Arc::new(SystemDisk::new());
         (disk, folder.to_owned())
     });
     MessageStore::open(disk, Arc::new(SystemHost), root, spool, Options::default()).unwrap()

@@ -2,56 +2,83 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::group::Group;
+use super::group::{Group, Groups, Since};
 use super::{About, Disk, Entry, Reading, Writing};
 
 /// The system's own disks and shares. Files are made for their owner and group only.
 ///
-/// Concurrent syncs share one sync of the whole file system; one alone is not delayed by that.
+/// Concurrent syncs share one sync of the whole file system where that keeps what they ask for; one alone is not
+/// delayed by that.
 #[derive(Debug)]
 pub struct SystemDisk {
-    group: Group,
+    groups: Groups,
 }
 
 impl SystemDisk {
-    /// For files on the file system that `folder` is on.
+    /// It opens nothing yet.
     #[must_use]
-    pub fn new(folder: &Path) -> Self {
-        Self { group: Group::new(folder) }
+    pub fn new() -> Self {
+        Self { groups: Groups::new() }
+    }
+
+    fn written(&self, file: File, path: &Path) -> Box<dyn Writing> {
+        let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+        let shared = self.groups.of(&file, folder).map(|group| {
+            let since = group.since();
+            (group, since)
+        });
+        Box::new(SystemFile { file, shared })
+    }
+}
+
+impl Default for SystemDisk {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 #[derive(Debug)]
-struct SystemFile(File);
+struct SystemFile {
+    file: File,
+    shared: Option<(Arc<Group>, Since)>,
+}
 
 impl Write for SystemFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        let done = self.file.write(bytes);
+        if let Some((group, since)) = &mut self.shared {
+            group.written(since);
+        }
+        done
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.file.flush()
     }
 }
 
 impl Writing for SystemFile {
     fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_data()
+        match &mut self.shared {
+            Some((group, since)) => group.sync(since, || self.file.sync_data()),
+            None => self.file.sync_data(),
+        }
     }
 }
 
 impl Disk for SystemDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn Writing>> {
         let file = File::options().append(true).create_new(true).mode(0o640).open(path)?;
-        Ok(Box::new(SystemFile(file)))
+        Ok(self.written(file, path))
     }
 
     fn append(&self, path: &Path) -> io::Result<Box<dyn Writing>> {
-        Ok(Box::new(SystemFile(File::options().append(true).open(path)?)))
+        Ok(self.written(File::options().append(true).open(path)?, path))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Reading>> {
@@ -118,15 +145,16 @@ impl Disk for SystemDisk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.group.sync(|| match File::open(folder)?.sync_all() {
+        let file = File::open(folder)?;
+        let alone = || match file.sync_all() {
             // Some shares have nothing to sync in a folder, and say so.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             done => done,
-        })
-    }
-
-    fn settle(&self, files: &mut [Box<dyn Writing>]) -> io::Result<()> {
-        self.group.sync(|| files.iter_mut().try_for_each(|file| file.sync()))
+        };
+        match self.groups.of(&file, folder) {
+            Some(group) => group.sync(&mut group.since(), alone),
+            None => alone(),
+        }
     }
 }
 

@@ -17,22 +17,22 @@ use base64::engine::general_purpose::STANDARD;
 use conformance::{Folder, Subject, entracte, programs};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const QUIET: &str = "[text_to_speech]\nenabled = false\n";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const QUIET: &str = "[text_to_speech]\nenabled = false\n";
 
 /// An answer: its status, its headers, its body.
-struct Answer {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("{}", self.text()))
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
@@ -41,7 +41,13 @@ impl Answer {
     }
 }
 
-fn request(subject: &Subject, method: &str, path: &str, headers: &str, body: &[u8]) -> TcpStream {
+pub(crate) fn request(
+    subject: &Subject,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> TcpStream {
     let token = std::fs::read_to_string(subject.token_file()).unwrap();
     let mut stream = TcpStream::connect(subject.http()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -55,7 +61,13 @@ fn request(subject: &Subject, method: &str, path: &str, headers: &str, body: &[u
     stream
 }
 
-fn ask(subject: &Subject, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+pub(crate) fn ask(
+    subject: &Subject,
+    method: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> Answer {
     let mut bytes = Vec::new();
     request(subject, method, path, headers, body).read_to_end(&mut bytes).unwrap();
     let at = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
@@ -64,29 +76,29 @@ fn ask(subject: &Subject, method: &str, path: &str, headers: &str, body: &[u8]) 
     Answer { status, head, body: bytes[at + 4..].to_vec() }
 }
 
-fn get(subject: &Subject, path: &str) -> Answer {
+pub(crate) fn get(subject: &Subject, path: &str) -> Answer {
     ask(subject, "GET", path, "", b"")
 }
 
-fn send(subject: &Subject, method: &str, path: &str, body: &Value) -> Answer {
+pub(crate) fn send(subject: &Subject, method: &str, path: &str, body: &Value) -> Answer {
     ask(subject, method, path, "Content-Type: application/json\r\n", body.to_string().as_bytes())
 }
 
 /// `entracte mailbox` beside the server, on the same settings.
-fn command(subject: &Subject, words: &[&str]) -> programs::Left {
+pub(crate) fn command(subject: &Subject, words: &[&str]) -> programs::Left {
     let mut program = Command::new(entracte());
     program.arg("mailbox").args(words).arg("--config").arg(subject.config().unwrap());
     programs::run(&mut program, PATIENCE)
 }
 
-fn done(subject: &Subject, words: &[&str]) -> String {
+pub(crate) fn done(subject: &Subject, words: &[&str]) -> String {
     let left = command(subject, words);
     assert_eq!(left.status.code(), Some(0), "{words:?}: {}{}", left.out, left.err);
     left.out
 }
 
 /// Three seconds of a tone.
-fn tone() -> Vec<u8> {
+pub(crate) fn tone() -> Vec<u8> {
     let sample = |n: u32| (f64::from(n * 440) / 8_000.0 * TAU).sin() * 8_000.0;
     #[expect(clippy::cast_possible_truncation, reason = "within the range of i16")]
     let samples: Vec<i16> = (0..24_000).map(|n| sample(n) as i16).collect();
@@ -94,7 +106,7 @@ fn tone() -> Vec<u8> {
 }
 
 /// A server with two users.
-fn with_users() -> Subject {
+pub(crate) fn with_users() -> Subject {
     let subject = Subject::own(QUIET);
     let folder = Folder::create();
     let users =
@@ -104,10 +116,10 @@ fn with_users() -> Subject {
     subject
 }
 
-const BOX: &str = "/api/v1/mailboxes/michaelc@site";
+pub(crate) const BOX: &str = "/api/v1/mailboxes/michaelc@site";
 
 /// Sends three seconds of voice from Ann to Michael; the message's id.
-fn voice(subject: &Subject) -> String {
+pub(crate) fn voice(subject: &Subject) -> String {
     let letter = json!({
         "to": ["FBMC: Michael Cole : MICHAELC@SITE"],
         "subject": "a tone",
@@ -165,7 +177,12 @@ async fn a_message_is_sent_listed_and_heard_whole_and_in_parts_over_http() {
     );
     assert_eq!(none.status, 416);
 
-    assert!(get(&subject, "/api/v1/audit").text().contains("message heard"));
+    // Each is noted, also who hears all but the first byte.
+    let heard = |audit: &Answer| audit.text().matches("message heard").count();
+    let before = heard(&get(&subject, "/api/v1/audit"));
+    let path = format!("{BOX}/messages/{id}/audio");
+    ask(&subject, "GET", &path, "Range: bytes=1-\r\n", b"");
+    assert_eq!(heard(&get(&subject, "/api/v1/audit")), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,13 +219,23 @@ async fn a_message_is_marked_answered_forwarded_and_deleted_over_http() {
     assert_eq!(subjects("inbox"), ["a tone", "Re: a tone"]);
     assert_eq!(subjects("sent"), ["a tone"]);
 
-    let gone = |_| {
-        ask(&subject, "DELETE", &format!("{BOX}/messages/{id}"), "", b"").json()["removed"].clone()
+    // What is asked for twice is done once.
+    let gone = |how: &str| {
+        let path = format!("{BOX}/messages/{id}{how}");
+        ask(&subject, "DELETE", &path, "", b"").json()["removed"].clone()
     };
-    assert_eq!([0, 1].map(gone), [json!(false), json!(true)]);
+    let removed = ["", "", "?really=true"].map(gone);
+    assert_eq!(removed, [json!(false), json!(false), json!(true)]);
     assert_eq!(get(&subject, &format!("{BOX}/messages/{id}")).status, 404);
     let audit = get(&subject, "/api/v1/audit").text();
-    for what in ["message answered", "message forwarded", "message deleted"] {
+    let notes = [
+        "message changed",
+        "message answered",
+        "message forwarded",
+        "message deleted",
+        "message removed",
+    ];
+    for what in notes {
         assert!(audit.contains(what), "{what}");
     }
 }
@@ -250,6 +277,22 @@ async fn what_is_wrong_is_answered_with_its_status_and_words() {
         409,
         "was not deleted",
     );
+    let long = json!({ "to": ["ann@site"], "subject": "x".repeat(1_025), "text": "x" });
+    check(
+        send(&subject, "POST", &format!("{BOX}/messages"), &long),
+        422,
+        "1024 bytes of a subject",
+    );
+    for (method, path, body) in [
+        ("PATCH", BOX.to_owned(), json!({ "quota": 3 })),
+        ("POST", format!("{BOX}/purge"), json!({ "realy": true })),
+        ("POST", format!("{BOX}/messages"), json!({ "to": ["ann@site"], "urgnt": true })),
+        ("POST", format!("{BOX}/bulk"), json!({ "ids": [], "reads": true })),
+    ] {
+        let answer = send(&subject, method, &path, &body);
+        let words = answer.text();
+        assert!(answer.status == 422 && words.contains("unknown field"), "{path}: {words}");
+    }
     let users = "unique,name\nc@site,C\na:b,D\n";
     check(
         ask(&subject, "POST", "/api/v1/mailboxes/import", "", users.as_bytes()),

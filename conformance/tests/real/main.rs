@@ -12,6 +12,7 @@ mod dissector;
 mod doctor;
 mod hostile;
 mod killed;
+mod mailbox_commands;
 mod mailboxes;
 mod onlookers;
 mod operation;

@@ -26,8 +26,11 @@ mod speak;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand};
+use signal_hook::consts::SIGPIPE;
 
 use crate::config::{Faults, Layers, Plan};
 
@@ -172,6 +175,12 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
 }
 
 fn run(verb: Verb) -> Exit {
+    if !matches!(verb, Verb::Serve(_) | Verb::Demo(_) | Verb::Bench(_)) {
+        // Whoever reads what is printed may have enough, as `head` has; that ends us, and is no fault. Without it, nothing
+        // worse happens than that it is told as one.
+        let always = Arc::new(AtomicBool::new(true));
+        let _ = signal_hook::flag::register_conditional_default(SIGPIPE, always);
+    }
     match verb {
         Verb::Bench(arguments) => arguments.run(),
         Verb::Serve(arguments) => arguments.run(),

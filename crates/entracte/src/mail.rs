@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mailbox::{MailChange, MailEvent, MessageStore, Sweeps, SystemHost, Ticker};
+use mailbox::{MailChange, MailError, MailEvent, MessageStore, Sweeps, SystemHost, Ticker};
 use store::SystemDisk;
 use tokio::sync::broadcast;
 
@@ -10,7 +10,10 @@ use crate::announce::Announcer;
 use crate::config::{EventKind, Plan};
 use crate::serve::StartError;
 
-/// A message store with the thread that keeps it alive.
+/// The folder below `state_dir` with messages that wait for the root.
+const SPOOL: &str = "spool";
+
+/// A message store with the threads that keep it alive.
 #[derive(Debug)]
 pub struct Mail {
     /// The store.
@@ -32,13 +35,9 @@ pub fn start(
         return Ok(None);
     }
     let root = plan.mail.root(&plan.state_dir);
-    // What is set may be a share that is not mounted; our own folder is made when it is not there.
-    if plan.mail.root.is_none() && !root.exists() {
-        MessageStore::initialise(&SystemDisk::new(), &SystemHost, &root).map_err(|error| {
-            StartError::new("mail.root", format!("{}: {error}", root.display()))
-        })?;
-    }
-    let spool = plan.state_dir.join("spool");
+    make_default(plan)
+        .map_err(|error| StartError::new("mail.root", format!("{}: {error}", root.display())))?;
+    let spool = plan.state_dir.join(SPOOL);
     let disk = Arc::new(SystemDisk::new());
     let local = Arc::new(SystemDisk::new());
     let options = plan.mail.options();
@@ -46,15 +45,27 @@ pub fn start(
     let store = MessageStore::open(disk, host, &root, Some((local, spool.clone())), options)
         .map_err(|error| StartError::new("state_dir", format!("{}: {error}", spool.display())))?;
     let store = Arc::new(store);
+    let ticker = Ticker::start(Arc::clone(&store), Sweeps::Hourly)
+        .map_err(|error| StartError::new("the system", error))?;
     notes.extend(
         store
             .trouble()
             .map(|why| format!("mail.root: {why}; messages are kept in {}", spool.display())),
     );
-    let ticker = Ticker::start(Arc::clone(&store), Sweeps::Hourly)
-        .map_err(|error| StartError::new("the system", error))?;
     tokio::spawn(tell(store.subscribe(), announcer.clone()));
     Ok(Some(Mail { store, _ticker: ticker }))
+}
+
+/// Makes our own root where no server ran before. What is set may be a share that is not mounted; and where there is a spool
+/// there was a root, and it is for whoever runs this to say whether a new one shall take its place.
+pub(crate) fn make_default(plan: &Plan) -> Result<(), MailError> {
+    let root = plan.mail.root(&plan.state_dir);
+    let is_new = plan.mail.root.is_none() && !root.exists() && !plan.state_dir.join(SPOOL).exists();
+    if !is_new {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&plan.state_dir)?;
+    MessageStore::initialise(&SystemDisk::new(), &SystemHost, &root)
 }
 
 /// Tells what happens in mailboxes, until the store is gone.
@@ -73,8 +84,12 @@ async fn tell(mut events: broadcast::Receiver<MailEvent>, announcer: Announcer) 
 
 const fn kind(change: &MailChange) -> EventKind {
     match change {
-        MailChange::Added { .. } | MailChange::Spooled { .. } => EventKind::MessageCame,
+        MailChange::Added { .. } | MailChange::Spooled { .. } | MailChange::MailboxRestored => {
+            EventKind::MessageCame
+        }
         MailChange::Changed { .. } => EventKind::MessageChanged,
-        MailChange::Removed { .. } | MailChange::Quarantined { .. } => EventKind::MessageGone,
+        MailChange::Removed { .. }
+        | MailChange::Quarantined { .. }
+        | MailChange::MailboxDeleted => EventKind::MessageGone,
     }
 }

@@ -66,6 +66,9 @@ pub struct Row {
     /// When it is deleted by itself, in microseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
+    /// When it came to its folder, in microseconds since 1970; absent while it is where it was received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<u64>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -97,6 +100,7 @@ impl Row {
             attachments: u32::try_from(envelope.attachments.len()).unwrap_or(u32::MAX),
             bytes: envelope.attachments.iter().map(|a| a.bytes).sum::<u64>().saturating_add(body),
             expires: envelope.expires.map(Moment::as_micros),
+            moved: None,
         }
     }
 
@@ -206,8 +210,8 @@ pub(crate) enum Record {
     Whole { rows: u64 },
     /// A message came.
     Added(Row),
-    /// A message has another place or other marks.
-    Changed { sequence: u64, id: MessageId, folder: Folder, marks: Marks },
+    /// A message has another place or other marks, since then (microseconds since 1970).
+    Changed { sequence: u64, id: MessageId, folder: Folder, marks: Marks, at: u64 },
     /// A message is no more.
     Removed { sequence: u64, id: MessageId },
     /// The user logged in.
@@ -298,8 +302,10 @@ impl Catalog {
     }
 
     /// Gives a message another place and other marks; the record that says so.
-    pub(crate) fn change(&mut self, id: MessageId, folder: Folder, marks: Marks) -> Record {
-        let record = Record::Changed { sequence: self.head.sequence + 1, id, folder, marks };
+    pub(crate) fn change(&mut self, to: &Name, at: Moment) -> Record {
+        let Name { id, folder, marks, .. } = *to;
+        let (sequence, at) = (self.head.sequence + 1, at.as_micros());
+        let record = Record::Changed { sequence, id, folder, marks, at };
         self.apply(record.clone());
         record
     }
@@ -324,10 +330,11 @@ impl Catalog {
                 self.head.last_received = self.head.last_received.max(Some(row.at));
                 self.put(row);
             }
-            Record::Changed { sequence, id, folder, marks } => {
+            Record::Changed { sequence, id, folder, marks, at } => {
                 self.head.sequence = self.head.sequence.max(sequence);
                 if let Some(row) = self.row(id) {
-                    self.put(Row { folder, marks, changed: sequence, ..row.clone() });
+                    let moved = if row.folder == folder { row.moved } else { Some(at) };
+                    self.put(Row { folder, marks, changed: sequence, moved, ..row.clone() });
                 }
             }
             Record::Removed { sequence, id } => {
@@ -469,6 +476,7 @@ mod tests {
             attachments: 1,
             bytes: 100,
             expires: None,
+            moved: None,
         }
     }
 
@@ -485,7 +493,8 @@ mod tests {
         let mut records: Vec<_> = (0..20).map(|n| catalog.add(row(n))).collect();
         let read = Marks { read: true, ..Marks::default() };
         for n in 0..10 {
-            records.push(catalog.change(row(n).id, Folder::Saved, read));
+            let to = Name { folder: Folder::Saved, marks: read, ..row(n).name() };
+            records.push(catalog.change(&to, Moment::from_micros(9)));
         }
         for n in 5..15 {
             records.push(catalog.remove(row(n).id));

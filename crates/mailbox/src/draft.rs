@@ -144,6 +144,18 @@ impl Draft {
         Ok(())
     }
 
+    /// What of its texts would be cut: a person who writes it shall know.
+    ///
+    /// # Errors
+    /// The name of the limit.
+    pub fn check_texts(&self) -> Result<(), &'static str> {
+        let texts = [&self.subject, &self.called, &self.from.name, &self.from.number];
+        if texts.into_iter().any(|text| field(text) != xml_text(text)) {
+            return Err("1024 bytes of a subject, a name or a number");
+        }
+        Ok(())
+    }
+
     /// Bytes of its attachments and its text, as far as they are known before.
     pub(crate) fn bytes(&self) -> u64 {
         let bytes = |attachment: &NewAttachment| match &attachment.content {

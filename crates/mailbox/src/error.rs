@@ -12,6 +12,10 @@ pub enum MailError {
     Address(AddressError),
     /// There is no mailbox with this unique string.
     NoSuchMailbox(String),
+    /// The file that says whose mailbox it is cannot be used: the unique string, and why.
+    Damaged(String, String),
+    /// A later version made the mailbox with this unique string.
+    LaterMailbox(String),
     /// The mailbox was deleted; its data are still there.
     Deleted(String),
     /// The mailbox was not deleted, so its data are not taken away.
@@ -24,6 +28,8 @@ pub enum MailError {
     NoSuchAttachment(usize),
     /// The message is damaged and was put aside; why.
     Broken(MessageId, String),
+    /// A later version wrote the message.
+    Later(MessageId),
     /// The mailbox has no room; the quota that was reached.
     Full(&'static str),
     /// More than a message can have; the limit.
@@ -45,6 +51,11 @@ impl fmt::Display for MailError {
         match self {
             Self::Address(_) => f.write_str("not an address"),
             Self::NoSuchMailbox(unique) => write!(f, "there is no mailbox {unique}"),
+            Self::Damaged(unique, why) => write!(
+                f,
+                "the mailbox {unique} is damaged: {why}; `entracte mailbox repair {unique}` mends it"
+            ),
+            Self::LaterMailbox(unique) => write!(f, "a later version made the mailbox {unique}"),
             Self::Deleted(unique) => write!(f, "the mailbox {unique} was deleted"),
             Self::NotDeleted(unique) => {
                 write!(f, "the mailbox {unique} was not deleted: delete it first")
@@ -53,6 +64,7 @@ impl fmt::Display for MailError {
             Self::NoSuchMessage(id) => write!(f, "there is no message {id}"),
             Self::NoSuchAttachment(number) => write!(f, "the message has no attachment {number}"),
             Self::Broken(id, why) => write!(f, "message {id} is damaged: {why}"),
+            Self::Later(id) => write!(f, "a later version wrote message {id}"),
             Self::Full(quota) => write!(f, "the mailbox is full: {quota}"),
             Self::Limit(which) => write!(f, "limit reached: {which}"),
             Self::Undecodable(why) => write!(f, "the audio cannot be decoded: {why}"),
@@ -70,6 +82,9 @@ impl std::error::Error for MailError {
             Self::Address(error) => Some(error),
             Self::Away(error) => Some(error),
             Self::NoSuchMailbox(_)
+            | Self::Damaged(..)
+            | Self::LaterMailbox(_)
+            | Self::Later(_)
             | Self::Deleted(_)
             | Self::Exists(_)
             | Self::NotDeleted(_)

@@ -18,17 +18,19 @@ use crate::host::Host;
 use crate::moment::Moment;
 use crate::name::{FOLDERS, Folder, Marks, MessageId, Name};
 use crate::node::{Node, Notice};
-use crate::opened::{Around, Broken, CATALOG, MESSAGES, Opened, OwnError, Seen};
+use crate::opened::{Around, Broken, CATALOG, MESSAGES, Opened, OwnError, QUARANTINE, Seen};
 use crate::sound::CompressionRule;
 use crate::spool::Spool;
 
 mod administration;
 mod mailboxes;
+mod moving;
 mod reading;
 mod upkeep;
 
-pub use administration::{Checked, Damage, Exported, Moved, Purged, Repair, Stats};
+pub use administration::{Checked, Damage, Exported, Purged, Repair, Stats};
 pub use mailboxes::{Mailbox, NewUser, UserOutcome};
+pub use moving::Moved;
 pub use reading::{Cursor, PAGE_MAX, Page, Query};
 pub use upkeep::{NodeState, PendingMessage, Swept};
 
@@ -89,13 +91,14 @@ struct Guard {
 pub struct MailEvent {
     /// The mailbox's unique string.
     pub mailbox: String,
-    /// The number of the mailbox's last change when this was told. It rises.
+    /// The number of the mailbox's last change when this was told. It rises; 0 while it is not known.
     pub sequence: u64,
     /// What it was.
     #[serde(flatten)]
     pub what: MailChange,
-    /// What the mailbox holds now.
-    pub counts: Counts,
+    /// What the mailbox holds now; absent while that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
     /// Messages that wait to be delivered to it.
     pub spooled: u64,
 }
@@ -131,6 +134,10 @@ pub enum MailChange {
         /// Which.
         id: MessageId,
     },
+    /// The mailbox was deleted, with all that is in it.
+    MailboxDeleted,
+    /// The mailbox is back.
+    MailboxRestored,
 }
 
 /// Where an accepted message is.
@@ -154,7 +161,8 @@ pub struct Receipt {
 
 /// A message store: mailboxes below one root, which several processes on several hosts may use at once.
 ///
-/// Share it by reference. Every call may block on the disk. Somebody must call [`MessageStore::tick`] each second.
+/// Share it by reference. Every call may block on the disk. A [`Ticker`](crate::Ticker) must do what is to be done from time
+/// to time.
 #[derive(Debug)]
 pub struct MessageStore {
     disk: Arc<dyn Disk>,
@@ -224,8 +232,8 @@ impl MessageStore {
         Ok(())
     }
 
-    /// A store below `root`. It need not be reachable yet: with a `spool`, which is a folder on a disk of this
-    /// machine, messages are taken meanwhile.
+    /// A store below `root`, which is not looked at yet ([`Self::join`] does, or the first who needs it): with a `spool`,
+    /// which is a folder on a disk of this machine, messages are taken while it cannot be reached.
     ///
     /// # Errors
     /// The spool cannot be read or made.
@@ -238,7 +246,7 @@ impl MessageStore {
     ) -> io::Result<Self> {
         let spool = spool.map(|(disk, folder)| Spool::open(disk, folder)).transpose()?;
         let (events, _) = broadcast::channel(EVENTS_MAX);
-        let store = Self {
+        Ok(Self {
             disk,
             host,
             root: root.to_owned(),
@@ -249,11 +257,19 @@ impl MessageStore {
             events,
             quarantined: AtomicU64::new(0),
             delivered: Default::default(),
-        };
-        if let Err(error) = store.node() {
-            lock(&store.session).trouble = Some(told(&error));
+        })
+    }
+
+    /// Becomes one of those who use the root. It may block as long as the root does.
+    ///
+    /// # Errors
+    /// It cannot be reached, or is no store; [`Self::trouble`] says so, too.
+    pub fn join(&self) -> Result<(), MailError> {
+        let joined = self.node().map(drop);
+        if let Err(error) = &joined {
+            lock(&self.session).trouble = Some(told(error));
         }
-        Ok(store)
+        joined
     }
 
     /// How voice messages are compressed.
@@ -281,20 +297,20 @@ impl MessageStore {
             if session.is_closed {
                 return Err(MailError::NoStore("the message store was closed".to_owned()));
             }
-            let is_late =
-                session.asked.is_some_and(|at| self.host.uptime().saturating_sub(at) > ANSWER);
-            if is_late {
+            if session.is_late(self.host.uptime()) {
                 return Err(MailError::Away(io::ErrorKind::TimedOut.into()));
             }
-            // The next sign of life shows whether it is better.
-            if let (Some(_), Some(why)) = (&session.node, &session.trouble) {
+            // The next sign of life shows whether it is better, or the one that is waited for.
+            let is_told = session.node.is_some() || session.asked.is_some();
+            if let Some(why) = session.trouble.as_ref().filter(|_| is_told) {
                 return Err(MailError::NoStore(why.clone()));
             }
             session.node.clone()
         };
-        if let Some(node) = known {
-            return Ok(node);
-        }
+        known.map_or_else(|| self.joined(), Ok)
+    }
+
+    fn joined(&self) -> Result<Arc<Node>, MailError> {
         let guard = self.guard()?;
         let node =
             Arc::new(Node::join(Arc::clone(&self.disk), Arc::clone(&self.host), &self.root)?);
@@ -316,8 +332,18 @@ impl MessageStore {
         }
     }
 
-    /// Whether the root is there, and the one that it was.
+    /// Whether the root is there, and the one that it was, and is still where it was.
     fn guard(&self) -> Result<Guard, MailError> {
+        let guard = self.guard_file()?;
+        if let Some(to) = &guard.moved_to {
+            return Err(MailError::NoStore(format!(
+                "this message store was moved to {to}: set mail.root to it"
+            )));
+        }
+        Ok(guard)
+    }
+
+    fn guard_file(&self) -> Result<Guard, MailError> {
         let shown = self.root.display();
         let bytes = match read_all(&*self.disk, &self.root.join(GUARD), 65_536) {
             Ok(bytes) => bytes,
@@ -333,11 +359,6 @@ impl MessageStore {
         if guard.format != "entracte-store" || guard.version != 1 {
             return Err(MailError::NoStore(format!(
                 "{shown}: a later version made this message store"
-            )));
-        }
-        if let Some(to) = &guard.moved_to {
-            return Err(MailError::NoStore(format!(
-                "this message store was moved to {to}: set mail.root to it"
             )));
         }
         if lock(&self.session).id.as_ref().is_some_and(|id| *id != guard.id) {
@@ -376,12 +397,17 @@ impl MessageStore {
         let name = self.new_name(draft);
         match self.deliver_as(&name, draft, to, Bound::Quota) {
             Ok(()) => Ok(Receipt { id: name.id, place: Place::Mailbox }),
-            Err(error @ (MailError::Away(_) | MailError::NoStore(_))) => {
+            Err(
+                error @ (MailError::Away(_)
+                | MailError::NoStore(_)
+                | MailError::Damaged(..)
+                | MailError::LaterMailbox(_)),
+            ) => {
                 let Some(spool) = &self.spool else { return Err(error) };
                 let why = told(&error);
                 spool.take(name, draft, to).map_err(uncommitted)?;
                 tracing::warn!(mailbox = to.unique.leaf(), message = %name, why, "a message waits in the spool");
-                self.tell(&to.unique, vec![Told::Spooled(name.id)], Counts::default(), 0);
+                self.tell_spooled(&to.unique, name.id);
                 Ok(Receipt { id: name.id, place: Place::Spool })
             }
             Err(error) => Err(error),
@@ -415,6 +441,8 @@ impl MessageStore {
         let messages = self.folder(&to.unique).join(MESSAGES);
         let envelope =
             commit(&*self.disk, &messages, name, draft, &address).map_err(uncommitted)?;
+        // Who moves the store copies what is here after it was shut. Of what came later there may be no copy.
+        self.guard()?;
         // It is safe now; what fails from here on is made good when the mailbox is opened next.
         let row = Row::of(name, &envelope);
         let arrived = self.with(&node, &to.unique, |opened, around, seen| {
@@ -474,14 +502,21 @@ impl MessageStore {
             let catalog = opened.catalog();
             let (counts, sequence) = (*catalog.counts(), catalog.head.sequence);
             // Told before another can change it, so that the order is right.
-            self.tell(
-                unique,
-                seen.into_iter().map(Box::new).map(Told::Seen).collect(),
-                counts,
-                sequence,
-            );
+            self.tell(unique, seen.into_iter().map(changed), Some(counts), sequence);
         }
         done
+    }
+
+    /// What the mailbox holds is told as far as it is known without asking the root.
+    fn tell_spooled(&self, unique: &Unique, id: MessageId) {
+        let opened = lock(&self.opened).get(unique).cloned();
+        let known = opened.and_then(|opened| {
+            let opened = opened.try_lock().ok()?;
+            let catalog = opened.catalog();
+            opened.is_known().then(|| (*catalog.counts(), catalog.head.sequence))
+        });
+        let (counts, sequence) = known.unzip();
+        self.tell(unique, [MailChange::Spooled { id }], counts, sequence.unwrap_or(0));
     }
 
     fn opened(&self, unique: &Unique) -> Arc<Mutex<Opened>> {
@@ -494,21 +529,18 @@ impl MessageStore {
         opened
     }
 
-    fn tell(&self, unique: &Unique, what: Vec<Told>, counts: Counts, sequence: u64) {
+    fn tell(
+        &self,
+        unique: &Unique,
+        what: impl IntoIterator<Item = MailChange>,
+        counts: Option<Counts>,
+        sequence: u64,
+    ) {
         if self.events.receiver_count() == 0 {
             return;
         }
         let spooled = self.spooled(unique);
-        for one in what {
-            let what = match one {
-                Told::Spooled(id) => MailChange::Spooled { id },
-                Told::Seen(seen) => match *seen {
-                    Seen::Added(row) => MailChange::Added { message: Box::new(row) },
-                    Seen::Changed(row) => MailChange::Changed { message: Box::new(row) },
-                    Seen::Removed(id) => MailChange::Removed { id },
-                    Seen::Broken(name, why) => MailChange::Quarantined { id: name.id, why },
-                },
-            };
+        for what in what {
             let mailbox = unique.to_string();
             // Nobody may listen any more.
             let _ = self.events.send(MailEvent { mailbox, sequence, what, counts, spooled });
@@ -522,7 +554,10 @@ impl MessageStore {
         mut work: impl FnMut(&mut Opened, Around<'_>, &mut Vec<Seen>) -> Result<T, OwnError>,
     ) -> Result<T, MailError> {
         self.usable(unique)?;
-        self.waiting(unique, &mut work)
+        let done = self.waiting(unique, &mut work)?;
+        // As for a delivery: of what was changed after the store was shut there may be no copy.
+        self.guard()?;
+        Ok(done)
     }
 
     /// Whether there is such a mailbox, and it was not deleted: perhaps by another process, just now.
@@ -599,7 +634,16 @@ impl MessageStore {
     /// # Errors
     /// As [`Self::change`].
     pub fn remove(&self, unique: &Unique, ids: &[MessageId]) -> Result<(), MailError> {
-        self.owning(unique, |opened, around, seen| opened.remove(around, ids, seen))
+        self.remove_those(unique, ids, &|_| true)
+    }
+
+    fn remove_those(
+        &self,
+        unique: &Unique,
+        ids: &[MessageId],
+        which: &dyn Fn(&Row) -> bool,
+    ) -> Result<(), MailError> {
+        self.owning(unique, |opened, around, seen| opened.remove(around, ids, which, seen))
     }
 
     /// Writes down that the user of a mailbox was here.
@@ -623,12 +667,14 @@ impl MessageStore {
         [mailbox, spool, refused].map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// Lets every mailbox go, and leaves. Other nodes need not wait for a lease after that.
+    /// Lets every mailbox go, and leaves. Other nodes need not wait for a lease after that. A root that does not answer is
+    /// left as it is.
     pub fn close(&self) {
         let node = {
             let mut session = lock(&self.session);
             session.is_closed = true;
-            session.node.take()
+            let node = session.node.take();
+            node.filter(|_| !session.is_late(self.host.uptime()))
         };
         let Some(node) = node else { return };
         let all = std::mem::take(&mut *lock(&self.opened));
@@ -664,9 +710,20 @@ enum Bound {
     None,
 }
 
-enum Told {
-    Seen(Box<Seen>),
-    Spooled(MessageId),
+fn changed(seen: Seen) -> MailChange {
+    match seen {
+        Seen::Added(row) => MailChange::Added { message: Box::new(row) },
+        Seen::Changed(row) => MailChange::Changed { message: Box::new(row) },
+        Seen::Removed(id) => MailChange::Removed { id },
+        Seen::Broken(name, why) => MailChange::Quarantined { id: name.id, why },
+    }
+}
+
+impl Session {
+    /// Whether a sign of life takes so long that the root must be taken for one that does not answer.
+    fn is_late(&self, now: Duration) -> bool {
+        self.asked.is_some_and(|at| now.saturating_sub(at) > ANSWER)
+    }
 }
 
 fn write_guard(disk: &dyn Disk, root: &Path, guard: &Guard) -> io::Result<()> {

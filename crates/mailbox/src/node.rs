@@ -141,6 +141,12 @@ impl Node {
         Ok(())
     }
 
+    /// Now, by the clock of whoever keeps the disk, as [`store::About::stamp`] has it.
+    pub(crate) fn now_there(&self) -> io::Result<i128> {
+        self.beat()?;
+        Ok(self.disk.about(&self.nodes.join(&self.id).join(ALIVE))?.stamp)
+    }
+
     /// Whether the others surely take us for alive; else what we own may be theirs by now.
     pub(crate) fn is_fresh(&self) -> bool {
         let beat = *self.beat.lock().unwrap_or_else(PoisonError::into_inner);

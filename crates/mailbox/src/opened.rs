@@ -12,6 +12,8 @@ use crate::host::Host;
 use crate::name::{Folder, Marks, MessageId, Name};
 use crate::node::{Node, Notice};
 
+mod changes;
+
 /// The folder with the messages, that with the catalog, and that with what is broken.
 pub(crate) const MESSAGES: &str = "messages";
 pub(crate) const CATALOG: &str = "catalog";
@@ -22,6 +24,8 @@ pub(crate) const QUARANTINE: &str = "quarantine";
 const UIDS_RESERVED: u32 = 20_000;
 /// How far the sequence of changes jumps when the end of a file may be lost.
 const SEQUENCE_JUMP: u64 = 1 << 24;
+/// No file of the catalog has such a number, unless somebody made it by hand.
+const EPOCH_END: u64 = 1 << 62;
 /// Changes after which a new file is begun, unless there are more rows than that.
 const CHANGES_MAX: u64 = 10_000;
 /// A file that has only its claim is not longer.
@@ -31,8 +35,6 @@ const CLAIM_BYTES_MAX: usize = 512;
 const GIVEN: Duration = Duration::from_millis(200);
 /// How often something is tried on a message whose file somebody else renames meanwhile.
 const TRIES_MAX: usize = 4;
-/// Messages that are removed at once, up to which each is asked for the names of its attachments.
-const NAMED_MAX: usize = 64;
 /// How often a folder is listed again because it changed meanwhile.
 const SCANS_MAX: usize = 20;
 
@@ -86,6 +88,10 @@ pub(crate) struct Opened {
     log: Option<Box<dyn Writing>>,
     /// Whether the folder may hold what the catalog does not say.
     is_behind: bool,
+    /// Whether a catalog was read; what differs from it later is told.
+    is_known: bool,
+    /// What happened and was not told, because the catalog could not be relied on then.
+    untold: Vec<Seen>,
     /// The file that was let go for another node, and when.
     given: Option<(u64, Duration)>,
     pub(crate) used: Duration,
@@ -104,6 +110,8 @@ impl Opened {
             read: Read::default(),
             log: None,
             is_behind: false,
+            is_known: false,
+            untold: Vec::new(),
             given: None,
             used: Duration::ZERO,
         }
@@ -119,9 +127,21 @@ impl Opened {
 
     /// The epochs of the catalog's files, the newest first.
     fn epochs(&self, disk: &dyn Disk) -> io::Result<Vec<u64>> {
-        let entries = disk.list(&self.folder.join(CATALOG))?;
+        let folder = self.folder.join(CATALOG);
+        let entries = match disk.list(&folder) {
+            // A copy of the mailbox need not have it.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && disk.about(&self.messages()).is_ok() =>
+            {
+                store::make_folders(disk, &folder)?;
+                Vec::new()
+            }
+            done => done?,
+        };
         let epoch = |name: &str| name.strip_prefix("log.")?.parse().ok();
-        let mut epochs: Vec<u64> = entries.iter().filter_map(|entry| epoch(&entry.name)).collect();
+        let epochs = entries.iter().filter_map(|entry| epoch(&entry.name));
+        let mut epochs: Vec<u64> = epochs.filter(|epoch| *epoch < EPOCH_END).collect();
         epochs.sort_unstable_by(|one, other| other.cmp(one));
         Ok(epochs)
     }
@@ -155,8 +175,19 @@ impl Opened {
         seen: &mut Vec<Seen>,
     ) -> Result<(), OwnError> {
         if self.is_owned(around) {
-            return Ok(());
+            return if self.is_behind { self.catch_up(around, seen) } else { Ok(()) };
         }
+        for _ in 1..TRIES_MAX {
+            match self.follow_files(around, seen) {
+                // Files of the catalog come and go while we look.
+                Err(OwnError::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                done => return done,
+            }
+        }
+        self.follow_files(around, seen)
+    }
+
+    fn follow_files(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) -> Result<(), OwnError> {
         let epochs = self.epochs(around.disk)?;
         let newest = epochs.first().copied().unwrap_or(0);
         if newest != self.epoch || self.epoch == 0 || self.log.is_some() {
@@ -165,9 +196,7 @@ impl Opened {
                 return self.own(around, seen);
             };
             let before = std::mem::replace(&mut self.read, read);
-            if self.epoch != 0 {
-                differences(&before.catalog, &self.read.catalog, seen);
-            }
+            self.tell_differences(&before.catalog, seen);
             self.epoch = epoch;
             if epoch != newest {
                 // Somebody begins a file at this moment, or died when it did.
@@ -210,8 +239,38 @@ impl Opened {
     /// deleted, and to delete it, no room is needed.
     fn go_by_files(&mut self, around: Around<'_>) -> Result<(), OwnError> {
         self.forget();
-        self.reconcile(around, &mut Vec::new())?;
+        let mut seen = Vec::new();
+        let done = self.reconcile(around, &mut seen);
+        self.untold.extend(seen);
+        done?;
         Ok(())
+    }
+
+    /// Tells what differs from an earlier catalog, and what was not told before.
+    fn tell_differences(&mut self, before: &Catalog, seen: &mut Vec<Seen>) {
+        let untold = std::mem::take(&mut self.untold);
+        if self.is_known {
+            differences(before, &self.read.catalog, &untold, seen);
+        }
+        self.is_known = true;
+    }
+
+    /// Whether the catalog was ever read.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.is_known
+    }
+
+    /// Whether something happened that was not told yet.
+    pub(crate) const fn has_untold(&self) -> bool {
+        !self.untold.is_empty()
+    }
+
+    /// Keeps back what was seen, until the catalog can be relied on again.
+    fn keep_back(&mut self, seen: &mut Vec<Seen>) {
+        let is_broken = |one: &Seen| matches!(one, Seen::Broken(..));
+        let (broken, untold) = seen.drain(..).partition(is_broken);
+        *seen = broken;
+        self.untold.extend::<Vec<_>>(untold);
     }
 
     fn newest_whole(&self, disk: &dyn Disk, epochs: &[u64]) -> Option<(u64, Read)> {
@@ -228,10 +287,20 @@ impl Opened {
             return if self.is_behind { self.catch_up(around, seen) } else { Ok(()) };
         }
         self.log = None;
+        let mut gone = 0;
         loop {
             let epochs = self.epochs(around.disk)?;
             let newest = epochs.first().copied().unwrap_or(0);
-            self.free(around, newest)?;
+            match self.free(around, newest) {
+                // Another began the next one at this moment.
+                Err(OwnError::Disk(error))
+                    if error.kind() == io::ErrorKind::NotFound && gone < TRIES_MAX =>
+                {
+                    gone += 1;
+                    continue;
+                }
+                done => done?,
+            }
             match self.claim(around, &epochs, seen) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 done => return done.map_err(OwnError::Disk),
@@ -280,13 +349,26 @@ impl Opened {
     fn claim(&mut self, around: Around<'_>, older: &[u64], seen: &mut Vec<Seen>) -> io::Result<()> {
         let epoch = older.first().copied().unwrap_or(0) + 1;
         let log = around.disk.create(&self.path(epoch))?;
+        let before = std::mem::take(&mut self.read.catalog);
         let claimed = self.claim_with(around, (epoch, log), older, seen);
-        if let Err(error) = &claimed
-            && error.kind() != io::ErrorKind::AlreadyExists
-        {
-            // It is in everybody's way, ours too. What was learnt of the files stays until it is read again.
-            let _ = around.disk.remove(&self.path(epoch));
-            self.forget();
+        match &claimed {
+            Ok(()) if self.is_known => {
+                seen.retain(|one| matches!(one, Seen::Broken(..)));
+                self.tell_differences(&before, seen);
+            }
+            Ok(()) => self.is_known = true,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::AlreadyExists {
+                    // It is in everybody's way, ours too.
+                    let _ = around.disk.remove(&self.path(epoch));
+                }
+                self.forget();
+                seen.retain(|one| matches!(one, Seen::Broken(..)));
+                // What was told last is compared with later; of one that was never told, what was learnt just now stays.
+                if self.is_known {
+                    self.read.catalog = before;
+                }
+            }
         }
         claimed
     }
@@ -307,20 +389,17 @@ impl Opened {
             Some((_, read)) => (read.catalog, read.released),
             None => (Catalog::new(self.uid_validity(around)?), None),
         };
-        let is_new = catalog.head.sequence == 0;
-        let before = std::mem::replace(&mut self.read, Read { catalog, ..Read::default() });
+        // Of a new numbering nobody knows a number yet; and of one that was let go, no end is lost.
+        let is_sure = catalog.head.sequence == 0 || released.is_some();
+        self.read = Read { catalog, ..Read::default() };
         let stamp = disk.about(&self.messages())?.stamp;
-        if released != Some(stamp.to_string()) {
-            let head = &mut self.read.catalog.head;
-            // Of a new numbering nobody knows a number yet.
-            let (uids, changes) = if is_new { (0, 0) } else { (UIDS_RESERVED, SEQUENCE_JUMP) };
-            head.uid_next = head.uid_next.saturating_add(uids);
-            head.sequence = head.sequence.saturating_add(changes);
+        if self.is_behind || released != Some(stamp.to_string()) {
+            if !is_sure {
+                let head = &mut self.read.catalog.head;
+                head.uid_next = head.uid_next.saturating_add(UIDS_RESERVED);
+                head.sequence = head.sequence.saturating_add(SEQUENCE_JUMP);
+            }
             self.reconcile(around, seen)?;
-        }
-        if self.epoch != 0 {
-            seen.retain(|one| matches!(one, Seen::Broken(..)));
-            differences(&before.catalog, &self.read.catalog, seen);
         }
         let mut snapshot = String::new();
         self.read.catalog.snapshot(&mut snapshot);
@@ -334,8 +413,6 @@ impl Opened {
         self.read.is_whole = true;
         if !self.is_newest(disk) {
             // We were too slow, and others took us for dead.
-            self.forget();
-            seen.retain(|one| matches!(one, Seen::Broken(..)));
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         for old in older.iter().rev() {
@@ -382,18 +459,25 @@ impl Opened {
             match self.read.catalog.row(name.id).map(Row::name) {
                 Some(known) if known == name => {}
                 Some(_) => {
-                    records.push(self.read.catalog.change(name.id, name.folder, name.marks));
+                    records.push(self.read.catalog.change(&name, around.host.wall()));
                     seen.extend(self.read.catalog.row(name.id).cloned().map(Seen::Changed));
                 }
                 None => match self.envelope(around.disk, &name) {
                     Ok(envelope) => {
-                        records.push(self.read.catalog.add(Row::of(&name, &envelope)));
+                        // Nobody knows since when it is where it is. It is kept too long rather than too short.
+                        let moved =
+                            (name.folder != Folder::Inbox).then(|| around.host.wall().as_micros());
+                        let row = Row { moved, ..Row::of(&name, &envelope) };
+                        records.push(self.read.catalog.add(row));
                         seen.extend(self.read.catalog.row(name.id).cloned().map(Seen::Added));
                     }
                     Err(Broken::Disk(error)) if error.kind() != io::ErrorKind::NotFound => {
                         return Err(error);
                     }
                     Err(Broken::Disk(_)) => {}
+                    Err(Broken::Later) => {
+                        tracing::warn!(mailbox = self.unique.leaf(), message = %name, "a later version wrote this message; it is not listed");
+                    }
                     Err(Broken::Message(why)) => {
                         self.quarantine(around.disk, &name, &why)?;
                         seen.push(Seen::Broken(name, why));
@@ -528,7 +612,7 @@ impl Opened {
         }
         if !is_told {
             self.forget();
-            seen.retain(|one| matches!(one, Seen::Broken(..)));
+            self.keep_back(seen);
             return;
         }
         self.read.changes += u64::try_from(records.len()).unwrap_or(u64::MAX);
@@ -553,225 +637,6 @@ impl Opened {
                 error = &error as &dyn std::error::Error,
                 "a catalog could not be begun anew"
             );
-        }
-    }
-
-    /// Takes in a message whose files were just committed. Without owning the mailbox, the owner is told.
-    pub(crate) fn arrived(
-        &mut self,
-        around: Around<'_>,
-        row: Row,
-        seen: &mut Vec<Seen>,
-    ) -> Result<(), OwnError> {
-        let id = row.id;
-        if !self.is_owned(around) || self.is_behind {
-            match self.own(around, seen) {
-                Ok(()) => {}
-                Err(OwnError::Held(_)) => {
-                    around.node.tell(Notice::Look, self.unique.leaf())?;
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        if self.read.catalog.row(id).is_none() {
-            let record = self.read.catalog.add(row);
-            seen.extend(self.read.catalog.row(id).cloned().map(Seen::Added));
-            self.append(around, &[record], seen);
-        }
-        Ok(())
-    }
-
-    /// Moves and marks messages; those that are there no more are passed over. It survives a power cut
-    /// when it returns.
-    pub(crate) fn change(
-        &mut self,
-        around: Around<'_>,
-        ids: &[MessageId],
-        edit: &dyn Fn(Folder, Marks) -> (Folder, Marks),
-        seen: &mut Vec<Seen>,
-    ) -> Result<(), OwnError> {
-        self.own(around, seen)?;
-        self.each(around, ids, seen, |opened, ids, seen| {
-            opened.change_known(around, ids, edit, seen)
-        })?;
-        // What was done is done; how it is now is asked of whoever knows.
-        match self.own(around, seen) {
-            Err(OwnError::Held(_)) => self.follow(around, seen),
-            done => done,
-        }
-    }
-
-    /// Does `work` on messages; it answers those whose files have another name than we knew: somebody else was at them. For
-    /// these it is done again with what is there now.
-    fn each(
-        &mut self,
-        around: Around<'_>,
-        ids: &[MessageId],
-        seen: &mut Vec<Seen>,
-        mut work: impl FnMut(&mut Self, &[MessageId], &mut Vec<Seen>) -> io::Result<Vec<MessageId>>,
-    ) -> Result<(), OwnError> {
-        let mut rest = work(self, ids, seen)?;
-        for _ in 1..TRIES_MAX {
-            if rest.is_empty() {
-                break;
-            }
-            self.is_behind = true;
-            match self.own(around, seen) {
-                Ok(()) => rest = work(self, &rest, seen)?,
-                // It is another's by now, and what was done is done.
-                Err(OwnError::Held(_)) => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn change_known(
-        &mut self,
-        around: Around<'_>,
-        ids: &[MessageId],
-        edit: &dyn Fn(Folder, Marks) -> (Folder, Marks),
-        seen: &mut Vec<Seen>,
-    ) -> io::Result<Vec<MessageId>> {
-        let folder = self.messages();
-        let (mut done, mut missed) = (Vec::new(), Vec::new());
-        for id in ids {
-            let Some(name) = self.read.catalog.row(*id).map(Row::name) else { continue };
-            let (place, marks) = edit(name.folder, name.marks);
-            let next = Name { folder: place, marks, ..name };
-            if next == name {
-                continue;
-            }
-            let (from, to) = (folder.join(name.to_string()), folder.join(next.to_string()));
-            match around.disk.publish(&from, &to) {
-                Ok(()) => done.push(next),
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists
-                    ) =>
-                {
-                    missed.push(*id);
-                }
-                Err(error) => {
-                    self.is_behind = true;
-                    return Err(error);
-                }
-            }
-        }
-        if !done.is_empty()
-            && let Err(error) = around.disk.sync_folder(&folder)
-        {
-            self.is_behind = true;
-            return Err(error);
-        }
-        let mut records = Vec::new();
-        for name in done {
-            records.push(self.read.catalog.change(name.id, name.folder, name.marks));
-            seen.extend(self.read.catalog.row(name.id).cloned().map(Seen::Changed));
-        }
-        self.append(around, &records, seen);
-        Ok(missed)
-    }
-
-    /// Takes messages away for good.
-    pub(crate) fn remove(
-        &mut self,
-        around: Around<'_>,
-        ids: &[MessageId],
-        seen: &mut Vec<Seen>,
-    ) -> Result<(), OwnError> {
-        match self.own(around, seen) {
-            Ok(()) => {}
-            // Nobody else has it, and this is how room is made.
-            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around)?,
-            Err(error) => return Err(error),
-        }
-        self.each(around, ids, seen, |opened, ids, seen| opened.remove_known(around, ids, seen))?;
-        match self.own(around, seen) {
-            Err(OwnError::Disk(error)) if is_full(&error) => Ok(()),
-            done => done,
-        }
-    }
-
-    fn remove_known(
-        &mut self,
-        around: Around<'_>,
-        ids: &[MessageId],
-        seen: &mut Vec<Seen>,
-    ) -> io::Result<Vec<MessageId>> {
-        let folder = self.messages();
-        let (mut done, mut missed) = (Vec::new(), Vec::new());
-        let mut files = Some(Vec::new()).filter(|_| ids.len() <= NAMED_MAX);
-        for id in ids {
-            let Some(row) = self.read.catalog.row(*id).cloned() else { continue };
-            files = files.and_then(|files| self.with_attachments(around.disk, &row, files));
-            match around.disk.remove(&folder.join(row.name().to_string())) {
-                Ok(()) => done.push(row),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => missed.push(*id),
-                Err(error) => {
-                    self.is_behind = true;
-                    return Err(error);
-                }
-            }
-        }
-        if !done.is_empty()
-            && let Err(error) = around.disk.sync_folder(&folder)
-        {
-            self.is_behind = true;
-            return Err(error);
-        }
-        let records: Vec<_> = done.iter().map(|row| self.read.catalog.remove(row.id)).collect();
-        seen.extend(done.iter().map(|row| Seen::Removed(row.id)));
-        self.append(around, &records, seen);
-        self.remove_attachments(around.disk, &done, files);
-        Ok(missed)
-    }
-
-    /// The names of these files and of a message's attachments; `None` when its envelope does not say.
-    fn with_attachments(
-        &self,
-        disk: &dyn Disk,
-        row: &Row,
-        mut files: Vec<(MessageId, String)>,
-    ) -> Option<Vec<(MessageId, String)>> {
-        if row.attachments > 0 {
-            let name = row.name();
-            let path = self.messages().join(name.to_string());
-            let envelope =
-                Envelope::parse(&read_all(disk, &path, ENVELOPE_BYTES_MAX).ok()?).ok()?;
-            let named = envelope.attachments.iter().enumerate();
-            files.extend(named.map(|(n, a)| (row.id, name.attachment(n, a.extension))));
-        }
-        Some(files)
-    }
-
-    /// Removes the attachments of messages that are gone; by their names, if these are known, for a list of the folder is
-    /// long. What stays has no envelope, and a check takes it away.
-    fn remove_attachments(
-        &self,
-        disk: &dyn Disk,
-        of: &[Row],
-        files: Option<Vec<(MessageId, String)>>,
-    ) {
-        let folder = self.messages();
-        if let Some(files) = files {
-            let are_gone: BTreeSet<_> = of.iter().map(|row| row.id).collect();
-            for (_, file) in files.iter().filter(|(id, _)| are_gone.contains(id)) {
-                let _ = disk.remove(&folder.join(file));
-            }
-            return;
-        }
-        let bases: BTreeSet<_> =
-            of.iter().filter(|row| row.attachments > 0).map(|row| row.name().base()).collect();
-        if bases.is_empty() {
-            return;
-        }
-        let Ok(entries) = disk.list(&folder) else { return };
-        let is_theirs = |name: &str| name.split_once(".a").is_some_and(|(b, _)| bases.contains(b));
-        for entry in entries.iter().filter(|entry| is_theirs(&entry.name)) {
-            let _ = disk.remove(&folder.join(&entry.name));
         }
     }
 
@@ -850,13 +715,21 @@ struct Reconciled {
 pub(crate) enum Broken {
     /// It is damaged; why.
     Message(String),
+    /// A later version wrote it.
+    Later,
     /// The disk says no.
     Disk(io::Error),
 }
 
 impl From<EnvelopeError> for Broken {
     fn from(error: EnvelopeError) -> Self {
-        Self::Message(format!("its envelope: {error}"))
+        match error {
+            EnvelopeError::Version => Self::Later,
+            EnvelopeError::Sum
+            | EnvelopeError::Malformed { .. }
+            | EnvelopeError::Value(_)
+            | EnvelopeError::Limit(_) => Self::Message(format!("its envelope: {error}")),
+        }
     }
 }
 
@@ -886,15 +759,28 @@ fn read_ends(disk: &dyn Disk, path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
     Ok((begin, end))
 }
 
-/// What differs between two catalogs of one mailbox.
-fn differences(before: &Catalog, after: &Catalog, seen: &mut Vec<Seen>) {
+/// What differs between two catalogs of one mailbox; of messages of which something was not told, how they are now.
+fn differences(before: &Catalog, after: &Catalog, untold: &[Seen], seen: &mut Vec<Seen>) {
+    let untold = untold.iter().filter_map(|one| match one {
+        Seen::Added(row) => Some((row.id, true)),
+        Seen::Changed(row) => Some((row.id, false)),
+        Seen::Removed(id) => Some((*id, false)),
+        Seen::Broken(..) => None,
+    });
+    // Whether nobody was told of it at all.
+    let mut new = BTreeMap::new();
+    for (id, is_new) in untold {
+        new.entry(id).or_insert(is_new);
+    }
     for row in after.rows() {
-        match before.row(row.id) {
-            Some(old) if old.folder == row.folder && old.marks == row.marks => {}
-            Some(_) => seen.push(Seen::Changed(row.clone())),
-            None => seen.push(Seen::Added(row.clone())),
+        match (before.row(row.id), new.get(&row.id)) {
+            (Some(old), None) if old.folder == row.folder && old.marks == row.marks => {}
+            (Some(_), None) | (_, Some(false)) => seen.push(Seen::Changed(row.clone())),
+            (None, None) | (_, Some(true)) => seen.push(Seen::Added(row.clone())),
         }
     }
-    let gone = before.rows().filter(|row| after.row(row.id).is_none());
-    seen.extend(gone.map(|row| Seen::Removed(row.id)));
+    let gone = before.rows().map(|row| row.id).filter(|id| new.get(id) != Some(&true));
+    let told_of = new.iter().filter(|(id, is_new)| !**is_new && before.row(**id).is_none());
+    let all = gone.chain(told_of.map(|(id, _)| *id));
+    seen.extend(all.filter(|id| after.row(*id).is_none()).map(Seen::Removed));
 }

@@ -127,7 +127,11 @@ pub(crate) fn open(disk: &TornDisk, host: &TestHost, local: Option<&TornDisk>) -
         local.map(|local| (Arc::new(local.clone()) as Arc<dyn Disk>, PathBuf::from("/spool")));
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let options = Options::default();
-    MessageStore::open(disk, Arc::new(host.clone()), Path::new(ROOT), spool, options).unwrap()
+    let store = MessageStore::open(disk, Arc::new(host.clone()), Path::new(ROOT), spool, options);
+    let store = store.unwrap();
+    // Whether it can is a thing of the test's.
+    let _ = store.join();
+    store
 }
 
 /// A voice message whose bytes can be told from every other's.

@@ -72,10 +72,22 @@ pub(crate) async fn headers(request: Request, next: Next) -> Response {
 /// How long an answer may take to begin: a body that trickles in holds no place for longer.
 const ANSWER: Duration = Duration::from_secs(60);
 
+/// What reads a whole mailbox, or makes thousands of them, may take longer; and what is cut off is asked for again.
+const LONG: Duration = Duration::from_hours(1);
+
+fn limit(path: &str) -> Duration {
+    let is_long = path.starts_with("/api/v1/mailboxes/")
+        && ["check", "purge", "import", "bulk"]
+            .iter()
+            .any(|last| path.ends_with(&format!("/{last}")));
+    if is_long || path == "/mailboxes/act" || path == "/mailboxes/import" { LONG } else { ANSWER }
+}
+
 /// Ends a request that takes too long.
 pub(crate) async fn in_time(request: Request, next: Next) -> Response {
     let late = || refused(StatusCode::REQUEST_TIMEOUT, "the request took too long");
-    tokio::time::timeout(ANSWER, next.run(request)).await.unwrap_or_else(|_| late())
+    let limit = limit(request.uri().path());
+    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| late())
 }
 
 /// Lets in whoever is known, and tells the handler who it is.

@@ -11,6 +11,7 @@ pub(crate) use messages::{
 pub(crate) use sound::{attachment, audio};
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -19,6 +20,7 @@ use axum::{Extension, Json};
 use mailbox::{Address, MailError, Mailbox, MessageStore, NewUser, Repair, Unique, UserOutcome};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use crate::accounts::Visitor;
@@ -46,6 +48,8 @@ pub(crate) fn refusal(error: &MailError) -> Response {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         MailError::Private => StatusCode::FORBIDDEN,
+        MailError::Damaged(..) => StatusCode::INTERNAL_SERVER_ERROR,
+        MailError::Later(_) | MailError::LaterMailbox(_) => StatusCode::NOT_IMPLEMENTED,
         MailError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
         MailError::Busy(_) | MailError::Away(_) | MailError::NoStore(_) | _ => {
             StatusCode::SERVICE_UNAVAILABLE
@@ -58,7 +62,30 @@ pub(crate) fn refusal(error: &MailError) -> Response {
     response
 }
 
-/// Does something with the store where one may wait.
+/// So many may ask the store at once: one that hangs must not take the threads that all others need.
+static AT_ONCE: Semaphore = Semaphore::const_new(64);
+/// How long one waits for a place among them.
+const PLACE: Duration = Duration::from_secs(5);
+
+/// Does something where one may wait, if there is a place.
+pub(super) async fn in_a_place<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, MailError> {
+    let place = tokio::time::timeout(PLACE, AT_ONCE.acquire()).await;
+    let Ok(Ok(place)) = place else {
+        return Err(MailError::NoStore("the message store is busy, or does not answer".to_owned()));
+    };
+    let work = move || {
+        // Kept as long as the thread is, also when nobody waits for it any more.
+        let _place = place;
+        work()
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| MailError::NoStore("the message store failed".to_owned()))
+}
+
+/// Does something with the store.
 pub(crate) async fn with<V: View + Settings, T: Send + 'static>(
     web: &Arc<Web<V>>,
     work: impl FnOnce(&MessageStore) -> Result<T, MailError> + Send + 'static,
@@ -66,9 +93,36 @@ pub(crate) async fn with<V: View + Settings, T: Send + 'static>(
     let Some(store) = web.view.mail() else {
         return Err(MailError::NoStore("there is no message store: mail.store_enabled".to_owned()));
     };
-    tokio::task::spawn_blocking(move || work(&store))
-        .await
-        .unwrap_or_else(|_| Err(MailError::NoStore("the message store failed".to_owned())))
+    in_a_place(move || work(&store)).await?
+}
+
+/// Does something with the store that is noted when it is done, whether whoever asked for it still waits or not.
+pub(crate) async fn noted<V: View + Settings, T: Send + 'static>(
+    web: &Arc<Web<V>>,
+    visitor: &Visitor,
+    (what, detail): (&str, String),
+    work: impl FnOnce(&MessageStore) -> Result<T, MailError> + Send + 'static,
+) -> Result<T, MailError> {
+    let (view, who, what) = (Arc::clone(&web.view), visitor.name.clone(), what.to_owned());
+    with(web, move |store| {
+        let done = work(store)?;
+        view.audit(&who, &what, &detail);
+        Ok(done)
+    })
+    .await
+}
+
+/// As [`noted`], answered as JSON.
+async fn noted_answer<V: View + Settings, T: Serialize + Send + 'static>(
+    web: &Arc<Web<V>>,
+    visitor: &Visitor,
+    note: (&str, String),
+    work: impl FnOnce(&MessageStore) -> Result<T, MailError> + Send + 'static,
+) -> Response {
+    match noted(web, visitor, note, work).await {
+        Ok(done) => Json(done).into_response(),
+        Err(error) => refusal(&error),
+    }
 }
 
 /// As [`with`], answered as JSON.
@@ -166,6 +220,7 @@ pub(crate) async fn mailbox<V: View + Settings>(
 
 /// A mailbox to be made.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct NewMailbox {
     /// `FBMC: <name> : <unique string>`, or the unique string alone.
     address: String,
@@ -177,58 +232,64 @@ pub(crate) async fn create<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
     Json(new): Json<NewMailbox>,
 ) -> Response {
-    let done = with(&web, move |store| {
+    let note = ("mailbox made", new.address.clone());
+    let done = noted(&web, &visitor, note, move |store| {
         let address = Address::parse(&new.address)?;
         store.create(&address)?;
         store.mailbox(&address.unique)
     });
     match done.await {
-        Ok(mailbox) => {
-            web.view.audit(&visitor.name, "mailbox made", &mailbox.address);
-            (StatusCode::CREATED, Json(mailbox)).into_response()
-        }
+        Ok(mailbox) => (StatusCode::CREATED, Json(mailbox)).into_response(),
         Err(error) => refusal(&error),
     }
 }
 
-/// What is to be other about a mailbox.
+/// What is to be other about a mailbox; what is absent stays.
 #[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct MailboxChange {
     /// What people call it.
-    name: String,
+    name: Option<String>,
+    /// Most messages; 0 is no bound, null is everybody's.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u64>)]
+    quota_messages: Option<Option<u64>>,
+    /// Most bytes; 0 is no bound, null is everybody's.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u64>)]
+    quota_bytes: Option<Option<u64>>,
 }
 
-/// Gives a mailbox another friendly name.
+/// A value that is there, although it may be null.
+fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+impl MailboxChange {
+    fn apply(&self, store: &MessageStore, unique: &Unique) -> Result<Mailbox, MailError> {
+        if self.quota_messages.is_some() || self.quota_bytes.is_some() {
+            let now = store.mailbox(unique)?;
+            let messages = self.quota_messages.unwrap_or(now.quota_messages);
+            store.bound(unique, messages, self.quota_bytes.unwrap_or(now.quota_bytes))?;
+        }
+        if let Some(name) = &self.name {
+            store.rename(unique, name)?;
+        }
+        store.mailbox(unique)
+    }
+}
+
+/// Gives a mailbox another friendly name, or bounds of its own.
 pub(crate) async fn rename<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
     Extension(visitor): Extension<Visitor>,
     Path(unique): Path<String>,
     Json(change): Json<MailboxChange>,
 ) -> Response {
-    let audit = format!("{unique}: {}", change.name);
-    let done = with(&web, move |store| {
-        let unique = Unique::parse(&unique)?;
-        store.rename(&unique, &change.name)?;
-        store.mailbox(&unique)
-    });
-    finish(&web, &visitor, "mailbox renamed", &audit, done.await)
-}
-
-/// What was done is noted, and answered.
-fn finish<V: View + Settings, T: Serialize>(
-    web: &Web<V>,
-    visitor: &Visitor,
-    what: &str,
-    detail: &str,
-    done: Result<T, MailError>,
-) -> Response {
-    match done {
-        Ok(done) => {
-            web.view.audit(&visitor.name, what, detail);
-            Json(done).into_response()
-        }
-        Err(error) => refusal(&error),
-    }
+    let named = change.name.as_ref().map(|name| format!(" is {name}")).unwrap_or_default();
+    let note = ("mailbox changed", format!("{unique}{named}"));
+    noted_answer(&web, &visitor, note, move |store| change.apply(store, &Unique::parse(&unique)?))
+        .await
 }
 
 /// Deletes a mailbox; its data stay.
@@ -237,13 +298,13 @@ pub(crate) async fn delete<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
     Path(unique): Path<String>,
 ) -> Response {
-    let name = unique.clone();
-    let done = with(&web, move |store| {
+    let note = ("mailbox deleted", unique.clone());
+    noted_answer(&web, &visitor, note, move |store| {
         let unique = Unique::parse(&unique)?;
         store.delete(&unique)?;
         store.mailbox(&unique)
-    });
-    finish(&web, &visitor, "mailbox deleted", &name, done.await)
+    })
+    .await
 }
 
 /// Takes back that a mailbox was deleted.
@@ -252,17 +313,18 @@ pub(crate) async fn restore<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
     Path(unique): Path<String>,
 ) -> Response {
-    let name = unique.clone();
-    let done = with(&web, move |store| {
+    let note = ("mailbox restored", unique.clone());
+    noted_answer(&web, &visitor, note, move |store| {
         let unique = Unique::parse(&unique)?;
         store.restore(&unique)?;
         store.mailbox(&unique)
-    });
-    finish(&web, &visitor, "mailbox restored", &name, done.await)
+    })
+    .await
 }
 
 /// Whether it is done or only told.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Really {
     /// Without it, it is only told what would be done.
     #[serde(default)]
@@ -276,20 +338,17 @@ pub(crate) async fn purge<V: View + Settings>(
     Path(unique): Path<String>,
     Json(Really { really }): Json<Really>,
 ) -> Response {
-    let name = unique.clone();
-    let done = with(&web, move |store| {
-        let unique = Unique::parse(&unique)?;
-        if really { store.purge(&unique) } else { store.purge_would(&unique) }
-    });
-    match done.await {
-        done if really => finish(&web, &visitor, "mailbox purged", &name, done),
-        Ok(purged) => Json(purged).into_response(),
-        Err(error) => refusal(&error),
+    if really {
+        let note = ("mailbox purged", unique.clone());
+        noted_answer(&web, &visitor, note, move |store| store.purge(&Unique::parse(&unique)?)).await
+    } else {
+        answered(&web, move |store| store.purge_would(&Unique::parse(&unique)?)).await
     }
 }
 
 /// Whether what is wrong is mended.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct CheckOrder {
     /// Damaged messages go into quarantine, and the catalog is made anew.
     #[serde(default)]
@@ -303,11 +362,12 @@ pub(crate) async fn check<V: View + Settings>(
     Path(unique): Path<String>,
     Json(CheckOrder { repair }): Json<CheckOrder>,
 ) -> Response {
-    let name = unique.clone();
     let repair = if repair { Repair::Yes } else { Repair::No };
-    let done = with(&web, move |store| store.check(&Unique::parse(&unique)?, repair));
     let what = if repair == Repair::Yes { "mailbox repaired" } else { "mailbox checked" };
-    finish(&web, &visitor, what, &name, done.await)
+    noted_answer(&web, &visitor, (what, unique.clone()), move |store| {
+        store.check(&Unique::parse(&unique)?, repair)
+    })
+    .await
 }
 
 /// What an import did.
@@ -348,20 +408,22 @@ pub(crate) async fn imported<V: View + Settings>(
         Ok(users) => users,
         Err(faults) => return Ok(Err(faults)),
     };
+    let (view, who) = (Arc::clone(&web.view), visitor.name.clone());
     let done = with(web, move |store| {
         let mut imported = Imported::default();
-        for user in &users {
+        let done = users.iter().try_for_each(|user| {
             match store.import(user)? {
                 UserOutcome::Made => imported.made += 1,
                 UserOutcome::Changed => imported.changed += 1,
                 UserOutcome::Kept => imported.kept += 1,
             }
-        }
-        Ok(imported)
+            Ok(())
+        });
+        // Also what was done before something went wrong.
+        let Imported { made, changed, kept } = imported;
+        let detail = format!("{made} made, {changed} changed, {kept} as they were");
+        view.audit(&who, "users imported", &detail);
+        done.map(|()| imported)
     });
-    let done = done.await?;
-    let Imported { made, changed, kept } = done;
-    let detail = format!("{made} made, {changed} changed, {kept} as they were");
-    web.view.audit(&visitor.name, "users imported", &detail);
-    Ok(Ok(done))
+    Ok(Ok(done.await?))
 }

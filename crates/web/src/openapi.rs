@@ -294,7 +294,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         "/api/v1/mailboxes/{name}",
         "MailboxChange",
         One("Mailbox"),
-        "Gives a mailbox another friendly name.",
+        "Gives a mailbox another friendly name, or bounds of its own.",
     ),
     Operation {
         method: Method::Delete,
@@ -388,11 +388,12 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     ),
     Operation {
         method: Method::Delete,
+        query: &[("really", "true: takes it away for good, wherever it is.")],
         ..get(
             "/api/v1/mailboxes/{name}/messages/{id}",
             Administrator,
             Object,
-            "Moves a message to the deleted ones; one that is there is removed for good.",
+            "Moves a message to the deleted ones; with really removes it for good.",
         )
     },
     post(

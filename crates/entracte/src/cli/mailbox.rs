@@ -2,6 +2,7 @@
 //! runs or not: it is one more node among those that use the root.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,13 +12,15 @@ use mailbox::{
     Moment, NewAttachment, NewUser, Query, Repair, Row, Sweeps, SystemHost, Ticker, Unique,
     UserOutcome,
 };
+use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use serde_json::json;
 use store::SystemDisk;
 
 use super::{ConfigArgs, Exit, columns};
 
 /// Mailboxes of the message store: users imported, mailboxes listed, deleted and purged, messages listed, checked, repaired
-/// and exported, and everything moved to another root. It works on the files, whether a server runs or not.
+/// and exported, and everything moved to another root. It works on the files, whether a server runs or not; as root it works
+/// as the user who owns them.
 #[derive(Args, Debug)]
 pub(super) struct Arguments {
     /// The root of the store; without it mail.root of the configuration.
@@ -80,6 +83,17 @@ enum Verb {
         /// What people call it from now on.
         name: String,
     },
+    /// Gives a mailbox bounds of its own, in place of mail.quota_messages and mail.quota_bytes.
+    Bound {
+        /// Its address or unique string.
+        address: String,
+        /// Most messages: a number, none, or default for everybody's.
+        #[arg(long, value_name = "N")]
+        messages: Quota,
+        /// Most bytes: a number, none, or default for everybody's.
+        #[arg(long, value_name = "N")]
+        bytes: Quota,
+    },
     /// Deletes mailboxes: they take no messages any more. Their data stay until they are purged.
     Delete {
         /// Their addresses or unique strings.
@@ -139,13 +153,14 @@ enum Verb {
         /// Only these; without any, all.
         addresses: Vec<String>,
     },
-    /// Checks mailboxes and mends what is wrong: damaged messages go into quarantine, what belongs to no message is taken
-    /// away, and the catalog is made anew from the files.
+    /// Checks mailboxes and mends what is wrong: damaged messages, and files that belong to none, go into quarantine; the
+    /// catalog is made to say what the files do; a damaged mailbox.json is made anew.
     Repair {
         /// Only these; without any, all.
         addresses: Vec<String>,
     },
-    /// Copies the messages of a mailbox into an empty folder, with a list that spreadsheets read.
+    /// Copies the messages of a mailbox into an empty folder, with a list that spreadsheets read. What is damaged or missing
+    /// is told, and then the exit status is 1.
     Export {
         /// Its address or unique string.
         address: String,
@@ -160,6 +175,39 @@ enum Verb {
         /// The new root: an empty folder, or one that does not exist yet.
         to: PathBuf,
     },
+}
+
+/// A bound of a mailbox as it is written.
+#[derive(Clone, Copy, Debug)]
+enum Quota {
+    Everybodys,
+    None,
+    Most(u64),
+}
+
+impl std::str::FromStr for Quota {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "default" => Ok(Self::Everybodys),
+            "none" => Ok(Self::None),
+            number => match number.parse() {
+                Ok(most) if most > 0 => Ok(Self::Most(most)),
+                Ok(_) | Err(_) => Err("a number from 1, none or default"),
+            },
+        }
+    }
+}
+
+impl Quota {
+    const fn number(self) -> Option<u64> {
+        match self {
+            Self::Everybodys => None,
+            Self::None => Some(0),
+            Self::Most(most) => Some(most),
+        }
+    }
 }
 
 fn folder(word: &str) -> Result<Folder, String> {
@@ -201,8 +249,18 @@ impl Arguments {
         let config = ConfigArgs { config: self.config.clone(), settings: Vec::new() };
         let Ok(plan) = config.load_or_explain() else { return Exit::Usage };
         let root = self.root.clone().unwrap_or_else(|| plan.mail.root(&plan.state_dir));
+        let owned =
+            if self.root.is_none() && plan.mail.root.is_none() { &plan.state_dir } else { &root };
+        if let Err(error) = become_owner(owned) {
+            return finish(Err(Failure(format!("{}: {error}", owned.display()))));
+        }
         if let Verb::Init = self.verb {
-            return finish(init(&root));
+            return finish(init(&root, self.json));
+        }
+        if self.root.is_none()
+            && let Err(error) = crate::mail::make_default(&plan)
+        {
+            return finish(Err(Failure(format!("{}: {}", root.display(), told(&error)))));
         }
         let disk = Arc::new(SystemDisk::new());
         let host = Arc::new(SystemHost);
@@ -211,8 +269,11 @@ impl Arguments {
             Ok(store) => Arc::new(store),
             Err(error) => return finish(Err(error.into())),
         };
-        if let Some(why) = store.trouble() {
-            return finish(Err(Failure(why)));
+        // A root that a move has shut already is no store for anything else.
+        if !matches!(self.verb, Verb::Move { .. })
+            && let Err(error) = store.join()
+        {
+            return finish(Err(error.into()));
         }
         let ticker = match Ticker::start(Arc::clone(&store), Sweeps::Never) {
             Ok(ticker) => ticker,
@@ -230,6 +291,18 @@ impl Arguments {
     }
 }
 
+/// As root, becomes who owns the store: a server that runs as somebody else could not read what root makes there.
+fn become_owner(folder: &Path) -> std::io::Result<()> {
+    let Ok(about) = folder.metadata() else { return Ok(()) };
+    if !Uid::effective().is_root() || about.uid() == 0 {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(about.uid()), Gid::from_raw(about.gid()));
+    setgroups(&[group])?;
+    setgid(group)?;
+    Ok(setuid(user)?)
+}
+
 fn finish(done: Outcome) -> Exit {
     done.unwrap_or_else(|Failure(why)| {
         eprintln!("entracte: {why}");
@@ -237,9 +310,13 @@ fn finish(done: Outcome) -> Exit {
     })
 }
 
-fn init(root: &Path) -> Outcome {
+fn init(root: &Path, json: bool) -> Outcome {
     MessageStore::initialise(&SystemDisk::new(), &SystemHost, root)?;
-    println!("{} is a message store", root.display());
+    if json {
+        println!("{}", json!({ "root": root }));
+    } else {
+        println!("{} is a message store", root.display());
+    }
     Ok(Exit::Done)
 }
 
@@ -271,7 +348,7 @@ impl Opened {
             Verb::Import { file, release_others, dry_run } => {
                 self.import(file, *release_others, *dry_run, json)
             }
-            Verb::Create { address } => self.create(address),
+            Verb::Create { address } => self.create(address, json),
             Verb::List { unused, days, deleted } => {
                 let days = unused.then(|| days.unwrap_or(self.unused_days));
                 self.list(days, *deleted, json)
@@ -281,11 +358,14 @@ impl Opened {
                 self.store.rename(&unique(address)?, name)?;
                 self.show(address, json)
             }
-            Verb::Delete { addresses } => self.delete(addresses),
+            Verb::Bound { address, messages, bytes } => {
+                self.store.bound(&unique(address)?, messages.number(), bytes.number())?;
+                self.show(address, json)
+            }
+            Verb::Delete { addresses } => self.delete(addresses, json),
             Verb::Restore { address } => {
                 self.store.restore(&unique(address)?)?;
-                println!("{address} is back");
-                Ok(Exit::Done)
+                self.show(address, json)
             }
             Verb::Purge { addresses, yes } => self.purge(addresses, *yes, json),
             Verb::Messages { address, folder, unread, search, limit } => {
@@ -299,7 +379,7 @@ impl Opened {
             }
             Verb::Send { addresses, subject, text, audio, attach } => {
                 let draft = self.draft(subject, text, audio.as_deref(), attach)?;
-                self.send(addresses, &draft)
+                self.send(addresses, &draft, json)
             }
             Verb::Check { addresses } => self.check(addresses, Repair::No, json),
             Verb::Repair { addresses } => self.check(addresses, Repair::Yes, json),
@@ -329,8 +409,18 @@ impl Opened {
                 return Ok(Exit::Usage);
             }
         };
+        if users.is_empty() && release_others {
+            return Err(Failure(
+                "there are no users in it: --release-others would take the user from every mailbox"
+                    .to_owned(),
+            ));
+        }
         if dry_run {
-            println!("{} users; nothing was done", users.len());
+            if json {
+                println!("{}", json!({ "users": users.len() }));
+            } else {
+                println!("{} users; nothing was done", users.len());
+            }
             return Ok(Exit::Done);
         }
         let (mut made, mut changed, mut kept, mut released) = (0, 0, 0, 0);
@@ -367,11 +457,15 @@ impl Opened {
         Ok(Exit::Done)
     }
 
-    fn create(&self, address: &str) -> Outcome {
+    fn create(&self, address: &str, json: bool) -> Outcome {
         let address =
             Address::parse(address).map_err(|error| Failure(format!("{address:?}: {error}")))?;
         self.store.create(&address)?;
-        println!("{}", self.store.resolve(&address.unique)?);
+        if json {
+            println!("{}", json!(self.store.mailbox(&address.unique)?));
+        } else {
+            println!("{}", self.store.resolve(&address.unique)?);
+        }
         Ok(Exit::Done)
     }
 
@@ -414,6 +508,7 @@ impl Opened {
             ["folder", &mailbox.folder],
             ["state", state(&mailbox)],
             ["made", &mailbox.created],
+            ["damage", mailbox.damaged.as_deref().unwrap_or("-")],
             ["last log-in", &mailbox.last_login.clone().unwrap_or_else(none)],
             ["last message", &mailbox.last_received.clone().unwrap_or_else(none)],
             ["voice", &tally(counts.voice)],
@@ -427,10 +522,19 @@ impl Opened {
         Ok(Exit::Done)
     }
 
-    fn delete(&self, addresses: &[String]) -> Outcome {
-        for address in addresses {
-            self.store.delete(&unique(address)?)?;
-            println!("{address} was deleted; `entracte mailbox purge` takes its data away");
+    fn delete(&self, addresses: &[String], json: bool) -> Outcome {
+        // None is deleted when one of them is nonsense.
+        let uniques: Vec<_> =
+            addresses.iter().map(|address| unique(address)).collect::<Result<_, _>>()?;
+        for unique in &uniques {
+            self.store.delete(unique)?;
+            if !json {
+                println!("{unique} was deleted; `entracte mailbox purge` takes its data away");
+            }
+        }
+        if json {
+            let deleted: Vec<_> = uniques.iter().map(Unique::as_str).collect();
+            println!("{}", json!({ "deleted": deleted }));
         }
         Ok(Exit::Done)
     }
@@ -539,20 +643,27 @@ impl Opened {
         Ok(draft)
     }
 
-    fn send(&self, addresses: &[String], draft: &Draft) -> Outcome {
+    fn send(&self, addresses: &[String], draft: &Draft, json: bool) -> Outcome {
+        draft.check_texts().map_err(MailError::Limit)?;
         let to: Vec<_> = addresses
             .iter()
             .map(|text| Address::parse(text).map_err(|error| Failure(format!("{text:?}: {error}"))))
             .collect::<Result<_, _>>()?;
         let mut exit = Exit::Done;
+        let mut all = Vec::new();
         for (address, done) in addresses.iter().zip(self.store.deliver(draft, &to)) {
             match done {
+                Ok(receipt) if json => all.push(json!({ "to": address, "id": receipt.id })),
                 Ok(receipt) => println!("{address}: {}", receipt.id),
                 Err(error) => {
                     eprintln!("entracte: {address}: {}", told(&error));
+                    all.push(json!({ "to": address, "error": told(&error) }));
                     exit = Exit::Failed;
                 }
             }
+        }
+        if json {
+            println!("{}", json!(all));
         }
         Ok(exit)
     }
@@ -569,7 +680,10 @@ impl Opened {
         for (done, unique) in (1..).zip(&chosen) {
             match self.store.check(unique, repair) {
                 Ok(checked) => all.push(checked),
-                Err(MailError::Deleted(_)) => {}
+                // Deleted or purged; or a later version's, of which the list tells.
+                Err(MailError::Deleted(_) | MailError::NoSuchMailbox(_))
+                    if addresses.is_empty() => {}
+                Err(error @ MailError::LaterMailbox(_)) => eprintln!("entracte: {error}"),
                 Err(error) => return Err(Failure(format!("{unique}: {}", told(&error)))),
             }
             tell(done, of);
@@ -580,19 +694,29 @@ impl Opened {
         let bytes: u64 = all.iter().map(|one| one.bytes).sum();
         if json {
             println!("{}", json!({ "mailboxes": all, "faults": faults, "left": left }));
-        } else {
-            for one in &all {
-                for fault in &one.faults {
-                    let mended = if fault.mended { " (mended)" } else { "" };
-                    println!("{}: {}: {}{mended}", one.unique, fault.file, fault.what);
-                }
+            return Ok(if left == 0 { Exit::Done } else { Exit::Failed });
+        }
+        for one in &all {
+            for fault in &one.faults {
+                let mended = if fault.mended { " (mended)" } else { "" };
+                println!("{}: {}: {}{mended}", one.unique, fault.file, fault.what);
             }
+            if one.quarantined > 0 {
+                let (unique, files) = (&one.unique, one.quarantined);
+                println!("{unique}: {files} files in quarantine; their notes say why");
+            }
+        }
+        let unfinished: u64 = all.iter().map(|one| one.unfinished).sum();
+        if unfinished > 0 {
             println!(
-                "{} mailboxes, {messages} messages, {bytes} bytes read: {faults} faults, {} mended",
-                all.len(),
-                faults - left
+                "{unfinished} files of deliveries that are under way or were interrupted today"
             );
         }
+        println!(
+            "{} mailboxes, {messages} messages, {bytes} bytes read: {faults} faults, {} mended",
+            all.len(),
+            faults - left
+        );
         Ok(if left == 0 { Exit::Done } else { Exit::Failed })
     }
 
@@ -601,10 +725,13 @@ impl Opened {
         if json {
             println!("{}", json!(exported));
         } else {
-            let mailbox::Exported { messages, files, bytes } = exported;
+            let mailbox::Exported { messages, files, bytes, faults } = &exported;
+            for fault in faults {
+                eprintln!("entracte: {}: {}", fault.file, fault.what);
+            }
             println!("{messages} messages, {files} files, {bytes} bytes in {}", to.display());
         }
-        Ok(Exit::Done)
+        Ok(if exported.faults.is_empty() { Exit::Done } else { Exit::Failed })
     }
 
     fn stats(&self, json: bool) -> Outcome {
@@ -618,6 +745,7 @@ impl Opened {
             ["mailboxes".to_owned(), stats.mailboxes.to_string()],
             ["with a user".to_owned(), stats.users.to_string()],
             ["deleted, not purged".to_owned(), stats.deleted.to_string()],
+            ["damaged".to_owned(), stats.damaged.to_string()],
             ["lamps lit".to_owned(), stats.waiting.to_string()],
             ["messages".to_owned(), stats.messages.to_string()],
             ["bytes".to_owned(), stats.bytes.to_string()],
@@ -666,6 +794,7 @@ fn media_type_of(path: &Path) -> &'static str {
 
 fn state(mailbox: &Mailbox) -> &'static str {
     match (&mailbox.deleted, mailbox.has_user) {
+        _ if mailbox.damaged.is_some() => "damaged",
         (Some(_), _) => "deleted",
         (None, true) => "in use",
         (None, false) => "no user",

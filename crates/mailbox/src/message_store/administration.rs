@@ -1,11 +1,15 @@
 //! What administrators do: purge, check, repair, export, move.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 
-use ring::digest::{Context, SHA256};
+use ring::digest::{Context, Digest, SHA256};
 
 use super::*;
+
+/// What belongs to no message and was not written to for so long is no delivery that is under way: nanoseconds.
+const STRAY_NANOS: i128 = 24 * 3_600 * 1_000_000_000;
+/// Most files of one name in a quarantine.
+const ASIDE_MAX: u32 = 100;
 
 /// What a purge takes away, or would.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -38,6 +42,10 @@ pub struct Checked {
     pub messages: u64,
     /// Bytes that were read.
     pub bytes: u64,
+    /// Files that belong to no message yet: of a delivery that is under way, or was interrupted less than a day ago.
+    pub unfinished: u64,
+    /// Files in its quarantine.
+    pub quarantined: u64,
     /// What is wrong.
     pub faults: Vec<Damage>,
 }
@@ -51,6 +59,8 @@ pub struct Exported {
     pub files: u64,
     /// Bytes.
     pub bytes: u64,
+    /// What was damaged or missing.
+    pub faults: Vec<Damage>,
 }
 
 /// What a store holds.
@@ -62,6 +72,8 @@ pub struct Stats {
     pub users: u64,
     /// Mailboxes that were deleted and not purged.
     pub deleted: u64,
+    /// Mailboxes of which it cannot be read whose they are.
+    pub damaged: u64,
     /// Mailboxes whose catalog could not be read.
     pub unread: u64,
     /// Messages.
@@ -75,17 +87,6 @@ pub struct Stats {
     pub folders: BTreeMap<&'static str, u64>,
     /// Mailboxes whose lamp is lit.
     pub waiting: u64,
-}
-
-/// What moving did.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Moved {
-    /// Files that were copied.
-    pub copied: u64,
-    /// Files that were there already.
-    pub kept: u64,
-    /// Bytes that were copied.
-    pub bytes: u64,
 }
 
 impl MessageStore {
@@ -133,17 +134,34 @@ impl MessageStore {
         Ok(purged)
     }
 
-    /// Reads every byte of a mailbox and says what is wrong; with `Repair::Yes` does something about it: damaged messages go
-    /// into quarantine, what no message has is taken away, and the catalog is made anew from the files.
+    /// Reads every byte of a mailbox and says what is wrong; with `Repair::Yes` does something about it: damaged messages, and
+    /// files that belong to none, go into quarantine, the catalog is made to say what the files do, and the file that says
+    /// whose mailbox it is is made anew when it cannot be used.
     ///
     /// # Errors
     /// There is no such mailbox, another node keeps it, or it cannot be reached.
     pub fn check(&self, unique: &Unique, repair: Repair) -> Result<Checked, MailError> {
-        let file = self.mailbox_file(unique)?;
-        let mut checked =
-            Checked { unique: file.unique, messages: 0, bytes: 0, faults: Vec::new() };
-        let names = self.disk.list(&self.folder(unique).join(MESSAGES))?;
-        let names: BTreeSet<_> = names.into_iter().map(|entry| entry.name).collect();
+        let mut checked = Checked {
+            unique: unique.to_string(),
+            messages: 0,
+            bytes: 0,
+            unfinished: 0,
+            quarantined: 0,
+            faults: Vec::new(),
+        };
+        match self.mailbox_file(unique) {
+            Ok(file) => checked.unique = file.unique,
+            Err(MailError::Damaged(_, what)) => {
+                if repair == Repair::Yes {
+                    self.rebuild(unique)?;
+                }
+                let file = mailboxes::MAILBOX.to_owned();
+                checked.faults.push(Damage { file, what, mended: repair == Repair::Yes });
+            }
+            Err(error) => return Err(error),
+        }
+        let names = self.messages_of(unique, repair, &mut checked)?;
+        self.check_catalog(unique, repair, &mut checked)?;
         let mut known = BTreeSet::new();
         for name in names.iter().filter_map(|name| Name::parse(name)) {
             match self.verify(unique, &name, &mut known) {
@@ -154,6 +172,13 @@ impl MessageStore {
                 // It was changed or deleted meanwhile.
                 Err(Broken::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(Broken::Disk(error)) => return Err(error.into()),
+                Err(Broken::Later) => {
+                    let what = "a later version wrote it".to_owned();
+                    let file = format!("{MESSAGES}/{name}");
+                    // That is why it is not listed.
+                    checked.faults.retain(|fault| fault.file != file);
+                    checked.faults.push(Damage { file, what, mended: false });
+                }
                 Err(Broken::Message(what)) => {
                     let fault = Damage { file: format!("{MESSAGES}/{name}"), what, mended: false };
                     checked.faults.push(fault);
@@ -163,17 +188,12 @@ impl MessageStore {
                 }
             }
         }
-        self.check_catalog(unique, &mut checked)?;
-        let strays = self.strays(unique, &names, &known)?;
-        for (name, is_old) in strays {
-            let path = self.folder(unique).join(MESSAGES).join(&name);
-            let mended = repair == Repair::Yes && is_old && self.disk.remove(&path).is_ok();
-            let what = if is_old {
-                "it belongs to no message"
-            } else {
-                "it belongs to no message, or to one that is just delivered"
-            };
-            let file = format!("{MESSAGES}/{name}");
+        for name in self.strays(unique, &names, &known, &mut checked)? {
+            if repair == Repair::Yes {
+                self.aside(unique, &name)?;
+            }
+            let (file, what) = (format!("{MESSAGES}/{name}"), "it belongs to no message");
+            let mended = repair == Repair::Yes;
             checked.faults.push(Damage { file, what: what.to_owned(), mended });
         }
         if repair == Repair::Yes {
@@ -182,7 +202,32 @@ impl MessageStore {
                 opened.catch_up(around, seen)
             })?;
         }
+        let aside = self.disk.list(&self.folder(unique).join(QUARANTINE)).unwrap_or_default();
+        checked.quarantined = u64::try_from(aside.len()).unwrap_or(u64::MAX);
         Ok(checked)
+    }
+
+    /// The names in the folder of the messages, which a repair makes when it is missing.
+    fn messages_of(
+        &self,
+        unique: &Unique,
+        repair: Repair,
+        checked: &mut Checked,
+    ) -> Result<BTreeSet<String>, MailError> {
+        let folder = self.folder(unique).join(MESSAGES);
+        match self.disk.list(&folder) {
+            Ok(entries) => Ok(entries.into_iter().map(|entry| entry.name).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mended = repair == Repair::Yes;
+                if mended {
+                    make_folders(&*self.disk, &folder)?;
+                }
+                let (file, what) = (MESSAGES.to_owned(), "the folder is missing".to_owned());
+                checked.faults.push(Damage { file, what, mended });
+                Ok(BTreeSet::new())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn mend(&self, unique: &Unique, name: &Name, checked: &mut Checked) -> Result<(), MailError> {
@@ -212,18 +257,9 @@ impl MessageStore {
         for (number, attachment) in envelope.attachments.iter().enumerate() {
             let file = name.attachment(number, attachment.extension);
             let mut reader = self.disk.open(&folder.join(&file)).map_err(Broken::Disk)?;
-            let mut context = Context::new(&SHA256);
-            let mut buffer = vec![0; 256 << 10];
-            loop {
-                let got = reader.read(&mut buffer).map_err(Broken::Disk)?;
-                let bytes = buffer.get(..got).unwrap_or_default();
-                if bytes.is_empty() {
-                    break;
-                }
-                context.update(bytes);
-                all += bytes.len() as u64;
-            }
-            if context.finish().as_ref() != attachment.sha256 {
+            let (bytes, digest) = hashed(&mut reader, &mut io::sink()).map_err(Broken::Disk)?;
+            all += bytes;
+            if digest.as_ref() != attachment.sha256 {
                 return Err(Broken::Message(format!("{file} is not what was delivered")));
             }
             known.insert(file);
@@ -231,56 +267,87 @@ impl MessageStore {
         Ok(all)
     }
 
-    /// Compares the catalog with the names of the files.
-    fn check_catalog(&self, unique: &Unique, checked: &mut Checked) -> Result<(), MailError> {
+    /// Compares the catalog with the names of the files. At its end a repair makes them say the same.
+    fn check_catalog(
+        &self,
+        unique: &Unique,
+        repair: Repair,
+        checked: &mut Checked,
+    ) -> Result<(), MailError> {
         let listed = self
             .looked(unique, |opened| opened.catalog().rows().map(Row::name).collect::<Vec<_>>())?;
-        let entries = self.disk.list(&self.folder(unique).join(MESSAGES))?;
-        let there: BTreeSet<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        for name in listed.iter().map(ToString::to_string) {
-            if !there.contains(&*name) {
-                let file = format!("{CATALOG}: {name}");
-                let what = "it is listed and has no file".to_owned();
-                checked.faults.push(Damage { file, what, mended: false });
-            }
-        }
         let listed: BTreeSet<_> = listed.iter().map(ToString::to_string).collect();
-        for name in there.iter().filter(|name| Name::parse(name).is_some()) {
-            if !listed.contains(*name) {
-                let file = format!("{MESSAGES}/{name}");
-                let what = "it is not listed".to_owned();
-                checked.faults.push(Damage { file, what, mended: false });
-            }
-        }
+        let entries = self.disk.list(&self.folder(unique).join(MESSAGES))?;
+        let names = entries.into_iter().map(|entry| entry.name);
+        let there: BTreeSet<_> = names.filter(|name| Name::parse(name).is_some()).collect();
+        let mended = repair == Repair::Yes;
+        let fault = |file: String, what: &str| Damage { file, what: what.to_owned(), mended };
+        let without_file = listed.difference(&there);
+        checked.faults.extend(
+            without_file
+                .map(|name| fault(format!("{CATALOG}: {name}"), "it is listed and has no file")),
+        );
+        let unlisted = there.difference(&listed);
+        checked
+            .faults
+            .extend(unlisted.map(|name| fault(format!("{MESSAGES}/{name}"), "it is not listed")));
         Ok(())
     }
 
-    /// Files that belong to no message, as an interrupted delivery leaves them, and whether they are old. One that another
-    /// host is about to commit looks the same while it is young. Only those count that were there before everything else
-    /// was read.
+    /// Files that belong to no message, as an interrupted delivery leaves them, and that nobody wrote to for a day by the
+    /// disk's own clock: one that another host is about to commit looks the same. Only those count that were there before
+    /// everything else was read, and none that a file server hides.
     fn strays(
         &self,
         unique: &Unique,
         before: &BTreeSet<String>,
         known: &BTreeSet<String>,
-    ) -> Result<Vec<(String, bool)>, MailError> {
-        let entries = self.disk.list(&self.folder(unique).join(MESSAGES))?;
+        checked: &mut Checked,
+    ) -> Result<Vec<String>, MailError> {
+        let folder = self.folder(unique).join(MESSAGES);
+        let entries = self.disk.list(&folder)?;
         let messages = entries.iter().filter_map(|entry| Name::parse(&entry.name));
         let committed: BTreeSet<String> = messages.map(|name| name.base()).collect();
         let base = |name: &str| name.split('.').take(2).collect::<Vec<_>>().join(".");
         let names = entries.into_iter().map(|entry| entry.name).filter(|name| {
             before.contains(name)
+                && !name.starts_with('.')
                 && !known.contains(name)
                 && Name::parse(name).is_none()
                 && !committed.contains(&base(name))
         });
-        Ok(names.map(|name| (self.is_old(&name), name)).map(|(old, name)| (name, old)).collect())
+        let names: Vec<_> = names.collect();
+        let mut old = Vec::new();
+        if !names.is_empty() {
+            let now = self.node()?.now_there()?;
+            for name in names {
+                match self.disk.about(&folder.join(&name)) {
+                    Ok(about) if now.saturating_sub(about.stamp) > STRAY_NANOS => old.push(name),
+                    Ok(_) => checked.unfinished += 1,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(old)
     }
 
-    /// Whether a delivery that began then must be over: a day is more than clocks differ by.
-    fn is_old(&self, name: &str) -> bool {
-        let at = name.split('-').next().and_then(Moment::of_compact);
-        at.is_none_or(|at| at.plus_days(1) < self.host.wall())
+    /// Puts a file into quarantine that belongs to no message, in the place of none.
+    fn aside(&self, unique: &Unique, name: &str) -> Result<(), MailError> {
+        let (from, to) = (self.folder(unique).join(MESSAGES), self.folder(unique).join(QUARANTINE));
+        make_folders(&*self.disk, &to)?;
+        for number in 1..=ASIDE_MAX {
+            let other = if number == 1 { name.to_owned() } else { format!("{name}.{number}") };
+            match self.disk.publish(&from.join(name), &to.join(other)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                done => {
+                    gone_is_fine(done)?;
+                    self.disk.sync_folder(&to)?;
+                    return Ok(self.disk.sync_folder(&from)?);
+                }
+            }
+        }
+        Err(MailError::Limit("files of one name in quarantine"))
     }
 
     /// What the store holds. `progress` is called after each mailbox, with how many of how many were looked at.
@@ -299,6 +366,7 @@ impl MessageStore {
                 Err(error) => return Err(error),
             };
             match (&mailbox.deleted, mailbox.has_user) {
+                _ if mailbox.damaged.is_some() => stats.damaged += 1,
                 (Some(_), _) => stats.deleted += 1,
                 (None, true) => {
                     stats.mailboxes += 1;
@@ -317,183 +385,79 @@ impl MessageStore {
     }
 
     /// Copies a mailbox's messages into a folder of this machine, as they are in the store, with `mailbox.json`
-    /// and a list `messages.csv`. The folder must be empty or not be there.
+    /// and a list `messages.csv`; also of one that was deleted. The folder must be empty or not be there. What is damaged or
+    /// missing is told, and all else is copied.
     ///
     /// # Errors
     /// There is no such mailbox, something cannot be read or written, or the folder is not empty.
     pub fn export(&self, unique: &Unique, to: &Path) -> Result<Exported, MailError> {
+        match self.mailbox_file(unique) {
+            Ok(_) | Err(MailError::Damaged(..)) => {}
+            Err(error) => return Err(error),
+        }
         std::fs::create_dir_all(to)?;
         if std::fs::read_dir(to)?.next().is_some() {
             return Err(MailError::NoStore(format!("{} is not empty", to.display())));
         }
-        let mut exported = Exported { messages: 0, files: 0, bytes: 0 };
+        let mut exported = Exported { messages: 0, files: 0, bytes: 0, faults: Vec::new() };
         let mut list = String::from(
             "received,folder,read,type,from,number,called,subject,duration_ms,bytes,file\n",
         );
         let rows =
             self.looked(unique, |opened| opened.catalog().rows().cloned().collect::<Vec<_>>())?;
-        let from = self.folder(unique).join(MESSAGES);
         for row in rows {
-            let (row, envelope) = match self.message(unique, row.id) {
-                Ok(found) => found,
-                // Deleted meanwhile, or damaged and put aside.
-                Err(MailError::NoSuchMessage(_) | MailError::Broken(..)) => continue,
+            match self.export_one(unique, row.id, to, &mut exported) {
+                Ok(row) => {
+                    exported.messages += 1;
+                    list_row(&mut list, &row);
+                }
+                // Deleted meanwhile.
+                Err(MailError::NoSuchMessage(_)) => {}
+                Err(MailError::Broken(_, what)) => exported.fault(row.name().to_string(), what),
+                Err(error @ MailError::Later(_)) => {
+                    exported.fault(row.name().to_string(), error.to_string());
+                }
                 Err(error) => return Err(error),
-            };
-            let name = row.name();
-            let attachments = envelope.attachments.iter().enumerate();
-            let mut files = vec![name.to_string()];
-            files.extend(attachments.map(|(n, a)| name.attachment(n, a.extension)));
-            for file in files {
-                let mut reader = self.disk.open(&from.join(&file))?;
-                let mut writer = std::fs::File::create_new(to.join(&file))?;
-                exported.bytes += io::copy(&mut reader, &mut writer)?;
-                exported.files += 1;
             }
-            exported.messages += 1;
-            list_row(&mut list, &row);
         }
         std::fs::write(to.join("messages.csv"), list)?;
-        let bytes = read_all(&*self.disk, &self.folder(unique).join(mailboxes::MAILBOX), 65_536)?;
-        std::fs::write(to.join(mailboxes::MAILBOX), bytes)?;
+        let mailbox = self.folder(unique).join(mailboxes::MAILBOX);
+        match read_all(&*self.disk, &mailbox, 1 << 20) {
+            Ok(bytes) => std::fs::write(to.join(mailboxes::MAILBOX), bytes)?,
+            Err(error) => exported.fault(mailboxes::MAILBOX.to_owned(), error.to_string()),
+        }
         Ok(exported)
     }
 
-    /// Copies everything to a new root, and then says at the old one that it was moved: servers that still use it take
-    /// messages into their spools until they are told of the new root. Interrupted, it goes on where it was when
-    /// it is called again.
-    ///
-    /// # Errors
-    /// Something cannot be read or written, or the new root holds something else.
-    pub fn move_to(
+    fn export_one(
         &self,
-        disk: &dyn Disk,
+        unique: &Unique,
+        id: MessageId,
         to: &Path,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Moved, MailError> {
-        let guard = self.guard()?;
-        make_folders(disk, to)?;
-        match read_all(disk, &to.join(GUARD), 65_536) {
-            Ok(bytes) => {
-                let other: Option<Guard> = serde_json::from_slice(&bytes).ok();
-                if other.is_none_or(|other| other.id != guard.id) {
-                    return Err(MailError::NoStore(format!(
-                        "{} is another message store",
-                        to.display()
-                    )));
+        exported: &mut Exported,
+    ) -> Result<Row, MailError> {
+        let (row, envelope) = self.read_message(unique, id)?;
+        let (from, name) = (self.folder(unique).join(MESSAGES), row.name());
+        let mut files = vec![(name.to_string(), None)];
+        let attachments = envelope.attachments.iter().enumerate();
+        files.extend(attachments.map(|(n, a)| (name.attachment(n, a.extension), Some(a.sha256))));
+        for (file, sha256) in files {
+            let mut reader = match self.disk.open(&from.join(&file)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    exported.fault(file, "it is missing".to_owned());
+                    continue;
                 }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mut moved = Moved::default();
-        // Most is copied while everybody works on.
-        self.copy_all(disk, to, &mut moved, progress)?;
-        // From now on nobody changes anything here.
-        let shut = Guard { moved_to: Some(to.display().to_string()), ..guard.clone() };
-        let all = std::mem::take(&mut *lock(&self.opened));
-        let node = self.node()?;
-        let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
-        all.values().for_each(|opened| lock(opened).release(around, &mut Vec::new()));
-        write_guard(&*self.disk, &self.root, &shut)?;
-        lock(&self.session).trouble = self.guard().err().map(|error| told(&error));
-        self.wait_for_others(&node)?;
-        self.copy_all(disk, to, &mut moved, progress)?;
-        write_guard(disk, to, &guard)?;
-        Ok(moved)
-    }
-
-    /// Waits until every other node must have seen that the root was shut: each looks at least once a second.
-    fn wait_for_others(&self, node: &Node) -> Result<(), MailError> {
-        let others = node.all()?.into_iter().filter(|(id, _, alive)| *alive && id != node.id());
-        if others.count() > 0 {
-            self.host.pause(crate::node::LEASE);
-        }
-        Ok(())
-    }
-
-    fn copy_all(
-        &self,
-        disk: &dyn Disk,
-        to: &Path,
-        moved: &mut Moved,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), MailError> {
-        let uniques = self.every_folder()?;
-        let of = u64::try_from(uniques.len()).unwrap_or(u64::MAX);
-        for (done, folder) in uniques.iter().enumerate() {
-            progress(u64::try_from(done).unwrap_or(u64::MAX), of);
-            let inner = folder.strip_prefix(&self.root).unwrap_or(folder);
-            let target = to.join(inner);
-            self.copy_folder(disk, folder, &target, moved)?;
-        }
-        progress(of, of);
-        Ok(())
-    }
-
-    fn every_folder(&self) -> Result<Vec<PathBuf>, MailError> {
-        let letter = |name: &str| name.len() == 1 && name.bytes().all(|b| b.is_ascii_uppercase());
-        let mut all = Vec::new();
-        for first in self.disk.list(&self.root)?.iter().filter(|entry| letter(&entry.name)) {
-            let first = self.root.join(&first.name);
-            for second in self.disk.list(&first)?.iter().filter(|entry| letter(&entry.name)) {
-                let second = first.join(&second.name);
-                let leaves = self.disk.list(&second)?;
-                all.extend(leaves.iter().filter(|e| e.is_folder).map(|e| second.join(&e.name)));
-            }
-        }
-        Ok(all)
-    }
-
-    /// Copies a mailbox's folder. Attachments and envelopes never change, so one of the same name and size is the
-    /// same; everything else is copied anew, and what is not here any more is taken away there.
-    fn copy_folder(
-        &self,
-        disk: &dyn Disk,
-        from: &Path,
-        to: &Path,
-        moved: &mut Moved,
-    ) -> Result<(), MailError> {
-        make_folders(disk, to)?;
-        let entries = self.disk.list(from)?;
-        let here: BTreeSet<_> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        for entry in disk.list(to)? {
-            if !entry.is_folder && !here.contains(&*entry.name) {
-                disk.remove(&to.join(&entry.name))?;
-            }
-        }
-        let is_messages = from.file_name().is_some_and(|name| name == MESSAGES);
-        for entry in &entries {
-            let (source, target) = (from.join(&entry.name), to.join(&entry.name));
-            if entry.is_folder {
-                self.copy_folder(disk, &source, &target, moved)?;
-                continue;
-            }
-            let bytes = match self.disk.about(&source) {
-                Ok(about) => about.bytes,
-                // Renamed or deleted meanwhile; the second round finds it.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if is_messages && disk.about(&target).is_ok_and(|about| about.bytes == bytes) {
-                moved.kept += 1;
-                continue;
-            }
-            let part = to.join(format!("{}.moving", entry.name));
-            gone_is_fine(disk.remove(&part))?;
-            let mut reader = match self.disk.open(&source) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 done => done?,
             };
-            let mut writer = disk.create(&part)?;
-            moved.bytes += io::copy(&mut reader, &mut *writer)?;
-            writer.sync()?;
-            drop(writer);
-            disk.replace(&part, &target)?;
-            moved.copied += 1;
+            let mut writer = std::fs::File::create_new(to.join(&file))?;
+            let (bytes, digest) = hashed(&mut reader, &mut writer)?;
+            exported.bytes += bytes;
+            exported.files += 1;
+            if sha256.is_some_and(|sha256| digest.as_ref() != sha256) {
+                exported.fault(file, "it is not what was delivered".to_owned());
+            }
         }
-        disk.sync_folder(to)?;
-        Ok(())
+        Ok(row)
     }
 }
 
@@ -508,6 +472,29 @@ impl Stats {
     }
 }
 
+impl Exported {
+    fn fault(&mut self, file: String, what: String) {
+        self.faults.push(Damage { file, what, mended: false });
+    }
+}
+
+/// Copies bytes; how many, and their digest.
+fn hashed(from: &mut dyn io::Read, to: &mut dyn io::Write) -> io::Result<(u64, Digest)> {
+    let mut context = Context::new(&SHA256);
+    let mut buffer = vec![0; 256 << 10];
+    let mut all = 0;
+    loop {
+        let got = from.read(&mut buffer)?;
+        let bytes = buffer.get(..got).unwrap_or_default();
+        if bytes.is_empty() {
+            return Ok((all, context.finish()));
+        }
+        context.update(bytes);
+        to.write_all(bytes)?;
+        all += bytes.len() as u64;
+    }
+}
+
 /// Whether a check mends what it finds.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Repair {
@@ -517,7 +504,7 @@ pub enum Repair {
     No,
 }
 
-fn gone_is_fine(done: io::Result<()>) -> io::Result<()> {
+pub(super) fn gone_is_fine(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,

@@ -1,10 +1,21 @@
 //! Which mailboxes there are: made, found, renamed, deleted; users imported.
 
+use super::administration::gone_is_fine;
 use super::*;
 
 /// The file that says whose mailbox a folder is.
 pub(super) const MAILBOX: &str = "mailbox.json";
 const MAILBOX_BYTES_MAX: u64 = 65_536;
+/// Most envelopes that are asked whose mailbox they are in.
+const ENVELOPES_MAX: usize = 100;
+const FORMAT: &str = "entracte-mailbox";
+const VERSION: u32 = 1;
+
+/// What every version of that file has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
 
 /// What is written in a mailbox's folder.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -44,6 +55,9 @@ pub struct Mailbox {
     pub created: String,
     /// Whether a user has it.
     pub has_user: bool,
+    /// Why the file that says whose it is cannot be used; then nothing is known but its unique string and its messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damaged: Option<String>,
     /// When it was deleted, RFC 3339; its data are there until it is purged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted: Option<String>,
@@ -72,7 +86,7 @@ pub struct Mailbox {
 pub struct NewUser {
     /// What ties the user to a mailbox.
     pub unique: String,
-    /// The user's name.
+    /// The user's name; empty leaves the one that is there, or else is the unique string.
     #[serde(default)]
     pub name: String,
     /// Most messages; 0 is no bound, absent is everybody's.
@@ -110,33 +124,99 @@ impl MessageStore {
     }
 
     pub(super) fn mailbox_file(&self, unique: &Unique) -> Result<MailboxFile, MailError> {
-        match read_mailbox(&*self.disk, &self.folder(unique)) {
-            Ok(file) => Ok(file),
+        self.node()?;
+        let damaged = |why: String| MailError::Damaged(unique.to_string(), why);
+        let path = self.folder(unique).join(MAILBOX);
+        let bytes = match read_all(&*self.disk, &path, MAILBOX_BYTES_MAX) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // An empty mount point has no mailboxes, either; that is no answer.
                 self.guard()?;
-                Err(MailError::NoSuchMailbox(unique.to_string()))
+                return Err(if self.has_messages(unique)? {
+                    damaged(format!("{MAILBOX} is missing"))
+                } else {
+                    MailError::NoSuchMailbox(unique.to_string())
+                });
             }
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                return Err(damaged(format!("{MAILBOX} is too long")));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let version = serde_json::from_slice(&bytes).map(|Version { version }| version);
+        if version.is_ok_and(|version| version > VERSION) {
+            return Err(MailError::LaterMailbox(unique.to_string()));
+        }
+        let file: MailboxFile = serde_json::from_slice(&bytes)
+            .map_err(|error| damaged(format!("{MAILBOX} cannot be read: {error}")))?;
+        if file.format != FORMAT || file.version != VERSION {
+            return Err(damaged(format!("{MAILBOX} is something else")));
+        }
+        if Unique::parse(&file.unique).ok().as_ref() != Some(unique) {
+            return Err(damaged(format!("{MAILBOX} is of {}", file.unique)));
+        }
+        Ok(file)
+    }
+
+    fn has_messages(&self, unique: &Unique) -> Result<bool, MailError> {
+        match self.disk.list(&self.folder(unique).join(MESSAGES)) {
+            Ok(entries) => Ok(entries.iter().any(|entry| Name::parse(&entry.name).is_some())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Makes a mailbox. One that was deleted comes back with its messages.
+    /// Makes the file anew that says whose mailbox it is: by the address in the newest envelope that can be read, or else by
+    /// the name of its folder. What was there goes into quarantine.
+    pub(super) fn rebuild(&self, unique: &Unique) -> Result<(), MailError> {
+        let folder = self.folder(unique);
+        let aside = folder.join(QUARANTINE);
+        make_folders(&*self.disk, &aside)?;
+        gone_is_fine(self.disk.replace(&folder.join(MAILBOX), &aside.join(MAILBOX)))?;
+        let mut names: Vec<_> = self.disk.list(&folder.join(MESSAGES)).unwrap_or_default();
+        names.sort_by(|one, other| other.name.cmp(&one.name));
+        let opened = Opened::new(folder, unique.clone());
+        let names = names.iter().filter_map(|entry| Name::parse(&entry.name));
+        let to = names.filter_map(|name| opened.envelope(&*self.disk, &name).ok()?.to.into());
+        let known: Option<Address> =
+            to.take(ENVELOPES_MAX).find(|to: &Address| to.unique == *unique);
+        let file = match known {
+            Some(to) => self.new_file(&to.unique, to.friendly),
+            None => self.new_file(unique, unique.to_string()),
+        };
+        self.write_mailbox(unique, &file)
+    }
+
+    fn new_file(&self, unique: &Unique, friendly: String) -> MailboxFile {
+        MailboxFile {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            unique: unique.to_string(),
+            friendly,
+            created: self.host.wall().as_micros(),
+            has_user: true,
+            deleted: None,
+            quota_messages: None,
+            quota_bytes: None,
+        }
+    }
+
+    /// Makes a mailbox. One that was deleted comes back with its messages, under the new name.
     ///
     /// # Errors
-    /// There is one, or the root cannot be reached.
+    /// There is one, which stays as it is, or the root cannot be reached.
     pub fn create(&self, address: &Address) -> Result<(), MailError> {
         let user = NewUser {
             unique: address.unique.to_string(),
             name: address.friendly.clone(),
             ..NewUser::default()
         };
-        match self.import(&user)? {
-            UserOutcome::Made => Ok(()),
-            UserOutcome::Changed | UserOutcome::Kept => {
-                Err(MailError::Exists(address.unique.to_string()))
-            }
+        match self.mailbox_file(&address.unique) {
+            Ok(MailboxFile { deleted: None, unique, .. }) => return Err(MailError::Exists(unique)),
+            Ok(_) | Err(MailError::NoSuchMailbox(_)) => {}
+            Err(error) => return Err(error),
         }
+        self.import(&user).map(drop)
     }
 
     /// Makes a user's mailbox, or makes the one that is there the user's.
@@ -145,14 +225,11 @@ impl MessageStore {
     /// The unique string or the name is none, or the root cannot be reached.
     pub fn import(&self, user: &NewUser) -> Result<UserOutcome, MailError> {
         let unique = Unique::parse(&user.unique)?;
-        let friendly = match friendly_name(&user.name)? {
-            name if name.is_empty() => unique.to_string(),
-            name => name,
-        };
+        let friendly = Some(friendly_name(&user.name)?).filter(|name| !name.is_empty());
         match self.mailbox_file(&unique) {
             Ok(old) => {
                 let new = MailboxFile {
-                    friendly,
+                    friendly: friendly.unwrap_or_else(|| old.friendly.clone()),
                     has_user: true,
                     deleted: None,
                     quota_messages: user.quota_messages.or(old.quota_messages),
@@ -168,6 +245,9 @@ impl MessageStore {
                     return Ok(UserOutcome::Kept);
                 }
                 self.write_mailbox(&unique, &new)?;
+                if old.deleted.is_some() {
+                    self.tell(&unique, [MailChange::MailboxRestored], None, 0);
+                }
                 return Ok(UserOutcome::Changed);
             }
             Err(MailError::NoSuchMailbox(_)) => {}
@@ -178,15 +258,9 @@ impl MessageStore {
             make_folders(&*self.disk, &folder.join(part))?;
         }
         let file = MailboxFile {
-            format: "entracte-mailbox".to_owned(),
-            version: 1,
-            unique: unique.to_string(),
-            friendly,
-            created: self.host.wall().as_micros(),
-            has_user: true,
-            deleted: None,
             quota_messages: user.quota_messages,
             quota_bytes: user.quota_bytes,
+            ..self.new_file(&unique, friendly.unwrap_or_else(|| unique.to_string()))
         };
         self.write_mailbox(&unique, &file)?;
         Ok(UserOutcome::Made)
@@ -196,6 +270,8 @@ impl MessageStore {
         let text = serde_json::to_string_pretty(file).unwrap_or_default();
         let path = self.folder(unique).join(MAILBOX);
         replace_all(&*self.disk, &path, format!("{text}\n").as_bytes())?;
+        // Of what was written after the store was shut there may be no copy.
+        self.guard()?;
         Ok(())
     }
 
@@ -212,6 +288,22 @@ impl MessageStore {
     pub fn rename(&self, unique: &Unique, friendly: &str) -> Result<(), MailError> {
         let friendly = friendly_name(friendly)?;
         self.edit(unique, |file| file.friendly = friendly)
+    }
+
+    /// Gives a mailbox bounds of its own, messages and bytes: 0 is no bound, none is everybody's.
+    ///
+    /// # Errors
+    /// There is no such mailbox, or the root cannot be reached.
+    pub fn bound(
+        &self,
+        unique: &Unique,
+        messages: Option<u64>,
+        bytes: Option<u64>,
+    ) -> Result<(), MailError> {
+        self.edit(unique, |file| {
+            file.quota_messages = messages;
+            file.quota_bytes = bytes;
+        })
     }
 
     /// Takes the user from a mailbox: it is unused from then on, and still takes messages.
@@ -231,6 +323,7 @@ impl MessageStore {
         self.edit(unique, |file| {
             file.deleted.get_or_insert(now);
         })?;
+        self.tell(unique, [MailChange::MailboxDeleted], None, 0);
         // Whoever has it lets it go when it looks next.
         if let Some(opened) = lock(&self.opened).remove(unique) {
             let node = self.node()?;
@@ -245,7 +338,9 @@ impl MessageStore {
     /// # Errors
     /// There is no such mailbox, or the root cannot be reached.
     pub fn restore(&self, unique: &Unique) -> Result<(), MailError> {
-        self.edit(unique, |file| file.deleted = None)
+        self.edit(unique, |file| file.deleted = None)?;
+        self.tell(unique, [MailChange::MailboxRestored], None, 0);
+        Ok(())
     }
 
     /// The unique strings of all mailboxes, deleted ones too, in the order of their folders' names.
@@ -253,6 +348,7 @@ impl MessageStore {
     /// # Errors
     /// The root cannot be reached.
     pub fn uniques(&self) -> Result<Vec<Unique>, MailError> {
+        self.node()?;
         self.guard()?;
         let letter = |name: &str| name.len() == 1 && name.bytes().all(|b| b.is_ascii_uppercase());
         let mut all = Vec::new();
@@ -272,7 +368,17 @@ impl MessageStore {
     /// # Errors
     /// There is none, or the root cannot be reached.
     pub fn mailbox(&self, unique: &Unique) -> Result<Mailbox, MailError> {
-        let file = self.mailbox_file(unique)?;
+        let (file, damaged) = match self.mailbox_file(unique) {
+            Ok(file) => (file, None),
+            Err(MailError::Damaged(_, why)) => {
+                (self.new_file(unique, unique.to_string()), Some(why))
+            }
+            Err(MailError::LaterMailbox(_)) => {
+                let why = "a later version made it".to_owned();
+                (self.new_file(unique, unique.to_string()), Some(why))
+            }
+            Err(error) => return Err(error),
+        };
         let born = Unique::parse(&file.unique)?;
         // Where a catalog cannot be read, the mailbox is shown all the same.
         let head = self.looked(unique, |opened| {
@@ -290,8 +396,9 @@ impl MessageStore {
             unique: file.unique,
             friendly: file.friendly,
             folder: folder.strip_prefix(&self.root).unwrap_or(&folder).display().to_string(),
-            created: rfc3339(file.created),
+            created: if damaged.is_some() { String::new() } else { rfc3339(file.created) },
             has_user: file.has_user,
+            damaged,
             deleted: file.deleted.map(rfc3339),
             last_login: login.map(rfc3339),
             last_received: received.map(rfc3339),
@@ -310,18 +417,7 @@ impl MessageStore {
         let lately = [&mailbox.last_login, &mailbox.last_received].into_iter().filter_map(at).max();
         // One that is new was not used yet, and is not unused for that.
         let lately = lately.max(Moment::parse(&mailbox.created)).unwrap_or_default();
-        !mailbox.has_user || lately.plus_days(days) < self.host.wall()
-    }
-}
-
-/// What is written in a mailbox's folder.
-pub(super) fn read_mailbox(disk: &dyn Disk, folder: &Path) -> io::Result<MailboxFile> {
-    let bytes = read_all(disk, &folder.join(MAILBOX), MAILBOX_BYTES_MAX)?;
-    let file: MailboxFile = serde_json::from_slice(&bytes)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    if file.format == "entracte-mailbox" && file.version == 1 {
-        Ok(file)
-    } else {
-        Err(io::Error::new(io::ErrorKind::InvalidData, "a later version made this mailbox"))
+        mailbox.damaged.is_none()
+            && (!mailbox.has_user || lately.plus_days(days) < self.host.wall())
     }
 }

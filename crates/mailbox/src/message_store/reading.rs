@@ -142,6 +142,15 @@ impl MessageStore {
     /// There is none, or it is damaged; otherwise as [`Self::list`].
     pub fn message(&self, unique: &Unique, id: MessageId) -> Result<(Row, Envelope), MailError> {
         self.usable(unique)?;
+        self.read_message(unique, id)
+    }
+
+    /// As [`Self::message`], of a mailbox that may be deleted.
+    pub(super) fn read_message(
+        &self,
+        unique: &Unique,
+        id: MessageId,
+    ) -> Result<(Row, Envelope), MailError> {
         // Its file may get another name while we look.
         for _ in 0..3 {
             let row = self.looked(unique, |opened| opened.catalog().row(id).cloned())?;
@@ -151,12 +160,13 @@ impl MessageStore {
             match found {
                 Ok(envelope) => return Ok((row, envelope)),
                 Err(Broken::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
-                    self.owning(unique, |opened, around, seen| {
+                    self.waiting(unique, |opened, around, seen| {
                         opened.own(around, seen)?;
                         opened.catch_up(around, seen)
                     })?;
                 }
                 Err(Broken::Disk(error)) => return Err(error.into()),
+                Err(Broken::Later) => return Err(MailError::Later(id)),
                 Err(Broken::Message(why)) => return self.put_aside(unique, &row, why),
             }
         }
@@ -165,7 +175,7 @@ impl MessageStore {
 
     /// Puts a damaged message into quarantine, so that it is in nobody's way.
     fn put_aside<T>(&self, unique: &Unique, row: &Row, why: String) -> Result<T, MailError> {
-        self.owning(unique, |opened, around, seen| {
+        self.waiting(unique, |opened, around, seen| {
             opened.own(around, seen)?;
             if opened.catalog().row(row.id).is_some() {
                 opened.quarantine(around.disk, &row.name(), &why)?;

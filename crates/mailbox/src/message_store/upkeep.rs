@@ -43,15 +43,22 @@ pub struct Swept {
 }
 
 impl MessageStore {
-    /// Gives a sign of life, listens to other nodes, and tries again to deliver what waits in the spool. To be
-    /// called each second; it may block as long as the root does.
+    /// [`Self::beat`], [`Self::hear`] and [`Self::work`], one after the other: for whoever has one thread.
     pub fn tick(&self) {
+        self.beat();
+        self.hear();
+        self.work();
+    }
+
+    /// Gives a sign of life, each second; joins the root when that was not possible before. Without it others take our
+    /// mailboxes after [`LEASE`](crate::LEASE), so it waits for nothing but the root, not for what else is done here.
+    pub fn beat(&self) {
         let now = self.host.uptime();
         if lock(&self.session).is_closed {
             return;
         }
         lock(&self.session).asked.get_or_insert(now);
-        let done = self.beat();
+        let done = self.sign();
         let mut session = lock(&self.session);
         session.asked = None;
         match done {
@@ -66,32 +73,34 @@ impl MessageStore {
                     tracing::error!(root = %self.root.display(), why, "the message store cannot be reached");
                 }
                 session.trouble = Some(why);
-                return;
             }
         }
-        drop(session);
-        self.deliver_spooled();
-        self.let_go();
     }
 
-    fn beat(&self) -> Result<(), MailError> {
+    fn sign(&self) -> Result<(), MailError> {
         self.guard()?;
         let known = lock(&self.session).node.clone();
-        let node = match known {
-            Some(node) => node,
-            None => {
-                lock(&self.session).asked = None;
-                self.node()?
-            }
-        };
-        match node.beat() {
+        match known.map_or_else(|| self.joined(), Ok)?.beat() {
             // What is there can be read, and deleted.
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                 tracing::error!(root = %self.root.display(), "no room is left in the message store");
+                Ok(())
             }
-            done => done?,
+            done => Ok(done?),
         }
-        for (notice, leaf) in node.hear()? {
+    }
+
+    /// Our node, if we have joined and the root can be used as far as is known.
+    fn well(&self) -> Option<Arc<Node>> {
+        let session = lock(&self.session);
+        session.node.clone().filter(|_| session.trouble.is_none() && !session.is_closed)
+    }
+
+    /// Listens to what other nodes tell, each second. It waits for a mailbox that is in use.
+    pub fn hear(&self) {
+        let Some(node) = self.well() else { return };
+        // What fails is told by the next sign of life.
+        for (notice, leaf) in node.hear().unwrap_or_default() {
             let Some(unique) = Unique::of_leaf(&leaf) else { continue };
             let is_opened = lock(&self.opened).contains_key(&unique);
             if !is_opened && notice != Notice::Want {
@@ -103,25 +112,49 @@ impl MessageStore {
                     Notice::Want => opened.give(around, seen)?,
                     Notice::Look => {
                         opened.look_again();
-                        if opened.is_owned(around) {
-                            opened.catch_up(around, seen)?;
-                        }
+                        opened.follow(around, seen)?;
                     }
                     Notice::Changed => opened.follow(around, seen)?,
                 }
                 Ok(())
             });
         }
-        Ok(())
+        for unique in self.untold() {
+            let _ = self.with(&node, &unique, |opened, around, seen| opened.follow(around, seen));
+        }
+    }
+
+    /// Mailboxes of which something is not told yet.
+    fn untold(&self) -> Vec<Unique> {
+        let all = lock(&self.opened);
+        let has_untold =
+            |opened: &Mutex<Opened>| opened.try_lock().is_ok_and(|opened| opened.has_untold());
+        all.iter().filter(|(_, o)| has_untold(o)).map(|(unique, _)| unique.clone()).collect()
+    }
+
+    /// Delivers what waits in the spool, and lets mailboxes go that nobody uses; each second. It may take as long as there
+    /// is to be delivered.
+    pub fn work(&self) {
+        if self.well().is_some() {
+            self.deliver_spooled();
+            self.let_go();
+        }
     }
 
     /// Why the root cannot be used at this moment; `None` when it can.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         let session = lock(&self.session);
-        let is_late =
-            session.asked.is_some_and(|at| self.host.uptime().saturating_sub(at) > ANSWER);
-        if is_late { Some("it does not answer".to_owned()) } else { session.trouble.clone() }
+        if session.is_late(self.host.uptime()) {
+            Some("it does not answer".to_owned())
+        } else {
+            session.trouble.clone()
+        }
+    }
+
+    /// The root has not answered yet, and somebody wants to know how it is.
+    pub(crate) fn doubt(&self) {
+        lock(&self.session).trouble.get_or_insert_with(|| "it does not answer".to_owned());
     }
 
     /// What waits in the spool.
@@ -201,6 +234,7 @@ impl MessageStore {
                     Ok(true)
                 }
                 Err(Broken::Disk(error)) => Err(error.into()),
+                Err(Broken::Later) => Err(io::Error::other("a later version wrote it").into()),
                 // What is in the spool is whole: it takes the place of what a cut left of the first attempt.
                 Err(Broken::Message(why)) => {
                     opened.quarantine(around.disk, &row.name(), &why)?;
@@ -243,13 +277,14 @@ impl MessageStore {
         over.iter().for_each(|opened| lock(opened).release(around, &mut Vec::new()));
     }
 
-    /// Deletes what is older than its folder keeps it, or past its own time, in all mailboxes.
+    /// Deletes what is in its folder for longer than that keeps it, or past its own time, in all mailboxes.
     ///
     /// # Errors
     /// The root cannot be reached.
     pub fn sweep(&self) -> Result<Swept, MailError> {
         let mut swept = Swept::default();
         for unique in self.uniques()? {
+            self.let_go();
             swept.mailboxes += 1;
             match self.sweep_one(&unique) {
                 Ok(expired) => swept.expired += expired,
@@ -273,14 +308,16 @@ impl MessageStore {
             let place = FOLDERS.iter().position(|folder| *folder == row.folder);
             let days = place.and_then(|place| self.options.retention_days.get(place)).copied();
             let kept = days.filter(|days| *days > 0);
-            let old = kept.is_some_and(|days| Moment::from_micros(row.at).plus_days(days) < now);
+            let since = Moment::from_micros(row.moved.unwrap_or(row.at));
+            let old = kept.is_some_and(|days| since.plus_days(days) < now);
             old || row.expires.is_some_and(|at| at < now.as_micros())
         };
         let ids: Vec<_> = self.looked(unique, |opened| {
             opened.catalog().rows().filter(|row| is_over(row)).map(|row| row.id).collect()
         })?;
         if !ids.is_empty() {
-            self.remove(unique, &ids)?;
+            // Somebody may have taken one back meanwhile.
+            self.remove_those(unique, &ids, &is_over)?;
         }
         Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
     }

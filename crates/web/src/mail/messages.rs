@@ -141,16 +141,17 @@ pub(crate) async fn message<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
     Path((unique, message)): Path<(String, String)>,
 ) -> Response {
-    let detail = format!("{unique} {message}");
-    let done = with(&web, move |store| {
+    let note = ("message read", format!("{unique} {message}"));
+    noted_answer(&web, &visitor, note, move |store| {
         let (row, envelope) = store.message(&Unique::parse(&unique)?, id(&message)?)?;
         Ok(whole(row, &envelope))
-    });
-    finish(&web, &visitor, "message read", &detail, done.await)
+    })
+    .await
 }
 
 /// What is to be other about messages; what is absent stays.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct MessageChange {
     /// Whether it was heard or read.
     read: Option<bool>,
@@ -190,10 +191,12 @@ impl MessageChange {
 /// Marks or moves a message.
 pub(crate) async fn change<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
     Path((unique, message)): Path<(String, String)>,
     Json(change): Json<MessageChange>,
 ) -> Response {
-    answered(&web, move |store| {
+    let note = ("message changed", format!("{unique} {message}"));
+    noted_answer(&web, &visitor, note, move |store| {
         let message = id(&message)?;
         let rows = change.apply(store, &Unique::parse(&unique)?, &[message])?;
         rows.into_iter().next().map(Message::from).ok_or(MailError::NoSuchMessage(message))
@@ -201,16 +204,24 @@ pub(crate) async fn change<V: View + Settings>(
     .await
 }
 
-/// What is to be done with many messages.
+/// What is to be done with many messages; what is absent stays.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct BulkOrder {
     /// Which messages, at most 10,000.
     ids: Vec<String>,
     /// Takes them away for good, in place of a change.
     #[serde(default)]
     remove: bool,
-    #[serde(flatten)]
-    change: MessageChange,
+    /// Whether they were heard or read.
+    read: Option<bool>,
+    /// Whether they are flagged.
+    flagged: Option<bool>,
+    /// Whether they were answered.
+    answered: Option<bool>,
+    /// Where they are: `inbox`, `saved`, `deleted`, `sent`, `greetings`.
+    #[schema(value_type = Option<String>)]
+    folder: Option<Folder>,
 }
 
 /// Marks, moves or removes many messages at once.
@@ -220,58 +231,59 @@ pub(crate) async fn bulk<V: View + Settings>(
     Path(unique): Path<String>,
     Json(order): Json<BulkOrder>,
 ) -> Response {
-    let remove = order.remove;
-    let detail = format!("{unique}: {} messages", order.ids.len());
-    let done = with(&web, move |store| {
-        if order.ids.len() > BULK_MAX {
+    let BulkOrder { ids, remove, read, flagged, answered, folder } = order;
+    let what = if remove { "messages removed" } else { "messages changed" };
+    let note = (what, format!("{unique}: {} messages", ids.len()));
+    noted_answer(&web, &visitor, note, move |store| {
+        if ids.len() > BULK_MAX {
             return Err(MailError::Limit("10000 messages at once"));
         }
-        let ids: Vec<_> = order.ids.iter().map(|text| id(text)).collect::<Result<_, _>>()?;
+        let ids: Vec<_> = ids.iter().map(|text| id(text)).collect::<Result<_, _>>()?;
         let unique = Unique::parse(&unique)?;
-        let changed = if order.remove {
+        let changed = if remove {
             store.remove(&unique, &ids)?;
             Vec::new()
         } else {
-            order.change.apply(store, &unique, &ids)?
+            MessageChange { read, flagged, answered, folder }.apply(store, &unique, &ids)?
         };
         Ok(changed.into_iter().map(Message::from).collect::<Vec<_>>())
-    });
-    let what = if remove { "messages removed" } else { "messages changed" };
-    finish(&web, &visitor, what, &detail, done.await)
+    })
+    .await
 }
 
-/// Moves a message to the deleted ones; takes one that is there away for good.
+/// How a message is deleted.
+#[derive(Debug, Deserialize)]
+pub(crate) struct HowRemoved {
+    /// For good, wherever it is.
+    #[serde(default)]
+    really: bool,
+}
+
+/// Moves a message to the deleted ones, where it may be already; or takes it away for good.
 pub(crate) async fn remove<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
     Extension(visitor): Extension<Visitor>,
     Path((unique, message)): Path<(String, String)>,
+    Query(HowRemoved { really }): Query<HowRemoved>,
 ) -> Response {
-    let detail = format!("{unique} {message}");
-    let done = with(&web, move |store| {
+    let what = if really { "message removed" } else { "message deleted" };
+    let note = (what, format!("{unique} {message}"));
+    noted_answer(&web, &visitor, note, move |store| {
         let (unique, message) = (Unique::parse(&unique)?, id(&message)?);
-        discard(store, &unique, message)
-    });
-    finish(&web, &visitor, "message deleted", &detail, done.await)
-}
-
-/// A first deletion moves, a second removes; whether it is gone for good.
-pub(crate) fn discard(
-    store: &MessageStore,
-    unique: &Unique,
-    message: MessageId,
-) -> Result<serde_json::Value, MailError> {
-    let (row, _) = store.message(unique, message)?;
-    let is_gone = row.folder == Folder::Deleted;
-    if is_gone {
-        store.remove(unique, &[message])?;
-    } else {
-        MessageChange::moving(Folder::Deleted).apply(store, unique, &[message])?;
-    }
-    Ok(json!({ "id": message, "removed": is_gone }))
+        store.message(&unique, message)?;
+        if really {
+            store.remove(&unique, &[message])?;
+        } else {
+            MessageChange::moving(Folder::Deleted).apply(store, &unique, &[message])?;
+        }
+        Ok(json!({ "id": message, "removed": really }))
+    })
+    .await
 }
 
 /// A message to be sent.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Letter {
     /// For whom: addresses or unique strings, at most 1,000. Of a reply, the sender when it is absent.
     #[serde(default)]
@@ -319,6 +331,8 @@ impl Letter {
 
     /// Adds what the letter says to a draft.
     fn fill(&self, store: &MessageStore, mut draft: Draft) -> Result<Draft, MailError> {
+        let subject = self.subject.clone();
+        Draft { subject, ..Draft::new(Kind::Text) }.check_texts().map_err(MailError::Limit)?;
         if !self.subject.is_empty() {
             draft.subject.clone_from(&self.subject);
         }
@@ -398,13 +412,29 @@ pub(crate) async fn send<V: View + Settings>(
     Path(unique): Path<String>,
     Json(letter): Json<Letter>,
 ) -> Response {
-    let detail = format!("{unique} to {}", letter.to.len());
-    let done = with(&web, move |store| {
+    let note = ("message sent", format!("{unique} to {}", letter.to.len()));
+    noted_answer(&web, &visitor, note, move |store| {
         let to = letter.addresses()?;
         let draft = letter.fill(store, Draft::new(Kind::Text))?;
         post(store, &Unique::parse(&unique)?, draft, &to)
+    })
+    .await
+}
+
+/// Marks what was forwarded or answered. That is done, whether it can be marked or not.
+fn mark(store: &MessageStore, unique: &Unique, message: MessageId, set: fn(&mut mailbox::Marks)) {
+    let marked = store.change(unique, &[message], |folder, mut marks| {
+        set(&mut marks);
+        (folder, marks)
     });
-    finish(&web, &visitor, "message sent", &detail, done.await)
+    if let Err(error) = marked {
+        let (mailbox, why) = (unique.leaf(), told(&error));
+        tracing::warn!(
+            mailbox,
+            why,
+            "a message was answered or forwarded, and could not be marked"
+        );
+    }
 }
 
 /// Passes a message on, with a text or audio before it.
@@ -414,18 +444,16 @@ pub(crate) async fn forward<V: View + Settings>(
     Path((unique, message)): Path<(String, String)>,
     Json(letter): Json<Letter>,
 ) -> Response {
-    let detail = format!("{unique} {message} to {}", letter.to.len());
-    let done = with(&web, move |store| {
+    let note = ("message forwarded", format!("{unique} {message} to {}", letter.to.len()));
+    noted_answer(&web, &visitor, note, move |store| {
         let (unique, message) = (Unique::parse(&unique)?, id(&message)?);
         let to = letter.addresses()?;
         let draft = letter.fill(store, store.forwarded(&unique, message)?)?;
         let sent = post(store, &unique, draft, &to)?;
-        store.change(&unique, &[message], |folder, marks| {
-            (folder, mailbox::Marks { forwarded: true, ..marks })
-        })?;
+        mark(store, &unique, message, |marks| marks.forwarded = true);
         Ok(sent)
-    });
-    finish(&web, &visitor, "message forwarded", &detail, done.await)
+    })
+    .await
 }
 
 /// Answers a message.
@@ -435,8 +463,8 @@ pub(crate) async fn reply<V: View + Settings>(
     Path((unique, message)): Path<(String, String)>,
     Json(mut letter): Json<Letter>,
 ) -> Response {
-    let detail = format!("{unique} {message}");
-    let done = with(&web, move |store| {
+    let note = ("message answered", format!("{unique} {message}"));
+    noted_answer(&web, &visitor, note, move |store| {
         let (unique, message) = (Unique::parse(&unique)?, id(&message)?);
         let (_, envelope) = store.message(&unique, message)?;
         if letter.to.is_empty() && Address::parse(&envelope.from.address).is_ok() {
@@ -455,12 +483,10 @@ pub(crate) async fn reply<V: View + Settings>(
             ..Draft::new(Kind::Text)
         };
         let sent = post(store, &unique, letter.fill(store, draft)?, &to)?;
-        store.change(&unique, &[message], |folder, marks| {
-            (folder, mailbox::Marks { answered: true, ..marks })
-        })?;
+        mark(store, &unique, message, |marks| marks.answered = true);
         Ok(sent)
-    });
-    finish(&web, &visitor, "message answered", &detail, done.await)
+    })
+    .await
 }
 
 /// What happens in a mailbox, as it happens. The id of an event is the number of the mailbox's last change; who comes
@@ -543,10 +569,10 @@ pub(crate) async fn greet<V: View + Settings>(
     Query(Greeting { name }): Query<Greeting>,
     (headers, body): (HeaderMap, axum::body::Bytes),
 ) -> Response {
-    let detail = format!("{unique} {name}");
+    let note = ("greeting set", format!("{unique} {name}"));
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let media_type = media_type.unwrap_or_default().to_owned();
-    let done = with(&web, move |store| {
+    noted_answer(&web, &visitor, note, move |store| {
         if name.trim().is_empty() {
             return Err(MailError::Limit("a greeting has a name, as ?name=unavailable"));
         }
@@ -562,6 +588,6 @@ pub(crate) async fn greet<V: View + Settings>(
         };
         let receipt = store.deliver(&draft, &[me]).into_iter().next();
         receipt.unwrap_or(Err(MailError::NoSuchMailbox(unique)))
-    });
-    finish(&web, &visitor, "greeting set", &detail, done.await)
+    })
+    .await
 }

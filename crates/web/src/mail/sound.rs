@@ -40,6 +40,8 @@ fn part(headers: &HeaderMap, bytes: u64, etag: &str) -> Part {
     let Some((from, to)) = range.trim().split_once('-') else { return Part::All };
     let last = bytes.saturating_sub(1);
     match (from.trim().parse::<u64>(), to.trim().parse::<u64>()) {
+        // Of nothing there is no part.
+        (Ok(_), _) | (_, Ok(_)) if bytes == 0 => Part::Outside,
         (Ok(from), _) if from >= bytes => Part::Outside,
         (Ok(from), Ok(to)) if from <= to => Part::From(from, to.min(last)),
         (Ok(from), Err(_)) if to.trim().is_empty() => Part::From(from, last),
@@ -108,7 +110,7 @@ fn blocks(bytes: Bytes, left: u64) -> Body {
             let mut block = vec![0; usize::try_from(left.min(BLOCK_BYTES)).unwrap_or(0)];
             bytes.read_exact(&mut block).map(|()| (block, bytes))
         };
-        match tokio::task::spawn_blocking(read).await {
+        match in_a_place(read).await {
             Ok(Ok((block, bytes))) => {
                 let left = left - block.len() as u64;
                 Some((Ok::<_, std::io::Error>(block), (bytes, left)))
@@ -177,13 +179,8 @@ pub(crate) async fn audio<V: View + Settings>(
         "stored" => None,
         _ => return refused(StatusCode::UNPROCESSABLE_ENTITY, "format is wav, ogg or stored"),
     };
-    // A player asks for parts, one after the other; that is one listening.
-    if part(&headers, u64::MAX, "") == Part::All
-        || headers.get(header::RANGE).is_some_and(|range| range == "bytes=0-")
-    {
-        web.view.audit(&visitor.name, "message heard", &format!("{unique} {message}"));
-    }
-    let done = with(&web, move |store| {
+    let note = ("message heard", format!("{unique} {message}"));
+    let done = noted(&web, &visitor, note, move |store| {
         let (attachment, bytes) =
             sound(store, &Unique::parse(&unique)?, id(&message)?, format.number)?;
         let digest = mailbox::hex(&attachment.sha256);
@@ -211,8 +208,8 @@ pub(crate) async fn attachment<V: View + Settings>(
     Path((unique, message, number)): Path<(String, String, usize)>,
     headers: HeaderMap,
 ) -> Response {
-    let detail = format!("{unique} {message} {number}");
-    let done = with(&web, move |store| {
+    let note = ("attachment fetched", format!("{unique} {message} {number}"));
+    let done = noted(&web, &visitor, note, move |store| {
         let (unique, message) = (Unique::parse(&unique)?, id(&message)?);
         let (attachment, bytes) = store.attachment(&unique, message, number)?;
         let name = format!("{message}-{number}.{}", attachment.extension());
@@ -220,7 +217,6 @@ pub(crate) async fn attachment<V: View + Settings>(
     });
     match done.await {
         Ok((attachment, bytes, name)) => {
-            web.view.audit(&visitor.name, "attachment fetched", &detail);
             let etag = mailbox::hex(&attachment.sha256);
             let length = attachment.bytes;
             // A browser never shows what came from outside as a page of ours.
@@ -270,6 +266,11 @@ mod tests {
         check("bytes=0-1,5-6", Part::All);
         check("lines=0-1", Part::All);
         check("bytes=x-", Part::All);
+        let mut headers = HeaderMap::new();
+        for of_nothing in ["bytes=0-", "bytes=0-0", "bytes=-5"] {
+            headers.insert(header::RANGE, of_nothing.parse().unwrap());
+            assert_eq!(part(&headers, 0, "\"e\""), Part::Outside, "{of_nothing}");
+        }
         let mut headers = HeaderMap::new();
         headers.insert(header::RANGE, "bytes=0-1".parse().unwrap());
         headers.insert(header::IF_RANGE, "\"other\"".parse().unwrap());

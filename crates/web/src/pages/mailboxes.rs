@@ -199,9 +199,9 @@ pub(crate) async fn act<V: View + Settings>(
     Extension(visitor): Extension<Visitor>,
     Form(Deed { unique, deed }): Form<Deed>,
 ) -> Response {
-    let name = unique.clone();
     let wanted = deed.clone();
-    let done = mail::with(&web, move |store| {
+    let (what, name) = (format!("mailbox: {wanted}"), unique.clone());
+    let done = mail::noted(&web, &visitor, (&what, name), move |store| {
         let unique = Unique::parse(&unique)?;
         Ok(match &*deed {
             "delete" => {
@@ -219,8 +219,11 @@ pub(crate) async fn act<V: View + Settings>(
             "check" | "repair" => {
                 let repair = if deed == "repair" { Repair::Yes } else { Repair::No };
                 let checked = store.check(&unique, repair)?;
-                let read =
+                let mut read =
                     format!("{} messages and {} read", checked.messages, size(&checked.bytes));
+                if checked.quarantined > 0 {
+                    read = format!("{read}, {} files in quarantine", checked.quarantined);
+                }
                 let faults = checked.faults.iter().map(|f| format!("{}: {}", f.file, f.what));
                 match faults.take(20).collect::<Vec<_>>() {
                     faults if faults.is_empty() => format!("{unique}: {read}; nothing is wrong."),
@@ -232,10 +235,7 @@ pub(crate) async fn act<V: View + Settings>(
     });
     let which = Which { deleted: matches!(&*wanted, "restore" | "purge"), ..Which::default() };
     let outcome = match done.await {
-        Ok(done) => {
-            web.view.audit(&visitor.name, &format!("mailbox: {wanted}"), &name);
-            Outcome { done: Some(done), ..Outcome::default() }
-        }
+        Ok(done) => Outcome { done: Some(done), ..Outcome::default() },
         Err(error) => Outcome { error: Some(told(&error)), ..Outcome::default() },
     };
     shown(&web, &visitor, which, outcome).await
@@ -377,8 +377,9 @@ pub(crate) async fn messages<V: View + Settings>(
         )
         .await;
     }
-    let (name, count, wanted) = (unique.clone(), ids.len(), deed.clone());
-    let done = mail::with(&web, move |store| {
+    let (name, what) = (unique.clone(), format!("messages: {deed}"));
+    let detail = format!("{name}: {} messages", ids.len());
+    let done = mail::noted(&web, &visitor, (&what, detail), move |store| {
         let unique = Unique::parse(&unique)?;
         let change = match &*deed {
             "read" => MessageChange::reading(true),
@@ -392,8 +393,6 @@ pub(crate) async fn messages<V: View + Settings>(
     });
     match done.await {
         Ok(()) => {
-            let detail = format!("{name}: {count} messages");
-            web.view.audit(&visitor.name, &format!("messages: {wanted}"), &detail);
             let (path, folder, q) =
                 (path_of(&name), encode(&folder), field("q").unwrap_or_default());
             see_other(&format!("{path}?folder={folder}&q={}", encode(&q)))

@@ -5,12 +5,13 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use conformance::{Folder, Subject, entracte, programs};
 use serde_json::{Value, json};
 
-use crate::mailboxes::{BOX, PATIENCE, QUIET, command, done, get, send, voice, with_users};
+use crate::mailboxes::{
+    BOX, PATIENCE, QUIET, command, done, get, send, voice, wait_for, with_users,
+};
 
 /// `entracte mailbox` where no server ran.
 fn alone(folder: &Folder, words: &[&str]) -> programs::Left {
@@ -222,14 +223,6 @@ impl Hang {
 impl Drop for Hang {
     fn drop(&mut self) {
         self.release();
-    }
-}
-
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = ::entracte::clock::instant();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        thread::sleep(Duration::from_millis(50));
     }
 }
 

@@ -14,13 +14,19 @@ pub const LEASE: Duration = Duration::from_secs(10);
 /// How long the folder of a node stays that gives no sign.
 const KEPT: Duration = Duration::from_mins(10);
 /// Most bytes of another node's notices that are read at once.
-const NOTICES_BYTES_MAX: u64 = 1 << 20;
+const HEARD_BYTES_MAX: u64 = 2 << 20;
+/// With so many bytes in it, a file of notices is followed by another, and the one before it is taken away.
+const NOTICES_BYTES: u64 = 1 << 20;
 
 /// The folder with a folder for each node.
 const NODES: &str = "nodes";
 const IDENTITY: &str = "node.json";
 const ALIVE: &str = "alive";
-const NOTICES: &str = "notices";
+
+/// The name of a file of notices.
+fn notices(number: u64) -> String {
+    format!("notices.{number:08}")
+}
 
 /// What one node tells the others about a mailbox.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -36,8 +42,16 @@ pub(crate) enum Notice {
 const NOTICE_WORDS: [(Notice, &str); 3] =
     [(Notice::Want, "want"), (Notice::Look, "look"), (Notice::Changed, "changed")];
 
+/// What others told.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) notices: Vec<(Notice, String)>,
+    /// Whether some of it was missed: it was taken away before we looked.
+    pub(crate) has_missed: bool,
+}
+
 /// This process among those that use the same root. Each has a folder there: a file that grows by a
-/// byte at each sign of life, and one with what it tells the others. Clocks are not compared: a node is
+/// byte at each sign of life, and files with what it tells the others, one after the other. Clocks are not compared: a node is
 /// dead when another saw no sign for [`LEASE`] by its own clock, or knows that the process ended.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -52,11 +66,21 @@ pub(crate) struct Node {
 
 #[derive(Debug, Default)]
 struct State {
-    files: Option<(Box<dyn Writing>, Box<dyn Writing>)>,
+    files: Option<Files>,
     peers: BTreeMap<String, Peer>,
     has_told: bool,
     /// Whether some of it was not synced yet.
     is_to_sync: bool,
+}
+
+/// What we write to.
+#[derive(Debug)]
+struct Files {
+    alive: Box<dyn Writing>,
+    notices: Box<dyn Writing>,
+    /// Which of our files of notices that is, and the bytes in it.
+    number: u64,
+    bytes: u64,
 }
 
 /// What we saw of another node.
@@ -66,8 +90,8 @@ struct Peer {
     /// Signs of life, and when there was a new one.
     beats: u64,
     seen: Duration,
-    /// Bytes of its notices that we know.
-    heard: u64,
+    /// The file of its notices that we are in, and the bytes of it that we know.
+    heard: (u64, u64),
     /// Whether it surely ended, or left.
     is_gone: bool,
 }
@@ -89,8 +113,9 @@ impl Node {
         for (name, ended) in node.look(&mut state)? {
             if !ended && let Some(peer) = state.peers.get_mut(&name) {
                 // What was told before we came is in the files.
-                let notices = node.nodes.join(&name).join(NOTICES);
-                peer.heard = end(&*node.disk, &notices).unwrap_or(0);
+                let number = node.numbers(&name).last().copied().unwrap_or(0);
+                let notices = node.nodes.join(&name).join(notices(number));
+                peer.heard = (number, end(&*node.disk, &notices).unwrap_or(0));
             }
         }
         drop(state);
@@ -105,8 +130,12 @@ impl Node {
         file.write_all(text.as_bytes())?;
         file.sync()?;
         let alive = self.disk.create(&folder.join(ALIVE))?;
-        let notices = self.disk.create(&folder.join(NOTICES))?;
-        self.lock().files = Some((alive, notices));
+        let mut state = self.lock();
+        // Whoever knows the one before shall not take this for it.
+        let number = state.files.as_ref().map_or(0, |files| files.number + 1);
+        let notices = self.disk.create(&folder.join(notices(number)))?;
+        state.files = Some(Files { alive, notices, number, bytes: 0 });
+        drop(state);
         self.set_beat(self.host.uptime());
         Ok(())
     }
@@ -129,7 +158,7 @@ impl Node {
         let now = self.host.uptime();
         let mut state = self.lock();
         let is_to_sync = std::mem::take(&mut state.is_to_sync);
-        if let Some((alive, notices)) = &mut state.files {
+        if let Some(Files { alive, notices, .. }) = &mut state.files {
             alive.write_all(b".")?;
             alive.sync()?;
             if is_to_sync {
@@ -165,15 +194,42 @@ impl Node {
         }
         state.has_told = true;
         let word = NOTICE_WORDS.iter().find(|(n, _)| *n == notice).map_or("", |(_, word)| word);
-        if let Some((_, notices)) = &mut state.files {
-            notices.write_all(format!("{word} {leaf}\n").as_bytes())?;
-            match notice {
-                Notice::Want | Notice::Look => notices.sync()?,
-                // A share shows others what was synced; they look once a second, and so does our next sign of life.
-                Notice::Changed => state.is_to_sync = true,
-            }
+        let state = &mut *state;
+        let Some(files) = &mut state.files else { return Ok(()) };
+        let line = format!("{word} {leaf}\n");
+        files.notices.write_all(line.as_bytes())?;
+        files.bytes += u64::try_from(line.len()).unwrap_or(0);
+        match notice {
+            Notice::Want | Notice::Look => files.notices.sync()?,
+            // A share shows others what was synced; they look once a second, and so does our next sign of life.
+            Notice::Changed => state.is_to_sync = true,
+        }
+        if files.bytes >= NOTICES_BYTES {
+            files.notices.sync()?;
+            self.begin_notices(files)?;
         }
         Ok(())
+    }
+
+    /// Goes on in another file.
+    fn begin_notices(&self, files: &mut Files) -> io::Result<()> {
+        let folder = self.nodes.join(&self.id);
+        files.notices = self.disk.create(&folder.join(notices(files.number + 1)))?;
+        (files.number, files.bytes) = (files.number + 1, 0);
+        if let Some(before) = files.number.checked_sub(2) {
+            // What stays is taken away with the folder.
+            let _ = self.disk.remove(&folder.join(notices(before)));
+        }
+        Ok(())
+    }
+
+    /// The files of a node's notices that are there.
+    fn numbers(&self, node: &str) -> Vec<u64> {
+        let entries = self.disk.list(&self.nodes.join(node)).unwrap_or_default();
+        let number = |name: &str| name.strip_prefix("notices.")?.parse().ok();
+        let mut numbers: Vec<_> = entries.iter().filter_map(|entry| number(&entry.name)).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// Whether a node is dead, as far as we can tell by now. The first look at one that we did not know
@@ -207,29 +263,56 @@ impl Node {
     }
 
     /// What the others told since we listened last. Folders of those that are long dead are taken away.
-    pub(crate) fn hear(&self) -> io::Result<Vec<(Notice, String)>> {
+    pub(crate) fn hear(&self) -> io::Result<Heard> {
         let mut state = self.lock();
-        let mut heard = Vec::new();
+        let mut heard = Heard::default();
         for (name, ended) in self.look(&mut state)? {
             let folder = self.nodes.join(&name);
             let now = self.host.uptime();
             let Some(peer) = state.peers.get_mut(&name) else { continue };
-            let notices = self.read_from(&folder.join(NOTICES), peer.heard).unwrap_or_default();
-            // The last line may not be whole yet.
-            let whole = notices.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            peer.heard += u64::try_from(whole).unwrap_or(0);
-            for line in String::from_utf8_lossy(notices.get(..whole).unwrap_or_default()).lines() {
-                let Some((word, leaf)) = line.split_once(' ') else { continue };
-                if let Some((notice, _)) = NOTICE_WORDS.iter().find(|(_, known)| *known == word) {
-                    heard.push((*notice, leaf.to_owned()));
-                }
-            }
+            self.hear_one(&name, peer, &mut heard);
             if ended && now.saturating_sub(peer.seen) >= KEPT {
                 state.peers.remove(&name);
                 self.clear(&folder);
             }
         }
         Ok(heard)
+    }
+
+    fn hear_one(&self, name: &str, peer: &mut Peer, heard: &mut Heard) {
+        let folder = self.nodes.join(name);
+        loop {
+            let (number, from) = peer.heard;
+            // One that is followed by another grows no more: asked in this order, all of it is read.
+            let is_over = from >= NOTICES_BYTES && self.numbers(name).last() > Some(&number);
+            let bytes = match self.read_from(&folder.join(notices(number)), from) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let Some(first) = self.numbers(name).first().copied() else { return };
+                    heard.has_missed = true;
+                    peer.heard = (first, 0);
+                    continue;
+                }
+                // It is read again.
+                Err(_) => return,
+            };
+            // The last line may not be whole yet.
+            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            peer.heard.1 += u64::try_from(whole).unwrap_or(0);
+            for line in String::from_utf8_lossy(bytes.get(..whole).unwrap_or_default()).lines() {
+                let Some((word, leaf)) = line.split_once(' ') else { continue };
+                if let Some((notice, _)) = NOTICE_WORDS.iter().find(|(_, known)| *known == word) {
+                    heard.notices.push((*notice, leaf.to_owned()));
+                }
+            }
+            if whole > 0 && peer.heard.1 >= NOTICES_BYTES {
+                continue;
+            }
+            if !is_over || whole > 0 {
+                return;
+            }
+            peer.heard = (number + 1, 0);
+        }
     }
 
     /// Leaves: what we owned is free at once.
@@ -304,14 +387,17 @@ impl Node {
         let mut bytes = Vec::new();
         let mut file = self.disk.open(path)?;
         file.seek(SeekFrom::Start(from))?;
-        file.take(NOTICES_BYTES_MAX).read_to_end(&mut bytes)?;
+        file.take(HEARD_BYTES_MAX).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
     fn clear(&self, folder: &Path) {
         // Whatever stays is taken away by another node, later.
-        for name in [NOTICES, ALIVE, IDENTITY] {
-            let _ = self.disk.remove(&folder.join(name));
+        let mut entries = self.disk.list(folder).unwrap_or_default();
+        // The one that all others go by goes last.
+        entries.sort_by_key(|entry| entry.name == IDENTITY);
+        for entry in entries {
+            let _ = self.disk.remove(&folder.join(entry.name));
         }
         let _ = self.disk.remove_folder(folder);
     }

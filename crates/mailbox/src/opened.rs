@@ -520,35 +520,7 @@ impl Opened {
 
     /// A message's envelope, if it and the sizes of its files are as they should be.
     pub(crate) fn envelope(&self, disk: &dyn Disk, name: &Name) -> Result<Envelope, Broken> {
-        let folder = self.messages();
-        let envelope = match read_all(disk, &folder.join(name.to_string()), ENVELOPE_BYTES_MAX) {
-            Ok(bytes) => Envelope::parse(&bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                return Err(EnvelopeError::Limit("bytes of an envelope").into());
-            }
-            Err(error) => return Err(Broken::Disk(error)),
-        };
-        if envelope.id != name.id || envelope.at != name.at || envelope.kind != name.kind {
-            return Err(Broken::Message("its envelope is another message's".to_owned()));
-        }
-        for (number, attachment) in envelope.attachments.iter().enumerate() {
-            let file = name.attachment(number, attachment.extension);
-            match disk.about(&folder.join(&file)) {
-                Ok(about) if about.bytes == attachment.bytes => {}
-                Ok(about) => {
-                    let wanted = attachment.bytes;
-                    return Err(Broken::Message(format!(
-                        "{file} has {} bytes, not {wanted}",
-                        about.bytes
-                    )));
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(Broken::Message(format!("{file} is missing")));
-                }
-                Err(error) => return Err(Broken::Disk(error)),
-            }
-        }
-        Ok(envelope)
+        envelope(disk, &self.messages(), name)
     }
 
     /// Takes a broken message out of the way, with all its files and a note that says why.
@@ -703,6 +675,38 @@ impl Opened {
     }
 }
 
+/// The envelope of a message in a folder, if it and the sizes of its files are as they should be.
+pub(crate) fn envelope(disk: &dyn Disk, folder: &Path, name: &Name) -> Result<Envelope, Broken> {
+    let envelope = match read_all(disk, &folder.join(name.to_string()), ENVELOPE_BYTES_MAX) {
+        Ok(bytes) => Envelope::parse(&bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            return Err(EnvelopeError::Limit("bytes of an envelope").into());
+        }
+        Err(error) => return Err(Broken::Disk(error)),
+    };
+    if envelope.id != name.id || envelope.at != name.at || envelope.kind != name.kind {
+        return Err(Broken::Message("its envelope is another message's".to_owned()));
+    }
+    for (number, attachment) in envelope.attachments.iter().enumerate() {
+        let file = name.attachment(number, attachment.extension);
+        match disk.about(&folder.join(&file)) {
+            Ok(about) if about.bytes == attachment.bytes => {}
+            Ok(about) => {
+                let wanted = attachment.bytes;
+                return Err(Broken::Message(format!(
+                    "{file} has {} bytes, not {wanted}",
+                    about.bytes
+                )));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Broken::Message(format!("{file} is missing")));
+            }
+            Err(error) => return Err(Broken::Disk(error)),
+        }
+    }
+    Ok(envelope)
+}
+
 /// What was not known of the files: its records; and the stamp of the folder that has nothing more, if it held still.
 #[derive(Debug)]
 struct Reconciled {
@@ -719,6 +723,16 @@ pub(crate) enum Broken {
     Later,
     /// The disk says no.
     Disk(io::Error),
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Message(why) => f.write_str(why),
+            Self::Later => f.write_str("a later version wrote it"),
+            Self::Disk(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<EnvelopeError> for Broken {

@@ -3,13 +3,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use store::{Disk, make_folders, read_all};
+use store::{Disk, make_folders};
 
 use crate::address::Address;
 use crate::catalog::Row;
 use crate::draft::{Draft, commit};
-use crate::envelope::{ENVELOPE_BYTES_MAX, Envelope};
+use crate::envelope::Envelope;
 use crate::name::{MessageId, Name};
+use crate::opened::Broken;
 
 /// Messages that were taken while their mailbox could not be reached. They are on a disk of this machine,
 /// in the same form, and go on by themselves.
@@ -18,6 +19,8 @@ pub(crate) struct Spool {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     waiting: Mutex<BTreeMap<MessageId, Waiting>>,
+    /// What the disk could not read when it was asked last.
+    unread: Mutex<Vec<Name>>,
 }
 
 /// One of them.
@@ -34,15 +37,36 @@ impl Spool {
     /// Opens the spool and finds what an earlier process left in it.
     pub(crate) fn open(disk: Arc<dyn Disk>, folder: PathBuf) -> io::Result<Self> {
         make_folders(&*disk, &folder)?;
-        let spool = Self { disk, folder, waiting: Mutex::default() };
-        for entry in spool.disk.list(&spool.folder)? {
-            let Some(name) = Name::parse(&entry.name) else { continue };
-            match spool.whole(&name) {
-                Ok(envelope) => spool.add(name, &envelope),
-                Err(why) => spool.put_aside(&name, &why)?,
+        let spool = Self { disk, folder, waiting: Mutex::default(), unread: Mutex::default() };
+        let names = spool.disk.list(&spool.folder)?;
+        let names = names.iter().filter_map(|entry| Name::parse(&entry.name)).collect();
+        *spool.lock_unread() = names;
+        spool.read_again();
+        Ok(spool)
+    }
+
+    /// Reads what could not be read before.
+    pub(crate) fn read_again(&self) {
+        let mut unread = self.lock_unread();
+        let names = std::mem::take(&mut *unread);
+        for name in names {
+            let done = match self.whole(&name) {
+                Ok(envelope) => {
+                    self.add(name, &envelope);
+                    continue;
+                }
+                Err(Broken::Message(why)) => self.put_aside(&name, &why),
+                // One that is not there any more is known by another name, or to nobody.
+                Err(Broken::Disk(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                Err(Broken::Disk(error)) => Err(error),
+                Err(Broken::Later) => Err(io::Error::other("a later version wrote it")),
+            };
+            if let Err(error) = done {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(message = %name, error, "a message in the spool cannot be read");
+                unread.push(name);
             }
         }
-        Ok(spool)
     }
 
     fn add(&self, name: Name, envelope: &Envelope) {
@@ -51,24 +75,9 @@ impl Spool {
         self.lock().insert(name.id, waiting);
     }
 
-    fn envelope(&self, name: &Name) -> Result<Envelope, String> {
-        let path = self.folder.join(name.to_string());
-        let bytes = read_all(&*self.disk, &path, ENVELOPE_BYTES_MAX);
-        Envelope::parse(&bytes.map_err(|error| error.to_string())?)
-            .map_err(|error| error.to_string())
-    }
-
     /// A message's envelope, if all its files are there.
-    fn whole(&self, name: &Name) -> Result<Envelope, String> {
-        let envelope = self.envelope(name)?;
-        for (number, attachment) in envelope.attachments.iter().enumerate() {
-            let file = name.attachment(number, attachment.extension);
-            let bytes = self.disk.about(&self.folder.join(&file)).map(|about| about.bytes);
-            if bytes.ok() != Some(attachment.bytes) {
-                return Err(format!("{file} is missing or not whole"));
-            }
-        }
-        Ok(envelope)
+    fn whole(&self, name: &Name) -> Result<Envelope, Broken> {
+        crate::opened::envelope(&*self.disk, &self.folder, name)
     }
 
     /// What is not whole was never acknowledged, unless the disk has lost something; who knows, so it stays, under a
@@ -96,13 +105,17 @@ impl Spool {
 
     /// A message as it is delivered again.
     pub(crate) fn draft(&self, waiting: &Waiting) -> Result<Draft, String> {
-        let envelope = self.envelope(&waiting.name)?;
+        let envelope = self.whole(&waiting.name).map_err(|broken| broken.to_string())?;
         Ok(Draft::again(&waiting.name, envelope, &self.disk, &self.folder))
     }
 
     /// A message was delivered.
     pub(crate) fn done(&self, waiting: &Waiting) -> io::Result<()> {
-        self.disk.remove(&self.folder.join(waiting.name.to_string()))?;
+        match self.disk.remove(&self.folder.join(waiting.name.to_string())) {
+            // Its removal was not known to have been done.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         self.disk.sync_folder(&self.folder)?;
         self.lock().remove(&waiting.name.id);
         let base = waiting.name.base();
@@ -119,6 +132,10 @@ impl Spool {
         if let Some(waiting) = self.lock().get_mut(&id) {
             waiting.trouble = Some(why);
         }
+    }
+
+    fn lock_unread(&self) -> MutexGuard<'_, Vec<Name>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<MessageId, Waiting>> {

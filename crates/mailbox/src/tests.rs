@@ -556,3 +556,66 @@ fn what_is_told_of_a_message_in_the_spool_is_what_is_known_of_its_mailbox() {
     let told = events.try_recv().unwrap();
     assert!(told.counts.is_none() && told.spooled == 1);
 }
+
+#[test]
+fn what_the_spool_s_disk_could_not_read_once_is_delivered_later_and_not_put_aside() {
+    let world = World::default();
+    let (disk, local) = (made(&world), store::testbed::TornDisk::new());
+    let store = open(&disk, &world.host(0), Some(&local));
+    store.create(&address("a")).unwrap();
+    disk.unplug(true);
+    store.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    drop(store);
+    disk.unplug(false);
+    let mut at = 0;
+    loop {
+        at += 1;
+        // Away for one moment after another of the start.
+        let (away, state) = (local.clone(), local.cut(store::testbed::Left::Everything));
+        away.unplug(false);
+        let going = state.clone();
+        state.before(at, move || going.unplug(true));
+        let spool: (Arc<dyn store::Disk>, _) = (Arc::new(state.clone()), PathBuf::from("/spool"));
+        let host = Arc::new(world.host(0));
+        let shared = Arc::new(disk.clone());
+        let opened =
+            MessageStore::open(shared, host, Path::new("/mail"), Some(spool), Options::default());
+        if !state.is_done() {
+            break;
+        }
+        state.unplug(false);
+        // Where the folder itself could not be read, there is no start.
+        let Ok(store) = opened else { continue };
+        let before = read(&store, "a").len();
+        store.tick();
+        assert_eq!((before, read(&store, "a").len(), store.pending().len()), (0, 1, 0), "{at}");
+        let rows = store.list(&unique("a"), &Query::default()).unwrap().rows;
+        store.remove(&unique("a"), &[rows[0].id]).unwrap();
+        drop(store);
+        // As if it had not been delivered.
+        let files = disk.files();
+        let of_catalog = |path: &&PathBuf| path.to_string_lossy().contains("/catalog/");
+        files.iter().filter(of_catalog).for_each(|path| disk.remove(path).unwrap());
+    }
+    assert!(at > 4, "only {at} calls");
+}
+
+#[test]
+fn a_message_for_a_mailbox_that_is_not_there_waits_until_it_is_made_or_discarded() {
+    let world = World::default();
+    let (disk, local) = (made(&world), store::testbed::TornDisk::new());
+    let store = open(&disk, &world.host(0), Some(&local));
+    disk.unplug(true);
+    let deliver = |n| store.deliver(&voice(n), &[address("later")]).remove(0).unwrap().id;
+    let ids = [deliver(1), deliver(2)];
+    disk.unplug(false);
+    store.tick();
+    let why = store.pending()[0].trouble.clone().unwrap();
+    assert!(why.contains("there is no mailbox later"), "{why}");
+    store.discard(ids[0]).unwrap();
+    assert!(matches!(store.discard(ids[0]), Err(MailError::NoSuchMessage(_))));
+    store.create(&address("later")).unwrap();
+    store.tick();
+    assert_eq!((read(&store, "later").len(), store.pending().len()), (1, 0));
+    assert_eq!(local.files(), Vec::<PathBuf>::new());
+}

@@ -6,7 +6,7 @@ mod sound;
 
 pub(crate) use messages::{
     BulkOrder, Letter, Message, MessageChange, Messages, Sent, Wanted, bulk, change, events,
-    forward, greet, greetings, list, message, remove, reply, send,
+    forward, greet, greetings, id, list, message, remove, reply, send,
 };
 pub(crate) use sound::{attachment, audio};
 
@@ -207,6 +207,21 @@ pub(crate) async fn standing<V: View + Settings>(State(web): State<Arc<Web<V>>>)
             "quarantined": store.quarantined(),
             "delivered": { "mailbox": delivered, "spool": spooled, "refused": refused },
         }))
+    })
+    .await
+}
+
+/// Takes a message out of the spool that nobody shall have.
+pub(crate) async fn discard<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(message): Path<String>,
+) -> Response {
+    let note = ("message discarded from the spool", message.clone());
+    noted_answer(&web, &visitor, note, move |store| {
+        let id = id(&message)?;
+        store.discard(id)?;
+        Ok(json!({ "id": id, "removed": true }))
     })
     .await
 }

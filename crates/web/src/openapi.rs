@@ -264,6 +264,15 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         "How the message store is: its root, which processes use it, what waits in the spool.",
     ),
     Operation {
+        method: Method::Delete,
+        ..get(
+            "/api/v1/mail/spool/{id}",
+            Administrator,
+            Object,
+            "Takes a message out of the spool for good: nobody gets it.",
+        )
+    },
+    Operation {
         query: &[
             ("q", "Only mailboxes with this in their name or unique string."),
             ("unused_days", "Only those that no user has, or that were not used for so many days."),

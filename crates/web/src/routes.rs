@@ -4,7 +4,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use tower_http::compression::CompressionLayer;
 
@@ -137,6 +137,7 @@ const MAIL_BYTES_MAX: usize = 64 << 20;
 fn mail_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
     Router::new()
         .route("/api/v1/mail", get(mail::standing::<V>))
+        .route("/api/v1/mail/spool/{id}", delete(mail::discard::<V>))
         .route("/api/v1/mailboxes", get(mail::mailboxes::<V>).post(mail::create::<V>))
         .route("/api/v1/mailboxes/import", post(mail::import::<V>))
         .route(

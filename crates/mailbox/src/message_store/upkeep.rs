@@ -100,7 +100,17 @@ impl MessageStore {
     pub fn hear(&self) {
         let Some(node) = self.well() else { return };
         // What fails is told by the next sign of life.
-        for (notice, leaf) in node.hear().unwrap_or_default() {
+        let heard = node.hear().unwrap_or_default();
+        if heard.has_missed {
+            let all: Vec<_> = lock(&self.opened).keys().cloned().collect();
+            for unique in all {
+                let _ = self.with(&node, &unique, |opened, around, seen| {
+                    opened.look_again();
+                    opened.follow(around, seen)
+                });
+            }
+        }
+        for (notice, leaf) in heard.notices {
             let Some(unique) = Unique::of_leaf(&leaf) else { continue };
             let is_opened = lock(&self.opened).contains_key(&unique);
             if !is_opened && notice != Notice::Want {
@@ -171,6 +181,17 @@ impl MessageStore {
         spool.waiting().into_iter().map(pending).collect()
     }
 
+    /// Takes a message out of the spool that nobody shall have: of a mailbox that will not be made, say.
+    ///
+    /// # Errors
+    /// It is not there (any more), or the disk says no.
+    pub fn discard(&self, id: MessageId) -> Result<(), MailError> {
+        let none = || MailError::NoSuchMessage(id);
+        let spool = self.spool.as_ref().ok_or_else(none)?;
+        let waiting = spool.waiting().into_iter().find(|one| one.name.id == id);
+        Ok(spool.done(&waiting.ok_or_else(none)?)?)
+    }
+
     /// The processes that use the root.
     ///
     /// # Errors
@@ -188,6 +209,7 @@ impl MessageStore {
 
     fn deliver_spooled(&self) {
         let Some(spool) = &self.spool else { return };
+        spool.read_again();
         for waiting in spool.waiting() {
             match self.deliver_waiting(spool, &waiting) {
                 Ok(()) => {
@@ -234,7 +256,7 @@ impl MessageStore {
                     Ok(true)
                 }
                 Err(Broken::Disk(error)) => Err(error.into()),
-                Err(Broken::Later) => Err(io::Error::other("a later version wrote it").into()),
+                Err(Broken::Later) => Err(io::Error::other(Broken::Later.to_string()).into()),
                 // What is in the spool is whole: it takes the place of what a cut left of the first attempt.
                 Err(Broken::Message(why)) => {
                     opened.quarantine(around.disk, &row.name(), &why)?;

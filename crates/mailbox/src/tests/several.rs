@@ -1,11 +1,13 @@
 //! Several hosts on one root, with calendars that differ by minutes.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::testbed::{World, address, made, open, read, unique, voice};
+use crate::node::{Node, Notice};
+use crate::testbed::{ROOT, World, address, made, open, read, unique, voice};
 use crate::*;
 
 #[test]
@@ -554,4 +556,63 @@ fn what_could_not_be_written_down_is_told_later() {
         assert_eq!(told.len(), usize::from(heard), "call {n}: {told:?}");
     }
     assert!(n > 2, "only {n} calls failed");
+}
+
+/// What a node tells is in files that are taken away one after the other.
+#[test]
+fn what_a_host_tells_takes_no_more_than_its_room_and_each_hears_all_of_it() {
+    let world = World::default();
+    let disk = made(&world);
+    let shared: Arc<dyn store::Disk> = Arc::new(disk.clone());
+    let join =
+        || Node::join(Arc::clone(&shared), Arc::new(world.host(0)), Path::new(ROOT)).unwrap();
+    let (one, two, late) = (join(), join(), join());
+    one.all().unwrap();
+    let leaf = |n: u32| format!("{n:0100}");
+    let mut heard = Vec::new();
+    for n in 0..40_000 {
+        one.tell(Notice::Changed, &leaf(n)).unwrap();
+        if n % 7_000 == 0 {
+            let some = two.hear().unwrap();
+            assert!(!some.has_missed);
+            heard.extend(some.notices);
+        }
+    }
+    heard.extend(two.hear().unwrap().notices);
+    heard.extend(two.hear().unwrap().notices);
+    assert_eq!(heard.len(), 40_000);
+    assert!((0..).zip(&heard).all(|(n, (_, told))| *told == leaf(n)));
+    let files = disk.files().into_iter().filter(|file| file.to_string_lossy().contains("notices."));
+    let bytes: u64 = files.map(|file| store::Disk::about(&disk, &file).unwrap().bytes).sum();
+    assert!((1 << 20..3 << 20).contains(&bytes), "{bytes}");
+    // Who did not look for long knows that it has missed some, and hears the rest.
+    let some = late.hear().unwrap();
+    assert!(some.has_missed && some.notices.last().unwrap().1 == leaf(39_999));
+    assert!(!late.hear().unwrap().has_missed);
+}
+
+#[test]
+fn who_missed_what_was_told_looks_at_all_mailboxes() {
+    let world = World::default();
+    let disk = made(&world);
+    let (one, two) = (open(&disk, &world.host(0), None), open(&disk, &world.host(0), None));
+    one.create(&address("a")).unwrap();
+    let a = unique("a");
+    let id = one.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+    one.tick();
+    two.tick();
+    two.list(&a, &Query::default()).unwrap();
+    let mut events = two.subscribe();
+    one.mark_read(&a, &[id], Reads::Read).unwrap();
+    let told = |path: &PathBuf| {
+        path.to_string_lossy().contains("notices.")
+            && store::Disk::about(&disk, path).unwrap().bytes > 0
+    };
+    let notices = disk.files().into_iter().find(told).unwrap();
+    store::Disk::replace(&disk, &notices, &notices.with_file_name("notices.00000009")).unwrap();
+    store::Disk::remove(&disk, &notices.with_file_name("notices.00000009")).unwrap();
+    store::Disk::create(&disk, &notices.with_file_name("notices.00000010")).unwrap();
+    two.tick();
+    let event = events.try_recv().unwrap();
+    assert!(matches!(event.what, MailChange::Changed { message } if message.marks.read));
 }

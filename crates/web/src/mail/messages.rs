@@ -105,7 +105,7 @@ pub(crate) async fn list<V: View + Settings>(
     .await
 }
 
-pub(super) fn id(text: &str) -> Result<MessageId, MailError> {
+pub(crate) fn id(text: &str) -> Result<MessageId, MailError> {
     MessageId::parse(text).ok_or(MailError::Limit("the id of a message has 26 letters and digits"))
 }
 

@@ -193,7 +193,7 @@ pub(crate) struct Deed {
     deed: String,
 }
 
-/// Deletes, restores, purges, checks or repairs a mailbox.
+/// Deletes, restores, purges, checks or repairs a mailbox; discards a message in the spool.
 pub(crate) async fn act<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
     Extension(visitor): Extension<Visitor>,
@@ -211,6 +211,11 @@ pub(crate) async fn act<V: View + Settings>(
             "restore" => {
                 store.restore(&unique)?;
                 format!("{unique} is back.")
+            }
+            "discard" => {
+                // Of a message in the spool, by its id.
+                store.discard(mail::id(unique.as_str())?)?;
+                "The message was taken out of the spool.".to_owned()
             }
             "purge" => {
                 let purged = store.purge(&unique)?;
@@ -230,7 +235,7 @@ pub(crate) async fn act<V: View + Settings>(
                     faults => format!("{unique}: {read}. {}", faults.join("; ")),
                 }
             }
-            _ => return Err(MailError::Limit("delete, restore, purge, check or repair")),
+            _ => return Err(MailError::Limit("delete, restore, purge, check, repair or discard")),
         })
     });
     let which = Which { deleted: matches!(&*wanted, "restore" | "purge"), ..Which::default() };

@@ -73,7 +73,13 @@ fn every_command_answers_in_json_and_says_what_it_refuses() {
     assert_eq!(sent.as_array().unwrap().len(), 2);
     let left = alone(&folder, &["send", "ann@site", "--subject", "two", "--json"]);
     assert_eq!(json_of(&left.out)[0]["error"], "the mailbox is full: messages");
-    ill(&folder, &["bound", "ann@site", "--messages", "0", "--bytes", "1"], "none or default");
+    ill(&folder, &["bound", "ann@site", "--messages", "few"], "none or default");
+    ill(&folder, &["send", "ann@site"], "nothing to send");
+    ill(&folder, &["send", "ann@site", "--attach", "/dev/null"], "it is no file");
+    let root = parsed(&["stats"]);
+    let inside = folder.path().join("state/mail/new");
+    ill(&folder, &["move", inside.to_str().unwrap()], "it must be apart from");
+    assert!(root.is_object() && !inside.exists());
     ill(&folder, &["send", "bob@site", "--subject", &"x".repeat(1_025)], "1024 bytes of a subject");
     assert_eq!(parsed(&["delete", "cleo@site"]), json!({ "deleted": ["cleo@site"] }));
     assert_eq!(parsed(&["restore", "cleo@site"])["deleted"], Value::Null);
@@ -93,6 +99,19 @@ fn whoever_has_read_enough_is_no_fault() {
     let left = program.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&left.stderr);
     assert!(left.status.signal() == Some(13) && told.is_empty(), "{:?} {told}", left.status);
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_told() {
+    let folder = Folder::create();
+    well(&folder, &["create", "ann@site"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let config = folder.path().join("entracte.toml");
+    let mut program = Command::new(entracte());
+    program.args(["mailbox", "list", "--config"]).arg(config).stdout(full);
+    let left = program.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&left.stderr);
+    assert!(left.status.code() == Some(1) && told.contains("cannot be written"), "{told}");
 }
 
 /// As root, what is made belongs to whoever the server runs as.

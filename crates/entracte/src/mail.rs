@@ -87,7 +87,7 @@ const fn kind(change: &MailChange) -> EventKind {
         MailChange::Added { .. } | MailChange::Spooled { .. } | MailChange::MailboxRestored => {
             EventKind::MessageCame
         }
-        MailChange::Changed { .. } => EventKind::MessageChanged,
+        MailChange::Changed { .. } | MailChange::Unspecified => EventKind::MessageChanged,
         MailChange::Removed { .. }
         | MailChange::Quarantined { .. }
         | MailChange::MailboxDeleted => EventKind::MessageGone,

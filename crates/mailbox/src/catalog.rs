@@ -212,8 +212,13 @@ pub(crate) enum Record {
     Added(Row),
     /// A message has another place or other marks, since then (microseconds since 1970).
     Changed { sequence: u64, id: MessageId, folder: Folder, marks: Marks, at: u64 },
-    /// A message is no more.
-    Removed { sequence: u64, id: MessageId },
+    /// A message is no more: somebody removed it, or it is lost.
+    Removed {
+        sequence: u64,
+        id: MessageId,
+        #[serde(default, skip_serializing_if = "is_default")]
+        is_lost: bool,
+    },
     /// The user logged in.
     LoggedIn { at: u64 },
     /// The writer is done with the file, and nothing will follow. The stamp of the folder that the
@@ -310,9 +315,18 @@ impl Catalog {
         record
     }
 
-    /// Forgets a message; the record that says so.
+    /// Forgets a message that somebody removed; the record that says so.
     pub(crate) fn remove(&mut self, id: MessageId) -> Record {
-        let record = Record::Removed { sequence: self.head.sequence + 1, id };
+        self.forget(id, false)
+    }
+
+    /// Forgets a message whose files are not there, and nobody knows why. Should it be delivered again, it is welcome.
+    pub(crate) fn lose(&mut self, id: MessageId) -> Record {
+        self.forget(id, true)
+    }
+
+    fn forget(&mut self, id: MessageId, is_lost: bool) -> Record {
+        let record = Record::Removed { sequence: self.head.sequence + 1, id, is_lost };
         self.apply(record.clone());
         record
     }
@@ -337,17 +351,19 @@ impl Catalog {
                     self.put(Row { folder, marks, changed: sequence, moved, ..row.clone() });
                 }
             }
-            Record::Removed { sequence, id } => {
+            Record::Removed { sequence, id, is_lost } => {
                 self.head.sequence = self.head.sequence.max(sequence);
                 if let Some(at) = self.by_id.remove(&id)
                     && let Some(row) = self.rows.remove(&(at, id))
                 {
                     self.counts.take(&row);
                 }
-                if self.removed.len() == REMEMBERED_MAX {
-                    self.removed.pop_front();
+                if !is_lost {
+                    if self.removed.len() == REMEMBERED_MAX {
+                        self.removed.pop_front();
+                    }
+                    self.removed.push_back(id);
                 }
-                self.removed.push_back(id);
             }
             Record::LoggedIn { at } => self.head.last_login = self.head.last_login.max(Some(at)),
             Record::Claim { .. } | Record::Whole { .. } | Record::Released { .. } => {}

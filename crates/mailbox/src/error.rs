@@ -1,5 +1,6 @@
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use crate::address::AddressError;
 use crate::name::MessageId;
@@ -42,6 +43,8 @@ pub enum MailError {
     Busy(String),
     /// The root cannot be reached, or not be written to.
     Away(io::Error),
+    /// A file of this machine that is not the store's cannot be read or written.
+    Here(PathBuf, io::Error),
     /// There is no message store in this folder, or another one than before.
     NoStore(String),
 }
@@ -70,6 +73,7 @@ impl fmt::Display for MailError {
             Self::Undecodable(why) => write!(f, "the audio cannot be decoded: {why}"),
             Self::Private => f.write_str("the message is private: it is not forwarded"),
             Self::Busy(node) => write!(f, "{node} has the mailbox and does not let it go"),
+            Self::Here(path, _) => write!(f, "{}", path.display()),
             Self::Away(_) => f.write_str("the message store cannot be reached"),
             Self::NoStore(why) => f.write_str(why),
         }
@@ -80,7 +84,7 @@ impl std::error::Error for MailError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Address(error) => Some(error),
-            Self::Away(error) => Some(error),
+            Self::Away(error) | Self::Here(_, error) => Some(error),
             Self::NoSuchMailbox(_)
             | Self::Damaged(..)
             | Self::LaterMailbox(_)

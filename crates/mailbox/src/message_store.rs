@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,9 @@ use crate::host::Host;
 use crate::moment::Moment;
 use crate::name::{FOLDERS, Folder, Marks, MessageId, Name};
 use crate::node::{Node, Notice};
-use crate::opened::{Around, Broken, CATALOG, MESSAGES, Opened, OwnError, QUARANTINE, Seen};
+use crate::opened::{
+    Around, Broken, CATALOG, MAILBOX, MESSAGES, Opened, OwnError, QUARANTINE, Seen, is_full,
+};
 use crate::sound::CompressionRule;
 use crate::spool::Spool;
 
@@ -134,6 +136,8 @@ pub enum MailChange {
         /// Which.
         id: MessageId,
     },
+    /// Another process changed something, and what is not known here: nobody asked for this mailbox before.
+    Unspecified,
     /// The mailbox was deleted, with all that is in it.
     MailboxDeleted,
     /// The mailbox is back.
@@ -171,10 +175,21 @@ pub struct MessageStore {
     options: Options,
     spool: Option<Spool>,
     session: Mutex<Session>,
-    opened: Mutex<BTreeMap<Unique, Arc<Mutex<Opened>>>>,
+    opened: Mutex<BTreeMap<Unique, Arc<Entry>>>,
     events: broadcast::Sender<MailEvent>,
     quarantined: AtomicU64,
     delivered: [AtomicU64; 3],
+}
+
+/// A mailbox that is known here.
+#[derive(Debug)]
+struct Entry {
+    opened: Mutex<Opened>,
+    /// Whether another node asked for it. Whoever is at it next lets it go: one who waited for the lock could wait for long
+    /// beside others who take it again and again.
+    is_wanted: AtomicBool,
+    /// Its unique string as it was given at its birth.
+    born: OnceLock<String>,
 }
 
 /// How it stands with the root.
@@ -395,7 +410,9 @@ impl MessageStore {
     fn deliver_one(&self, draft: &Draft, to: &Address) -> Result<Receipt, MailError> {
         draft.check().map_err(MailError::Limit)?;
         let name = self.new_name(draft);
-        match self.deliver_as(&name, draft, to, Bound::Quota) {
+        // What the user or an administrator puts there is not refused for what callers have left.
+        let bound = if draft.folder == Folder::Inbox { Bound::Quota } else { Bound::None };
+        match self.deliver_as(&name, draft, to, bound) {
             Ok(()) => Ok(Receipt { id: name.id, place: Place::Mailbox }),
             Err(
                 error @ (MailError::Away(_)
@@ -490,28 +507,45 @@ impl MessageStore {
         unique: &Unique,
         mut work: impl FnMut(&mut Opened, Around<'_>, &mut Vec<Seen>) -> Result<T, OwnError>,
     ) -> Result<T, OwnError> {
-        let opened = self.opened(unique);
+        let entry = self.opened(unique);
         let around = Around { disk: &*self.disk, host: &*self.host, node };
         let mut seen = Vec::new();
-        let mut opened = lock(&opened);
+        let mut opened = lock(&entry.opened);
         opened.used = self.host.uptime();
-        let done = work(&mut opened, around, &mut seen);
+        let mut done = work(&mut opened, around, &mut seen);
+        if entry.is_wanted.swap(false, Ordering::Relaxed) {
+            let given = opened.give(around, &mut seen);
+            done = done.and_then(|done| given.map(|()| done));
+        }
+        self.tell_seen(unique, &opened, seen);
+        done
+    }
+
+    /// Lets a mailbox go, and tells what was found on that occasion.
+    fn release(&self, node: &Node, unique: &Unique, entry: &Entry) {
+        let around = Around { disk: &*self.disk, host: &*self.host, node };
+        let mut opened = lock(&entry.opened);
+        let mut seen = Vec::new();
+        opened.release(around, &mut seen);
+        self.tell_seen(unique, &opened, seen);
+    }
+
+    /// Told before another can change it, so that the order is right.
+    fn tell_seen(&self, unique: &Unique, opened: &Opened, seen: Vec<Seen>) {
         let broken = seen.iter().filter(|one| matches!(one, Seen::Broken(..))).count();
         self.quarantined.fetch_add(u64::try_from(broken).unwrap_or(0), Ordering::Relaxed);
         if !seen.is_empty() {
             let catalog = opened.catalog();
             let (counts, sequence) = (*catalog.counts(), catalog.head.sequence);
-            // Told before another can change it, so that the order is right.
             self.tell(unique, seen.into_iter().map(changed), Some(counts), sequence);
         }
-        done
     }
 
     /// What the mailbox holds is told as far as it is known without asking the root.
     fn tell_spooled(&self, unique: &Unique, id: MessageId) {
-        let opened = lock(&self.opened).get(unique).cloned();
-        let known = opened.and_then(|opened| {
-            let opened = opened.try_lock().ok()?;
+        let entry = lock(&self.opened).get(unique).cloned();
+        let known = entry.and_then(|entry| {
+            let opened = entry.opened.try_lock().ok()?;
             let catalog = opened.catalog();
             opened.is_known().then(|| (*catalog.counts(), catalog.head.sequence))
         });
@@ -519,14 +553,18 @@ impl MessageStore {
         self.tell(unique, [MailChange::Spooled { id }], counts, sequence.unwrap_or(0));
     }
 
-    fn opened(&self, unique: &Unique) -> Arc<Mutex<Opened>> {
+    fn opened(&self, unique: &Unique) -> Arc<Entry> {
         let mut all = lock(&self.opened);
         if let Some(opened) = all.get(unique) {
             return Arc::clone(opened);
         }
-        let opened = Arc::new(Mutex::new(Opened::new(self.folder(unique), unique.clone())));
-        all.insert(unique.clone(), Arc::clone(&opened));
-        opened
+        let entry = Arc::new(Entry {
+            opened: Mutex::new(Opened::new(self.folder(unique), unique.clone())),
+            is_wanted: AtomicBool::new(false),
+            born: OnceLock::new(),
+        });
+        all.insert(unique.clone(), Arc::clone(&entry));
+        entry
     }
 
     fn tell(
@@ -540,10 +578,24 @@ impl MessageStore {
             return;
         }
         let spooled = self.spooled(unique);
+        let mailbox = self.born(unique);
         for what in what {
-            let mailbox = unique.to_string();
+            let mailbox = mailbox.clone();
             // Nobody may listen any more.
             let _ = self.events.send(MailEvent { mailbox, sequence, what, counts, spooled });
+        }
+    }
+
+    /// A mailbox's unique string as all others name it; as it is given, while that cannot be found out.
+    fn born(&self, unique: &Unique) -> String {
+        let entry = lock(&self.opened).get(unique).cloned();
+        let Some(entry) = entry else { return unique.to_string() };
+        if let Some(born) = entry.born.get() {
+            return born.clone();
+        }
+        match self.mailbox_file(unique) {
+            Ok(file) => entry.born.get_or_init(|| file.unique).clone(),
+            Err(_) => unique.to_string(),
         }
     }
 
@@ -678,10 +730,7 @@ impl MessageStore {
         };
         let Some(node) = node else { return };
         let all = std::mem::take(&mut *lock(&self.opened));
-        let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
-        for opened in all.into_values() {
-            lock(&opened).release(around, &mut Vec::new());
-        }
+        all.iter().for_each(|(unique, opened)| self.release(&node, unique, opened));
         node.leave();
     }
 }
@@ -706,7 +755,7 @@ pub enum Reads {
 enum Bound {
     /// The mailbox's quota.
     Quota,
-    /// Nothing: it was acknowledged before.
+    /// Nothing: it was acknowledged before, or nobody else sent it.
     None,
 }
 

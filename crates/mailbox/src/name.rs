@@ -159,7 +159,19 @@ impl Folder {
 }
 
 /// What was done with a message. In a file's name: `U` or `R`, then a letter for each of the others.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Deserialize,
+    Eq,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    Serialize,
+    utoipa::ToSchema,
+)]
 #[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "marks are set and taken one by one")]
 pub struct Marks {
@@ -239,7 +251,7 @@ impl Extension {
 /// The name of a message's file, which tells all that a list of new messages needs, and all about the
 /// message that changes:
 /// `20261120T090000.123456Z-01KAFM….v.U.inbox.xml`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Name {
     /// When it was received.
     pub at: Moment,

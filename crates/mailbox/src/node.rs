@@ -8,6 +8,7 @@ use std::time::Duration;
 use store::{Disk, Writing, make_folders, read_all};
 
 use crate::host::{Host, Identity};
+use crate::opened::is_full;
 
 /// How long a node that gives no sign still owns what it owned.
 pub const LEASE: Duration = Duration::from_secs(10);
@@ -73,6 +74,13 @@ struct State {
     is_to_sync: bool,
 }
 
+impl State {
+    /// Whether nobody is known to be there.
+    fn is_alone(&self) -> bool {
+        self.peers.iter().all(|(name, peer)| peer.is_gone || name.starts_with('?'))
+    }
+}
+
 /// What we write to.
 #[derive(Debug)]
 struct Files {
@@ -108,7 +116,11 @@ impl Node {
             let _ = write!(id, "{byte:02x}");
         }
         let node = Self { disk, host, nodes, id, state: Mutex::default(), beat: Mutex::default() };
-        node.enter(&identity)?;
+        match node.enter(&identity) {
+            // What is there can be read, and deleted. As long as nobody knows us, we own nothing.
+            Err(error) if is_full(&error) => {}
+            done => done?,
+        }
         let mut state = node.lock();
         for (name, ended) in node.look(&mut state)? {
             if !ended && let Some(peer) = state.peers.get_mut(&name) {
@@ -125,15 +137,17 @@ impl Node {
     fn enter(&self, identity: &Identity) -> io::Result<()> {
         let folder = self.nodes.join(&self.id);
         make_folders(&*self.disk, &folder)?;
+        self.empty(&folder)?;
+        let alive = self.disk.create(&folder.join(ALIVE))?;
+        let mut state = self.lock();
+        // Whoever knows the one before shall not take this for it.
+        let number = state.files.take().map_or(0, |files| files.number + 1);
+        let notices = self.disk.create(&folder.join(notices(number)))?;
+        // By this one we are known: without it we are taken for one that has left.
         let text = serde_json::to_string(identity).unwrap_or_default();
         let mut file = self.disk.create(&folder.join(IDENTITY))?;
         file.write_all(text.as_bytes())?;
         file.sync()?;
-        let alive = self.disk.create(&folder.join(ALIVE))?;
-        let mut state = self.lock();
-        // Whoever knows the one before shall not take this for it.
-        let number = state.files.as_ref().map_or(0, |files| files.number + 1);
-        let notices = self.disk.create(&folder.join(notices(number)))?;
         state.files = Some(Files { alive, notices, number, bytes: 0 });
         drop(state);
         self.set_beat(self.host.uptime());
@@ -148,16 +162,15 @@ impl Node {
     /// anew.
     pub(crate) fn beat(&self) -> io::Result<()> {
         let known = self.nodes.join(&self.id).join(IDENTITY);
+        let has_entered = self.lock().files.is_some();
         match self.disk.about(&known) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return self.enter(&self.host.identity());
-            }
-            Err(error) => return Err(error),
+            Ok(_) if has_entered => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(_) | Err(_) => return self.enter(&self.host.identity()),
         }
         let now = self.host.uptime();
         let mut state = self.lock();
-        let is_to_sync = std::mem::take(&mut state.is_to_sync);
+        let is_to_sync = !state.is_alone() && std::mem::take(&mut state.is_to_sync);
         if let Some(Files { alive, notices, .. }) = &mut state.files {
             alive.write_all(b".")?;
             alive.sync()?;
@@ -186,12 +199,9 @@ impl Node {
         *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    /// Tells the others something, if there are any.
+    /// Tells the others something; also when we know of none, for one may have come since we looked.
     pub(crate) fn tell(&self, notice: Notice, leaf: &str) -> io::Result<()> {
         let mut state = self.lock();
-        if state.peers.iter().all(|(name, peer)| peer.is_gone || name.starts_with('?')) {
-            return Ok(());
-        }
         state.has_told = true;
         let word = NOTICE_WORDS.iter().find(|(n, _)| *n == notice).map_or("", |(_, word)| word);
         let state = &mut *state;
@@ -214,7 +224,13 @@ impl Node {
     /// Goes on in another file.
     fn begin_notices(&self, files: &mut Files) -> io::Result<()> {
         let folder = self.nodes.join(&self.id);
-        files.notices = self.disk.create(&folder.join(notices(files.number + 1)))?;
+        let next = folder.join(notices(files.number + 1));
+        // One that an earlier attempt has left.
+        match self.disk.remove(&next) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        files.notices = self.disk.create(&next)?;
         (files.number, files.bytes) = (files.number + 1, 0);
         if let Some(before) = files.number.checked_sub(2) {
             // What stays is taken away with the folder.
@@ -226,7 +242,10 @@ impl Node {
     /// The files of a node's notices that are there.
     fn numbers(&self, node: &str) -> Vec<u64> {
         let entries = self.disk.list(&self.nodes.join(node)).unwrap_or_default();
-        let number = |name: &str| name.strip_prefix("notices.")?.parse().ok();
+        let number = |name: &str| {
+            let number = name.strip_prefix("notices.")?.parse().ok()?;
+            (notices(number) == name).then_some(number)
+        };
         let mut numbers: Vec<_> = entries.iter().filter_map(|entry| number(&entry.name)).collect();
         numbers.sort_unstable();
         numbers
@@ -320,7 +339,8 @@ impl Node {
         let mut state = self.lock();
         state.files = None;
         let folder = self.nodes.join(&self.id);
-        if state.has_told {
+        let is_alone = self.disk.list(&self.nodes).is_ok_and(|all| all.len() == 1);
+        if state.has_told && !is_alone {
             // Not all may have heard it. Without this file we are known to have left; they clear the rest.
             let _ = self.disk.remove(&folder.join(IDENTITY));
         } else {
@@ -360,14 +380,18 @@ impl Node {
     fn look_at(&self, state: &mut State, name: &str) -> io::Result<bool> {
         let folder = self.nodes.join(name);
         let now = self.host.uptime();
-        let beats = end(&*self.disk, &folder.join(ALIVE))?;
+        let beats = match end(&*self.disk, &folder.join(ALIVE)) {
+            // It came no further, or it is cleared just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            done => done?,
+        };
         let peer = state
             .peers
             .entry(name.to_owned())
             .or_insert_with(|| Peer { seen: now, ..Peer::default() });
         match read_all(&*self.disk, &folder.join(IDENTITY), 4_096) {
             Ok(bytes) => peer.identity = serde_json::from_slice(&bytes).ok(),
-            // It is made before all others, and taken away by one who leaves.
+            // It is made after all others, and taken away by one who leaves.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 peer.is_gone = true;
                 return Ok(true);
@@ -393,13 +417,15 @@ impl Node {
 
     fn clear(&self, folder: &Path) {
         // Whatever stays is taken away by another node, later.
-        let mut entries = self.disk.list(folder).unwrap_or_default();
-        // The one that all others go by goes last.
-        entries.sort_by_key(|entry| entry.name == IDENTITY);
-        for entry in entries {
-            let _ = self.disk.remove(&folder.join(entry.name));
-        }
+        let _ = self.empty(folder);
         let _ = self.disk.remove_folder(folder);
+    }
+
+    fn empty(&self, folder: &Path) -> io::Result<()> {
+        let mut entries = self.disk.list(folder)?;
+        // Without the one that all others go by, they know that we left.
+        entries.sort_by_key(|entry| entry.name != IDENTITY);
+        entries.iter().try_for_each(|entry| self.disk.remove(&folder.join(&entry.name)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

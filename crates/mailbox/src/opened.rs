@@ -18,6 +18,8 @@ mod changes;
 pub(crate) const MESSAGES: &str = "messages";
 pub(crate) const CATALOG: &str = "catalog";
 pub(crate) const QUARANTINE: &str = "quarantine";
+/// The file that says whose mailbox a folder is.
+pub(crate) const MAILBOX: &str = "mailbox.json";
 
 /// How many numbers of messages are reserved when a file of the catalog is begun. Should the end of
 /// that file be lost, no number is given a second time.
@@ -26,6 +28,8 @@ const UIDS_RESERVED: u32 = 20_000;
 const SEQUENCE_JUMP: u64 = 1 << 24;
 /// No file of the catalog has such a number, unless somebody made it by hand.
 const EPOCH_END: u64 = 1 << 62;
+/// Clocks of disks go in steps of no more.
+const TICK_NANOS: i128 = 100_000_000;
 /// Changes after which a new file is begun, unless there are more rows than that.
 const CHANGES_MAX: u64 = 10_000;
 /// A file that has only its claim is not longer.
@@ -90,6 +94,8 @@ pub(crate) struct Opened {
     is_behind: bool,
     /// Whether a catalog was read; what differs from it later is told.
     is_known: bool,
+    /// What those who listen know, while that is not what was read last.
+    told: Option<Catalog>,
     /// What happened and was not told, because the catalog could not be relied on then.
     untold: Vec<Seen>,
     /// The file that was let go for another node, and when.
@@ -111,6 +117,7 @@ impl Opened {
             log: None,
             is_behind: false,
             is_known: false,
+            told: None,
             untold: Vec::new(),
             given: None,
             used: Duration::ZERO,
@@ -196,7 +203,8 @@ impl Opened {
                 return self.own(around, seen);
             };
             let before = std::mem::replace(&mut self.read, read);
-            self.tell_differences(&before.catalog, seen);
+            self.keep_told(before.catalog);
+            self.is_known = true;
             self.epoch = epoch;
             if epoch != newest {
                 // Somebody begins a file at this moment, or died when it did.
@@ -204,7 +212,10 @@ impl Opened {
             }
         } else {
             let bytes = read_from(around.disk, &self.path(self.epoch), self.read.bytes)?;
+            // Else what differs is told, below.
+            let is_told = self.told.is_none();
             self.read.take_telling(&bytes, &mut |catalog, record| match record {
+                _ if !is_told => {}
                 Record::Added(row) => seen.push(Seen::Added(row.clone())),
                 Record::Changed { id, .. } => {
                     seen.extend(catalog.row(*id).cloned().map(Seen::Changed));
@@ -218,41 +229,69 @@ impl Opened {
                 | Record::Released { .. } => {}
             });
         }
-        let released = self.read.released.as_deref();
         let stamp = around.disk.about(&self.messages())?.stamp;
-        if released == Some(&*stamp.to_string()) {
+        if self.is_as_left(around.disk, self.epoch, self.read.released.as_deref(), stamp)? {
+            self.tell_differences(seen);
             return Ok(());
         }
         self.own_if_free(around, seen)
     }
 
+    /// Whether nothing came into the folder since a file of the catalog was let go.
+    fn is_as_left(
+        &self,
+        disk: &dyn Disk,
+        epoch: u64,
+        released: Option<&str>,
+        stamp: i128,
+    ) -> io::Result<bool> {
+        if self.is_behind || released != Some(&*stamp.to_string()) {
+            return Ok(false);
+        }
+        // Two changes within a tick of the disk's clock have one stamp.
+        let left = disk.about(&self.path(epoch))?.stamp;
+        Ok(left.saturating_sub(stamp) > TICK_NANOS)
+    }
+
     fn own_if_free(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) -> Result<(), OwnError> {
         match self.own(around, seen) {
             // The owner tells, and is as right as can be.
-            Err(OwnError::Held(_)) => Ok(()),
-            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around),
+            Err(OwnError::Held(_)) => {
+                self.tell_differences(seen);
+                Ok(())
+            }
+            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around, seen),
             done => done,
         }
     }
 
-    /// Makes the catalog in memory say what the files do, until it is read again. Nobody is told of it. To see what can be
-    /// deleted, and to delete it, no room is needed.
-    fn go_by_files(&mut self, around: Around<'_>) -> Result<(), OwnError> {
+    /// Makes the catalog in memory say what the files do, until it is read again. Nobody is told of it before. To see what
+    /// can be deleted, and to delete it, no room is needed.
+    fn go_by_files(&mut self, around: Around<'_>, seen: &mut Vec<Seen>) -> Result<(), OwnError> {
         self.forget();
-        let mut seen = Vec::new();
-        let done = self.reconcile(around, &mut seen);
-        self.untold.extend(seen);
+        if self.told.is_none() {
+            self.keep_told(self.read.catalog.clone());
+        }
+        let mut found = Vec::new();
+        let done = self.reconcile(around, &mut found);
+        seen.extend(found.into_iter().filter(is_broken));
         done?;
         Ok(())
     }
 
-    /// Tells what differs from an earlier catalog, and what was not told before.
-    fn tell_differences(&mut self, before: &Catalog, seen: &mut Vec<Seen>) {
-        let untold = std::mem::take(&mut self.untold);
+    /// Keeps what those who listen know, when something else takes its place.
+    fn keep_told(&mut self, catalog: Catalog) {
         if self.is_known {
-            differences(before, &self.read.catalog, &untold, seen);
+            self.told.get_or_insert(catalog);
         }
-        self.is_known = true;
+    }
+
+    /// Tells what is other than those who listen know.
+    fn tell_differences(&mut self, seen: &mut Vec<Seen>) {
+        let untold = std::mem::take(&mut self.untold);
+        if let Some(told) = self.told.take() {
+            differences(&told, &self.read.catalog, &untold, seen);
+        }
     }
 
     /// Whether the catalog was ever read.
@@ -262,12 +301,11 @@ impl Opened {
 
     /// Whether something happened that was not told yet.
     pub(crate) const fn has_untold(&self) -> bool {
-        !self.untold.is_empty()
+        self.told.is_some() || !self.untold.is_empty()
     }
 
     /// Keeps back what was seen, until the catalog can be relied on again.
     fn keep_back(&mut self, seen: &mut Vec<Seen>) {
-        let is_broken = |one: &Seen| matches!(one, Seen::Broken(..));
         let (broken, untold) = seen.drain(..).partition(is_broken);
         *seen = broken;
         self.untold.extend::<Vec<_>>(untold);
@@ -347,30 +385,51 @@ impl Opened {
 
     /// Makes the next file; `older` are those that are there, the newest first.
     fn claim(&mut self, around: Around<'_>, older: &[u64], seen: &mut Vec<Seen>) -> io::Result<()> {
-        let epoch = older.first().copied().unwrap_or(0) + 1;
+        let epoch = match older.first() {
+            Some(newest) => newest + 1,
+            None => self.first_epoch(around.disk),
+        };
         let log = around.disk.create(&self.path(epoch))?;
+        let was_known = self.is_known;
         let before = std::mem::take(&mut self.read.catalog);
-        let claimed = self.claim_with(around, (epoch, log), older, seen);
+        self.keep_told(before);
+        let mut found = Vec::new();
+        let claimed = self.claim_with(around, (epoch, log), older, &mut found);
+        if claimed.is_ok() && !found.is_empty() {
+            // What fails here they see when they look.
+            let _ = around.node.tell(Notice::Changed, self.unique.leaf());
+        }
         match &claimed {
-            Ok(()) if self.is_known => {
-                seen.retain(|one| matches!(one, Seen::Broken(..)));
-                self.tell_differences(&before, seen);
+            // Those who listen know nothing of it, and need to know only what comes.
+            Ok(()) if !was_known => seen.append(&mut found),
+            Ok(()) => {
+                seen.extend(found.into_iter().filter(is_broken));
+                self.tell_differences(seen);
             }
-            Ok(()) => self.is_known = true,
             Err(error) => {
                 if error.kind() != io::ErrorKind::AlreadyExists {
                     // It is in everybody's way, ours too.
                     let _ = around.disk.remove(&self.path(epoch));
                 }
+                // What was learnt of the files stays until it is read again.
                 self.forget();
-                seen.retain(|one| matches!(one, Seen::Broken(..)));
-                // What was told last is compared with later; of one that was never told, what was learnt just now stays.
-                if self.is_known {
-                    self.read.catalog = before;
-                }
+                seen.extend(found.into_iter().filter(is_broken));
             }
         }
+        self.is_known |= claimed.is_ok();
         claimed
+    }
+
+    /// The number of the first file of a catalog: it is the same for all who begin it, and another one when the mailbox
+    /// was purged and made anew, so that nobody takes the new one's for its own.
+    fn first_epoch(&self, disk: &dyn Disk) -> u64 {
+        #[derive(serde::Deserialize)]
+        struct Created {
+            created: u64,
+        }
+        let bytes = read_all(disk, &self.folder.join(MAILBOX), 1 << 16).unwrap_or_default();
+        let created = serde_json::from_slice(&bytes).map_or(1, |Created { created }| created);
+        created.clamp(1, EPOCH_END / 2)
     }
 
     fn claim_with(
@@ -385,15 +444,18 @@ impl Opened {
         Record::Claim { epoch, node: around.node.id().to_owned() }.write(&mut text);
         log.write_all(text.as_bytes())?;
         // Only now: what the last owner appended before it could see our claim must be read.
-        let (catalog, released) = match self.newest_whole(disk, older) {
-            Some((_, read)) => (read.catalog, read.released),
-            None => (Catalog::new(self.uid_validity(around)?), None),
-        };
-        // Of a new numbering nobody knows a number yet; and of one that was let go, no end is lost.
-        let is_sure = catalog.head.sequence == 0 || released.is_some();
-        self.read = Read { catalog, ..Read::default() };
         let stamp = disk.about(&self.messages())?.stamp;
-        if self.is_behind || released != Some(stamp.to_string()) {
+        // Of a new numbering nobody knows a number yet; and of one that was let go, no end is lost.
+        let (catalog, is_as_left, is_sure) = match self.newest_whole(disk, older) {
+            Some((epoch, read)) => {
+                let released = read.released.as_deref();
+                let is_as_left = self.is_as_left(disk, epoch, released, stamp)?;
+                (read.catalog, is_as_left, read.released.is_some())
+            }
+            None => (Catalog::new(self.uid_validity(around)?), false, true),
+        };
+        self.read = Read { catalog, ..Read::default() };
+        if !is_as_left {
             if !is_sure {
                 let head = &mut self.read.catalog.head;
                 head.uid_next = head.uid_next.saturating_add(UIDS_RESERVED);
@@ -433,7 +495,7 @@ impl Opened {
             Err(error) => return Err(error),
         };
         let now = u32::try_from(around.host.wall().as_seconds()).unwrap_or(u32::MAX);
-        let next = now.max(last + 1);
+        let next = now.max(u32::saturating_add(last, 1));
         store::replace_all(around.disk, &path, format!("{next}\n").as_bytes())?;
         Ok(next)
     }
@@ -450,7 +512,7 @@ impl Opened {
             .map(|row| row.id)
             .collect();
         for id in gone {
-            records.push(self.read.catalog.remove(id));
+            records.push(self.read.catalog.lose(id));
             seen.push(Seen::Removed(id));
         }
         let mut ordered: Vec<_> = names.into_values().collect();
@@ -747,7 +809,11 @@ impl From<EnvelopeError> for Broken {
     }
 }
 
-fn is_full(error: &io::Error) -> bool {
+const fn is_broken(one: &Seen) -> bool {
+    matches!(one, Seen::Broken(..))
+}
+
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

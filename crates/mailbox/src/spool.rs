@@ -19,8 +19,8 @@ pub(crate) struct Spool {
     disk: Arc<dyn Disk>,
     folder: PathBuf,
     waiting: Mutex<BTreeMap<MessageId, Waiting>>,
-    /// What the disk could not read when it was asked last.
-    unread: Mutex<Vec<Name>>,
+    /// What could not be read when that was tried last, and why.
+    unread: Mutex<BTreeMap<Name, String>>,
 }
 
 /// One of them.
@@ -39,8 +39,8 @@ impl Spool {
         make_folders(&*disk, &folder)?;
         let spool = Self { disk, folder, waiting: Mutex::default(), unread: Mutex::default() };
         let names = spool.disk.list(&spool.folder)?;
-        let names = names.iter().filter_map(|entry| Name::parse(&entry.name)).collect();
-        *spool.lock_unread() = names;
+        let names = names.iter().filter_map(|entry| Name::parse(&entry.name));
+        *spool.lock_unread() = names.map(|name| (name, String::new())).collect();
         spool.read_again();
         Ok(spool)
     }
@@ -49,7 +49,7 @@ impl Spool {
     pub(crate) fn read_again(&self) {
         let mut unread = self.lock_unread();
         let names = std::mem::take(&mut *unread);
-        for name in names {
+        for (name, before) in names {
             let done = match self.whole(&name) {
                 Ok(envelope) => {
                     self.add(name, &envelope);
@@ -62,9 +62,11 @@ impl Spool {
                 Err(Broken::Later) => Err(io::Error::other("a later version wrote it")),
             };
             if let Err(error) = done {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(message = %name, error, "a message in the spool cannot be read");
-                unread.push(name);
+                let why = error.to_string();
+                if why != before {
+                    tracing::error!(message = %name, why, "a message in the spool cannot be read");
+                }
+                unread.insert(name, why);
             }
         }
     }
@@ -109,16 +111,22 @@ impl Spool {
         Ok(Draft::again(&waiting.name, envelope, &self.disk, &self.folder))
     }
 
-    /// A message was delivered.
-    pub(crate) fn done(&self, waiting: &Waiting) -> io::Result<()> {
-        match self.disk.remove(&self.folder.join(waiting.name.to_string())) {
+    /// What cannot be read, and why.
+    pub(crate) fn unread(&self) -> BTreeMap<Name, String> {
+        self.lock_unread().clone()
+    }
+
+    /// A message was delivered, or nobody shall have it.
+    pub(crate) fn done(&self, name: &Name) -> io::Result<()> {
+        match self.disk.remove(&self.folder.join(name.to_string())) {
             // Its removal was not known to have been done.
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
         self.disk.sync_folder(&self.folder)?;
-        self.lock().remove(&waiting.name.id);
-        let base = waiting.name.base();
+        self.lock().remove(&name.id);
+        self.lock_unread().remove(name);
+        let base = name.base();
         for entry in self.disk.list(&self.folder)? {
             if entry.name.starts_with(&base) {
                 self.disk.remove(&self.folder.join(&entry.name))?;
@@ -134,7 +142,7 @@ impl Spool {
         }
     }
 
-    fn lock_unread(&self) -> MutexGuard<'_, Vec<Name>> {
+    fn lock_unread(&self) -> MutexGuard<'_, BTreeMap<Name, String>> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

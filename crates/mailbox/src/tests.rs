@@ -1,6 +1,7 @@
 mod damage;
 mod moves;
 mod power;
+mod seams;
 mod several;
 
 use std::path::{Path, PathBuf};
@@ -471,35 +472,53 @@ fn what_was_deleted_is_kept_from_then_on_and_what_is_taken_back_stays() {
     let store = open(&disk, &world.host(0), None);
     world.pass(Duration::from_hours(24 * 2));
     assert_eq!(store.sweep().unwrap().expired, 0);
-    world.pass(Duration::from_hours(24 * 29));
-    // Somebody takes one back between each two calls of the sweep.
+    world.pass(Duration::from_hours(24 * 31));
+    store.sweep().unwrap();
+    assert_eq!(read(&store, "a").len(), 0);
+}
+
+/// The sweep falls asleep before each of its calls; somebody takes the message back meanwhile.
+#[test]
+fn what_is_taken_back_while_it_is_swept_stays() {
     let mut at = 0;
+    let mut kept = 0;
     loop {
         at += 1;
-        store.change(&a, &ids[..1], |_, marks| (Folder::Deleted, marks)).unwrap();
+        let world = World::default();
+        let disk = made(&world);
+        let store = open(&disk, &world.host(0), None);
+        let other = Arc::new(open(&disk, &world.host(0), None));
+        store.create(&address("a")).unwrap();
+        let a = unique("a");
+        let id = store.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+        store.change(&a, &[id], |_, marks| (Folder::Deleted, marks)).unwrap();
         world.pass(Duration::from_hours(24 * 31));
-        let other = open(&disk, &world.host(0), None);
-        store.beat();
-        let taken = ids[0];
+        store.tick();
+        other.tick();
+        let (time, taking) = (world.clone(), Arc::clone(&other));
+        let is_taken = Arc::new(std::sync::Mutex::new(false));
+        let taken = Arc::clone(&is_taken);
         disk.before(at, move || {
-            other.tick();
-            // The owner lets it go while it waits.
-            drop(other.change(&unique("a"), &[taken], |_, marks| (Folder::Saved, marks)));
+            for _ in 0..20 {
+                time.pass(Duration::from_secs(1));
+                taking.tick();
+            }
+            let rows = taking.change(&unique("a"), &[id], |_, marks| (Folder::Saved, marks));
+            *taken.lock().unwrap() = rows.is_ok_and(|rows| rows.len() == 1);
         });
-        let before = store.list(&a, &Query::default()).unwrap().rows.len();
-        drop(store.sweep());
-        let is_done = disk.is_done();
-        let after = read(&store, "a");
-        if !is_done {
-            assert_eq!((after.len(), before > 0), (0, true));
+        let giving = Arc::clone(&other);
+        world.meanwhile(move || giving.tick());
+        store.sweep().unwrap();
+        if !disk.is_done() {
             break;
         }
-        let is_there = after.iter().any(|(id, ..)| *id == taken);
-        if !is_there {
-            break;
+        if *is_taken.lock().unwrap() {
+            kept += 1;
+            let found = read(&other, "a");
+            assert!(found.len() == 1 && found[0].2 == Folder::Saved, "before call {at}: {found:?}");
         }
     }
-    assert!(at > 3, "only {at} calls");
+    assert!(kept > 3, "{kept} of {at}");
 }
 
 #[test]

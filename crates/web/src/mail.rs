@@ -64,6 +64,8 @@ pub(crate) fn refusal(error: &MailError) -> Response {
 
 /// So many may ask the store at once: one that hangs must not take the threads that all others need.
 static AT_ONCE: Semaphore = Semaphore::const_new(64);
+/// Most messages of the spool that are shown.
+pub(crate) const PENDING_MAX: usize = 100;
 /// How long one waits for a place among them.
 const PLACE: Duration = Duration::from_secs(5);
 
@@ -203,7 +205,8 @@ pub(crate) async fn standing<V: View + Settings>(State(web): State<Arc<Web<V>>>)
             "root": store.root(),
             "trouble": store.trouble(),
             "nodes": store.nodes().unwrap_or_default(),
-            "pending": store.pending(),
+            "waiting": store.pending().len(),
+            "pending": store.pending().into_iter().take(PENDING_MAX).collect::<Vec<_>>(),
             "quarantined": store.quarantined(),
             "delivered": { "mailbox": delivered, "spool": spooled, "refused": refused },
         }))

@@ -571,7 +571,7 @@ fn of_mail(store: &mailbox::MessageStore) -> Vec<(&'static str, String)> {
     let mut wrong: Vec<_> = store.trouble().map(|why| ("root", why)).into_iter().collect();
     let pending = store.pending();
     if let Some(first) = pending.first() {
-        let why = first.trouble.as_deref().unwrap_or("they were not tried yet");
+        let why = first.trouble.as_deref().unwrap_or("they are delivered one after the other");
         wrong.push(("spool", format!("{} messages wait: {why}", pending.len())));
     }
     let quarantined = store.quarantined();

@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use mailbox::{
@@ -54,7 +55,8 @@ enum Verb {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Makes one mailbox: entracte mailbox create "FBMC: Michael Cole : michaelc@site"
+    /// Makes one mailbox: entracte mailbox create "FBMC: Michael Cole : michaelc@site". One that was deleted comes back with its
+    /// messages.
     Create {
         /// FBMC: <name> : <unique string>, or the unique string alone.
         address: String,
@@ -87,12 +89,12 @@ enum Verb {
     Bound {
         /// Its address or unique string.
         address: String,
-        /// Most messages: a number, none, or default for everybody's.
+        /// Most messages: a number, none, or default for everybody's. Without it they stay.
         #[arg(long, value_name = "N")]
-        messages: Quota,
-        /// Most bytes: a number, none, or default for everybody's.
+        messages: Option<Quota>,
+        /// Most bytes: a number, none, or default for everybody's. Without it they stay.
         #[arg(long, value_name = "N")]
-        bytes: Quota,
+        bytes: Option<Quota>,
     },
     /// Deletes mailboxes: they take no messages any more. Their data stay until they are purged.
     Delete {
@@ -193,8 +195,9 @@ impl std::str::FromStr for Quota {
             "default" => Ok(Self::Everybodys),
             "none" => Ok(Self::None),
             number => match number.parse() {
-                Ok(most) if most > 0 => Ok(Self::Most(most)),
-                Ok(_) | Err(_) => Err("a number from 1, none or default"),
+                Ok(0) => Ok(Self::None),
+                Ok(most) => Ok(Self::Most(most)),
+                Err(_) => Err("a number, none or default"),
             },
         }
     }
@@ -210,8 +213,22 @@ impl Quota {
     }
 }
 
+/// How often it is told how far long work is, where that is no terminal.
+const TOLD: Duration = Duration::from_secs(10);
+
 fn folder(word: &str) -> Result<Folder, String> {
     Folder::parse(word).ok_or_else(|| "inbox, saved, deleted, sent or greetings".to_owned())
+}
+
+/// Prints a line, and fails where that cannot be done.
+macro_rules! say {
+    ($($words:tt)*) => {
+        writeln!(std::io::stdout().lock(), $($words)*).map_err(|error| unsaid(&error))?
+    };
+}
+
+fn unsaid(error: &std::io::Error) -> Failure {
+    Failure(format!("it was done, and the answer cannot be written: {error}"))
 }
 
 /// A store with a thread that gives signs of life.
@@ -249,6 +266,15 @@ impl Arguments {
         let config = ConfigArgs { config: self.config.clone(), settings: Vec::new() };
         let Ok(plan) = config.load_or_explain() else { return Exit::Usage };
         let root = self.root.clone().unwrap_or_else(|| plan.mail.root(&plan.state_dir));
+        // What root may read the owner of the store may not.
+        let users = if let Verb::Import { file, .. } = &self.verb {
+            match users_of(file) {
+                Ok(users) => users,
+                Err(failure) => return finish(Err(failure)),
+            }
+        } else {
+            String::new()
+        };
         let owned =
             if self.root.is_none() && plan.mail.root.is_none() { &plan.state_dir } else { &root };
         if let Err(error) = become_owner(owned) {
@@ -284,11 +310,18 @@ impl Arguments {
             unused_days: plan.mail.unused_days,
             _ticker: ticker,
         };
-        let done = opened.run(&self);
+        let done = opened.run(&self, &users);
         drop(opened);
         store.close();
         finish(done)
     }
+}
+
+fn users_of(file: &Path) -> Result<String, Failure> {
+    if file == Path::new("-") {
+        return Ok(std::io::read_to_string(std::io::stdin())?);
+    }
+    std::fs::read_to_string(file).map_err(|error| Failure(format!("{}: {error}", file.display())))
 }
 
 /// As root, becomes who owns the store: a server that runs as somebody else could not read what root makes there.
@@ -303,6 +336,11 @@ fn become_owner(folder: &Path) -> std::io::Result<()> {
     Ok(setuid(user)?)
 }
 
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| unsaid(&error))
+}
+
 fn finish(done: Outcome) -> Exit {
     done.unwrap_or_else(|Failure(why)| {
         eprintln!("entracte: {why}");
@@ -311,26 +349,31 @@ fn finish(done: Outcome) -> Exit {
 }
 
 fn init(root: &Path, json: bool) -> Outcome {
-    MessageStore::initialise(&SystemDisk::new(), &SystemHost, root)?;
+    MessageStore::initialise(&SystemDisk::new(), &SystemHost, root)
+        .map_err(|error| Failure(format!("{}: {}", root.display(), told(&error))))?;
     if json {
-        println!("{}", json!({ "root": root }));
+        say!("{}", json!({ "root": root }));
     } else {
-        println!("{} is a message store", root.display());
+        say!("{} is a message store", root.display());
     }
     Ok(Exit::Done)
 }
 
-/// How far long work is, on a terminal.
+/// How far long work is: a bar on a terminal, else a line now and then.
 fn progress(what: &str) -> impl FnMut(u64, u64) {
-    let shown = std::io::stderr().is_terminal();
+    let is_terminal = std::io::stderr().is_terminal();
     let what = what.to_owned();
+    let mut told = crate::clock::instant();
     move |done, of| {
-        if shown {
+        if is_terminal {
             let width = 30;
             let full = usize::try_from(done * width / of.max(1)).unwrap_or(0);
             let end = if done >= of { "\n" } else { "" };
             eprint!("\r{what} [{:<30}] {done} of {of}{end}", "#".repeat(full));
             let _ = std::io::stderr().flush();
+        } else if told.elapsed() >= TOLD {
+            told = crate::clock::instant();
+            eprintln!("{what}: {done} of {of}");
         }
     }
 }
@@ -341,12 +384,12 @@ fn unique(text: &str) -> Result<Unique, Failure> {
 }
 
 impl Opened {
-    fn run(&self, asked: &Arguments) -> Outcome {
+    fn run(&self, asked: &Arguments, users: &str) -> Outcome {
         let json = asked.json;
         match &asked.verb {
             Verb::Init => Ok(Exit::Done),
             Verb::Import { file, release_others, dry_run } => {
-                self.import(file, *release_others, *dry_run, json)
+                self.import((file, users), [*release_others, *dry_run], json)
             }
             Verb::Create { address } => self.create(address, json),
             Verb::List { unused, days, deleted } => {
@@ -359,7 +402,11 @@ impl Opened {
                 self.show(address, json)
             }
             Verb::Bound { address, messages, bytes } => {
-                self.store.bound(&unique(address)?, messages.number(), bytes.number())?;
+                let unique = unique(address)?;
+                let now = self.store.mailbox(&unique)?;
+                let messages = messages.map_or(now.quota_messages, Quota::number);
+                let bytes = bytes.map_or(now.quota_bytes, Quota::number);
+                self.store.bound(&unique, messages, bytes)?;
                 self.show(address, json)
             }
             Verb::Delete { addresses } => self.delete(addresses, json),
@@ -389,18 +436,13 @@ impl Opened {
         }
     }
 
-    fn import(&self, file: &Path, release_others: bool, dry_run: bool, json: bool) -> Outcome {
-        let text = if file == Path::new("-") {
-            std::io::read_to_string(std::io::stdin())?
-        } else {
-            std::fs::read_to_string(file)
-                .map_err(|error| Failure(format!("{}: {error}", file.display())))?
-        };
-        let users = match NewUser::parse_list(&text) {
+    fn import(&self, (file, text): (&Path, &str), options: [bool; 2], json: bool) -> Outcome {
+        let [release_others, dry_run] = options;
+        let users = match NewUser::parse_list(text) {
             Ok(users) => users,
             Err(faults) => {
                 if json {
-                    println!("{}", json!({ "faults": faults }));
+                    say!("{}", json!({ "faults": faults }));
                 } else {
                     let name = file.display();
                     faults.iter().for_each(|fault| eprintln!("{name}: {fault}"));
@@ -417,9 +459,9 @@ impl Opened {
         }
         if dry_run {
             if json {
-                println!("{}", json!({ "users": users.len() }));
+                say!("{}", json!({ "users": users.len() }));
             } else {
-                println!("{} users; nothing was done", users.len());
+                say!("{} users; nothing was done", users.len());
             }
             return Ok(Exit::Done);
         }
@@ -445,12 +487,12 @@ impl Opened {
             }
         }
         if json {
-            println!(
+            say!(
                 "{}",
                 json!({ "made": made, "changed": changed, "kept": kept, "released": released })
             );
         } else {
-            println!(
+            say!(
                 "{made} made, {changed} changed, {kept} as they were, {released} without a user now"
             );
         }
@@ -462,9 +504,9 @@ impl Opened {
             Address::parse(address).map_err(|error| Failure(format!("{address:?}: {error}")))?;
         self.store.create(&address)?;
         if json {
-            println!("{}", json!(self.store.mailbox(&address.unique)?));
+            say!("{}", json!(self.store.mailbox(&address.unique)?));
         } else {
-            println!("{}", self.store.resolve(&address.unique)?);
+            say!("{}", self.store.resolve(&address.unique)?);
         }
         Ok(Exit::Done)
     }
@@ -484,23 +526,28 @@ impl Opened {
             }
         }
         if json {
-            println!("{}", json!(found));
+            say!("{}", json!(found));
             return Ok(Exit::Done);
         }
         let head = ["UNIQUE", "NAME", "NEW", "MESSAGES", "BYTES", "LAST MESSAGE (UTC)", "STATE"];
         let rows: Vec<_> =
             std::iter::once(head.map(str::to_owned)).chain(found.iter().map(line)).collect();
-        print!("{}", columns(&rows));
+        print(&columns(&rows))?;
         Ok(Exit::Done)
     }
 
     fn show(&self, address: &str, json: bool) -> Outcome {
         let mailbox = self.store.mailbox(&unique(address)?)?;
         if json {
-            println!("{}", json!(mailbox));
+            say!("{}", json!(mailbox));
             return Ok(Exit::Done);
         }
         let none = || "-".to_owned();
+        let bound = |bound: Option<u64>| match bound {
+            None => "as for everybody".to_owned(),
+            Some(0) => "none".to_owned(),
+            Some(most) => most.to_string(),
+        };
         let counts = mailbox.counts.unwrap_or_default();
         let tally = |tally: mailbox::Tally| format!("{} new, {} old", tally.new, tally.old);
         let rows = [
@@ -517,8 +564,10 @@ impl Opened {
             ["messages", &counts.messages.to_string()],
             ["bytes", &counts.bytes.to_string()],
             ["in the spool", &mailbox.spooled.to_string()],
+            ["most messages", &bound(mailbox.quota_messages)],
+            ["most bytes", &bound(mailbox.quota_bytes)],
         ];
-        print!("{}", columns(&rows.map(|row| row.map(str::to_owned))));
+        print(&columns(&rows.map(|row| row.map(str::to_owned))))?;
         Ok(Exit::Done)
     }
 
@@ -529,12 +578,12 @@ impl Opened {
         for unique in &uniques {
             self.store.delete(unique)?;
             if !json {
-                println!("{unique} was deleted; `entracte mailbox purge` takes its data away");
+                say!("{unique} was deleted; `entracte mailbox purge` takes its data away");
             }
         }
         if json {
             let deleted: Vec<_> = uniques.iter().map(Unique::as_str).collect();
-            println!("{}", json!({ "deleted": deleted }));
+            say!("{}", json!({ "deleted": deleted }));
         }
         Ok(Exit::Done)
     }
@@ -555,17 +604,17 @@ impl Opened {
             done.push(purged?);
         }
         if json {
-            println!("{}", json!({ "done": yes, "mailboxes": done }));
+            say!("{}", json!({ "done": yes, "mailboxes": done }));
             return Ok(Exit::Done);
         }
         for one in &done {
-            println!("{}: {} files, {} bytes", one.unique, one.files, one.bytes);
+            say!("{}: {} files, {} bytes", one.unique, one.files, one.bytes);
         }
         let bytes: u64 = done.iter().map(|one| one.bytes).sum();
         if yes {
-            println!("{} mailboxes and {bytes} bytes are gone", done.len());
+            say!("{} mailboxes and {bytes} bytes are gone", done.len());
         } else {
-            println!("{} mailboxes and {bytes} bytes would go; --yes does it", done.len());
+            say!("{} mailboxes and {bytes} bytes would go; --yes does it", done.len());
         }
         Ok(Exit::Done)
     }
@@ -587,10 +636,11 @@ impl Opened {
             }
         }
         if json {
-            println!("{}", json!(rows));
+            say!("{}", json!(rows));
             return Ok(Exit::Done);
         }
-        let head = ["RECEIVED (UTC)", "FOLDER", "", "TYPE", "SECONDS", "BYTES", "FROM", "SUBJECT"];
+        let head =
+            ["RECEIVED (UTC)", "FOLDER", "", "TYPE", "SECONDS", "BYTES", "FROM", "ID", "SUBJECT"];
         let row = |row: &Row| {
             [
                 Moment::from_micros(row.at).to_string().chars().take(19).collect(),
@@ -599,13 +649,14 @@ impl Opened {
                 row.kind.word().to_owned(),
                 row.duration_ms.map(|ms| ms.div_ceil(1_000).to_string()).unwrap_or_default(),
                 row.bytes.to_string(),
-                if row.from.is_empty() { &row.number } else { &row.from }.clone(),
-                row.subject.clone(),
+                plain(if row.from.is_empty() { &row.number } else { &row.from }),
+                row.id.to_string(),
+                plain(&row.subject),
             ]
         };
         let rows: Vec<_> =
             std::iter::once(head.map(str::to_owned)).chain(rows.iter().map(row)).collect();
-        print!("{}", columns(&rows));
+        print(&columns(&rows))?;
         Ok(Exit::Done)
     }
 
@@ -630,6 +681,10 @@ impl Opened {
             draft.attachments.push(spoken);
         }
         for path in attach {
+            let about = std::fs::metadata(path).map_err(|error| named(path, &error))?;
+            if !about.is_file() {
+                return Err(Failure(format!("{}: it is no file", path.display())));
+            }
             std::fs::File::open(path).map_err(|error| named(path, &error))?;
             draft.attachments.push(NewAttachment {
                 media_type: media_type_of(path).to_owned(),
@@ -645,6 +700,11 @@ impl Opened {
 
     fn send(&self, addresses: &[String], draft: &Draft, json: bool) -> Outcome {
         draft.check_texts().map_err(MailError::Limit)?;
+        if draft.subject.is_empty() && draft.body.is_empty() && draft.attachments.is_empty() {
+            return Err(Failure(
+                "there is nothing to send: --text, --audio or --attach".to_owned(),
+            ));
+        }
         let to: Vec<_> = addresses
             .iter()
             .map(|text| Address::parse(text).map_err(|error| Failure(format!("{text:?}: {error}"))))
@@ -654,7 +714,7 @@ impl Opened {
         for (address, done) in addresses.iter().zip(self.store.deliver(draft, &to)) {
             match done {
                 Ok(receipt) if json => all.push(json!({ "to": address, "id": receipt.id })),
-                Ok(receipt) => println!("{address}: {}", receipt.id),
+                Ok(receipt) => say!("{address}: {}", receipt.id),
                 Err(error) => {
                     eprintln!("entracte: {address}: {}", told(&error));
                     all.push(json!({ "to": address, "error": told(&error) }));
@@ -663,7 +723,7 @@ impl Opened {
             }
         }
         if json {
-            println!("{}", json!(all));
+            say!("{}", json!(all));
         }
         Ok(exit)
     }
@@ -677,13 +737,18 @@ impl Opened {
         let mut tell = progress("reading");
         let of = u64::try_from(chosen.len()).unwrap_or(u64::MAX);
         let mut all: Vec<Checked> = Vec::new();
+        let mut missed = 0;
         for (done, unique) in (1..).zip(&chosen) {
             match self.store.check(unique, repair) {
                 Ok(checked) => all.push(checked),
                 // Deleted or purged; or a later version's, of which the list tells.
                 Err(MailError::Deleted(_) | MailError::NoSuchMailbox(_))
                     if addresses.is_empty() => {}
-                Err(error @ MailError::LaterMailbox(_)) => eprintln!("entracte: {error}"),
+                // The others are looked at all the same.
+                Err(error @ (MailError::LaterMailbox(_) | MailError::Busy(_))) => {
+                    eprintln!("entracte: {unique}: {error}");
+                    missed += 1;
+                }
                 Err(error) => return Err(Failure(format!("{unique}: {}", told(&error)))),
             }
             tell(done, of);
@@ -693,43 +758,46 @@ impl Opened {
         let messages: u64 = all.iter().map(|one| one.messages).sum();
         let bytes: u64 = all.iter().map(|one| one.bytes).sum();
         if json {
-            println!("{}", json!({ "mailboxes": all, "faults": faults, "left": left }));
-            return Ok(if left == 0 { Exit::Done } else { Exit::Failed });
+            let answer =
+                json!({ "mailboxes": all, "faults": faults, "left": left, "missed": missed });
+            say!("{answer}");
+            return Ok(if left + missed == 0 { Exit::Done } else { Exit::Failed });
         }
         for one in &all {
             for fault in &one.faults {
                 let mended = if fault.mended { " (mended)" } else { "" };
-                println!("{}: {}: {}{mended}", one.unique, fault.file, fault.what);
+                say!("{}: {}: {}{mended}", one.unique, fault.file, fault.what);
             }
             if one.quarantined > 0 {
                 let (unique, files) = (&one.unique, one.quarantined);
-                println!("{unique}: {files} files in quarantine; their notes say why");
+                say!("{unique}: {files} files in quarantine; their notes say why");
             }
         }
         let unfinished: u64 = all.iter().map(|one| one.unfinished).sum();
         if unfinished > 0 {
-            println!(
-                "{unfinished} files of deliveries that are under way or were interrupted today"
-            );
+            say!("{unfinished} files of deliveries that are under way or were interrupted today");
         }
-        println!(
+        say!(
             "{} mailboxes, {messages} messages, {bytes} bytes read: {faults} faults, {} mended",
             all.len(),
             faults - left
         );
-        Ok(if left == 0 { Exit::Done } else { Exit::Failed })
+        if missed > 0 {
+            say!("{missed} mailboxes were not looked at");
+        }
+        Ok(if left + missed == 0 { Exit::Done } else { Exit::Failed })
     }
 
     fn export(&self, address: &str, to: &Path, json: bool) -> Outcome {
         let exported = self.store.export(&unique(address)?, to)?;
         if json {
-            println!("{}", json!(exported));
+            say!("{}", json!(exported));
         } else {
             let mailbox::Exported { messages, files, bytes, faults } = &exported;
             for fault in faults {
                 eprintln!("entracte: {}: {}", fault.file, fault.what);
             }
-            println!("{messages} messages, {files} files, {bytes} bytes in {}", to.display());
+            say!("{messages} messages, {files} files, {bytes} bytes in {}", to.display());
         }
         Ok(if exported.faults.is_empty() { Exit::Done } else { Exit::Failed })
     }
@@ -738,7 +806,7 @@ impl Opened {
         let stats = self.store.stats(&mut progress("reading"))?;
         let nodes = self.store.nodes()?;
         if json {
-            println!("{}", json!({ "store": stats, "nodes": nodes }));
+            say!("{}", json!({ "store": stats, "nodes": nodes }));
             return Ok(Exit::Done);
         }
         let mut rows = vec![
@@ -757,24 +825,55 @@ impl Opened {
             let alive = if node.is_alive { "alive" } else { "dead" };
             rows.push([format!("node {}", node.node), format!("{alive}, on {}", node.host)]);
         }
-        print!("{}", columns(&rows));
+        print(&columns(&rows))?;
         Ok(Exit::Done)
     }
 
     fn move_to(&self, to: &Path, json: bool) -> Outcome {
         let to = std::path::absolute(to)?;
+        let (from, real) = (real(self.store.root()), real(&to));
+        if from.starts_with(&real) || real.starts_with(&from) {
+            let from = from.display();
+            return Err(Failure(format!("{}: it must be apart from {from}", real.display())));
+        }
         let disk = SystemDisk::new();
-        let moved = self.store.move_to(&disk, &to, &mut progress("copying"))?;
+        let moved = match self.store.move_to(&disk, &to, &mut progress("copying")) {
+            Err(MailError::Away(error)) => {
+                let (from, to) = (from.display(), to.display());
+                return Err(Failure(format!("copying {from} to {to}: {error}")));
+            }
+            done => done?,
+        };
         if json {
-            println!("{}", json!(moved));
+            say!("{}", json!(moved));
         } else {
-            println!(
+            say!(
                 "{} files and {} bytes copied, {} were there; set mail.root = {:?}",
-                moved.copied, moved.bytes, moved.kept, to
+                moved.copied,
+                moved.bytes,
+                moved.kept,
+                to
             );
         }
         Ok(Exit::Done)
     }
+}
+
+/// Where a path leads, although not all of it need be there.
+fn real(path: &Path) -> PathBuf {
+    for ancestor in path.ancestors() {
+        if let Ok(real) = ancestor.canonicalize() {
+            return real.join(path.strip_prefix(ancestor).unwrap_or_else(|_| Path::new("")));
+        }
+    }
+    path.to_owned()
+}
+
+/// A text on one line, and in its own direction.
+fn plain(text: &str) -> String {
+    let turns = ['\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
+    let is_odd = |c: char| c.is_control() || turns.iter().any(|turn| turn.contains(&c));
+    text.replace(is_odd, " ")
 }
 
 /// What a file is, by its name.

@@ -8,6 +8,9 @@ use super::*;
 
 /// What belongs to no message and was not written to for so long is no delivery that is under way: nanoseconds.
 const STRAY_NANOS: i128 = 24 * 3_600 * 1_000_000_000;
+/// How often a catalog is compared with the files while they differ, and how long between.
+const LOOKS: u32 = 3;
+const AGAIN: Duration = Duration::from_millis(1_500);
 /// Most files of one name in a quarantine.
 const ASIDE_MAX: u32 = 100;
 
@@ -116,7 +119,7 @@ impl MessageStore {
         let purged = self.purge_would(unique)?;
         let folder = self.folder(unique);
         // The file that says that it was deleted goes last.
-        let last = folder.join(mailboxes::MAILBOX);
+        let last = folder.join(MAILBOX);
         for path in all_files(&*self.disk, &folder)? {
             if path != last {
                 gone_is_fine(self.disk.remove(&path))?;
@@ -155,7 +158,7 @@ impl MessageStore {
                 if repair == Repair::Yes {
                     self.rebuild(unique)?;
                 }
-                let file = mailboxes::MAILBOX.to_owned();
+                let file = MAILBOX.to_owned();
                 checked.faults.push(Damage { file, what, mended: repair == Repair::Yes });
             }
             Err(error) => return Err(error),
@@ -164,7 +167,11 @@ impl MessageStore {
         self.check_catalog(unique, repair, &mut checked)?;
         let mut known = BTreeSet::new();
         for name in names.iter().filter_map(|name| Name::parse(name)) {
-            match self.verify(unique, &name, &mut known) {
+            // Twice: what is being removed just now looks like what is damaged.
+            let verified = self
+                .verify(unique, &name, &mut known)
+                .or_else(|_| self.verify(unique, &name, &mut known));
+            match verified {
                 Ok(bytes) => {
                     checked.messages += 1;
                     checked.bytes += bytes;
@@ -274,24 +281,39 @@ impl MessageStore {
         repair: Repair,
         checked: &mut Checked,
     ) -> Result<(), MailError> {
+        let (mut without_file, mut unlisted) = self.differing(unique)?;
+        for _ in 1..LOOKS {
+            if without_file.is_empty() && unlisted.is_empty() {
+                break;
+            }
+            // What came or went just now is known to all within a second.
+            self.host.pause(AGAIN);
+            let (again_without, again_unlisted) = self.differing(unique)?;
+            without_file.retain(|name| again_without.contains(name));
+            unlisted.retain(|name| again_unlisted.contains(name));
+        }
+        let mended = repair == Repair::Yes;
+        let fault = |file: String, what: &str| Damage { file, what: what.to_owned(), mended };
+        let without_file = without_file.into_iter().map(|name| format!("{CATALOG}: {name}"));
+        checked.faults.extend(without_file.map(|file| fault(file, "it is listed and has no file")));
+        let unlisted = unlisted.into_iter().map(|name| format!("{MESSAGES}/{name}"));
+        checked.faults.extend(unlisted.map(|file| fault(file, "it is not listed")));
+        Ok(())
+    }
+
+    /// Names that are listed and have no file, and files that are not listed, as it looks at this moment.
+    fn differing(
+        &self,
+        unique: &Unique,
+    ) -> Result<(BTreeSet<String>, BTreeSet<String>), MailError> {
         let listed = self
             .looked(unique, |opened| opened.catalog().rows().map(Row::name).collect::<Vec<_>>())?;
         let listed: BTreeSet<_> = listed.iter().map(ToString::to_string).collect();
         let entries = self.disk.list(&self.folder(unique).join(MESSAGES))?;
         let names = entries.into_iter().map(|entry| entry.name);
         let there: BTreeSet<_> = names.filter(|name| Name::parse(name).is_some()).collect();
-        let mended = repair == Repair::Yes;
-        let fault = |file: String, what: &str| Damage { file, what: what.to_owned(), mended };
-        let without_file = listed.difference(&there);
-        checked.faults.extend(
-            without_file
-                .map(|name| fault(format!("{CATALOG}: {name}"), "it is listed and has no file")),
-        );
-        let unlisted = there.difference(&listed);
-        checked
-            .faults
-            .extend(unlisted.map(|name| fault(format!("{MESSAGES}/{name}"), "it is not listed")));
-        Ok(())
+        let without_file = listed.difference(&there).cloned().collect();
+        Ok((without_file, there.difference(&listed).cloned().collect()))
     }
 
     /// Files that belong to no message, as an interrupted delivery leaves them, and that nobody wrote to for a day by the
@@ -395,8 +417,8 @@ impl MessageStore {
             Ok(_) | Err(MailError::Damaged(..)) => {}
             Err(error) => return Err(error),
         }
-        std::fs::create_dir_all(to)?;
-        if std::fs::read_dir(to)?.next().is_some() {
+        std::fs::create_dir_all(to).map_err(here(to))?;
+        if std::fs::read_dir(to).map_err(here(to))?.next().is_some() {
             return Err(MailError::NoStore(format!("{} is not empty", to.display())));
         }
         let mut exported = Exported { messages: 0, files: 0, bytes: 0, faults: Vec::new() };
@@ -406,58 +428,109 @@ impl MessageStore {
         let rows =
             self.looked(unique, |opened| opened.catalog().rows().cloned().collect::<Vec<_>>())?;
         for row in rows {
-            match self.export_one(unique, row.id, to, &mut exported) {
-                Ok(row) => {
-                    exported.messages += 1;
-                    list_row(&mut list, &row);
-                }
-                // Deleted meanwhile.
-                Err(MailError::NoSuchMessage(_)) => {}
-                Err(MailError::Broken(_, what)) => exported.fault(row.name().to_string(), what),
-                Err(error @ MailError::Later(_)) => {
-                    exported.fault(row.name().to_string(), error.to_string());
-                }
-                Err(error) => return Err(error),
+            // None was deleted meanwhile.
+            if let Some(row) = self.export_one(unique, row, to, &mut exported)? {
+                exported.messages += 1;
+                list_row(&mut list, &row);
             }
         }
-        std::fs::write(to.join("messages.csv"), list)?;
-        let mailbox = self.folder(unique).join(mailboxes::MAILBOX);
+        self.export_quarantine(unique, to, &mut exported)?;
+        std::fs::write(to.join("messages.csv"), list).map_err(here(to))?;
+        let mailbox = self.folder(unique).join(MAILBOX);
         match read_all(&*self.disk, &mailbox, 1 << 20) {
-            Ok(bytes) => std::fs::write(to.join(mailboxes::MAILBOX), bytes)?,
-            Err(error) => exported.fault(mailboxes::MAILBOX.to_owned(), error.to_string()),
+            Ok(bytes) => std::fs::write(to.join(MAILBOX), bytes).map_err(here(to))?,
+            Err(error) => exported.fault(MAILBOX.to_owned(), error.to_string()),
         }
         Ok(exported)
     }
 
+    /// Copies a message's files, as far as they are there; the message, unless it was deleted meanwhile. Nothing is changed in
+    /// the store.
     fn export_one(
         &self,
         unique: &Unique,
-        id: MessageId,
+        mut row: Row,
         to: &Path,
         exported: &mut Exported,
-    ) -> Result<Row, MailError> {
-        let (row, envelope) = self.read_message(unique, id)?;
-        let (from, name) = (self.folder(unique).join(MESSAGES), row.name());
-        let mut files = vec![(name.to_string(), None)];
-        let attachments = envelope.attachments.iter().enumerate();
-        files.extend(attachments.map(|(n, a)| (name.attachment(n, a.extension), Some(a.sha256))));
-        for (file, sha256) in files {
-            let mut reader = match self.disk.open(&from.join(&file)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    exported.fault(file, "it is missing".to_owned());
-                    continue;
+    ) -> Result<Option<Row>, MailError> {
+        let from = self.folder(unique).join(MESSAGES);
+        let mut tries = 0;
+        let files = loop {
+            let name = row.name();
+            match crate::opened::envelope(&*self.disk, &from, &name) {
+                Ok(envelope) => {
+                    let attachments = envelope.attachments.iter().enumerate();
+                    let attachments =
+                        attachments.map(|(n, a)| (name.attachment(n, a.extension), Some(a.sha256)));
+                    break std::iter::once((name.to_string(), None)).chain(attachments).collect();
                 }
-                done => done?,
-            };
-            let mut writer = std::fs::File::create_new(to.join(&file))?;
-            let (bytes, digest) = hashed(&mut reader, &mut writer)?;
-            exported.bytes += bytes;
-            exported.files += 1;
-            if sha256.is_some_and(|sha256| digest.as_ref() != sha256) {
+                // It has another name by now, perhaps.
+                Err(Broken::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {
+                    tries += 1;
+                    let now =
+                        self.looked(unique, |opened| opened.catalog().row(row.id).cloned())?;
+                    match now {
+                        Some(now) if tries < 4 => row = now,
+                        Some(_) | None => return Ok(None),
+                    }
+                }
+                Err(Broken::Disk(error)) => return Err(error.into()),
+                Err(broken @ (Broken::Message(_) | Broken::Later)) => {
+                    exported.fault(name.to_string(), broken.to_string());
+                    let base = name.base();
+                    let there = self.disk.list(&from)?.into_iter().map(|entry| entry.name);
+                    break there.filter(|n| n.starts_with(&base)).map(|n| (n, None)).collect();
+                }
+            }
+        };
+        let files: Vec<(String, Option<[u8; 32]>)> = files;
+        for (file, sha256) in files {
+            let digest = self.export_file(&from.join(&file), &to.join(&file), exported)?;
+            if sha256.is_some_and(|sha256| digest.is_some_and(|digest| digest.as_ref() != sha256)) {
                 exported.fault(file, "it is not what was delivered".to_owned());
             }
         }
-        Ok(row)
+        Ok(Some(row))
+    }
+
+    /// Copies a file; its digest, unless it is gone.
+    fn export_file(
+        &self,
+        from: &Path,
+        to: &Path,
+        exported: &mut Exported,
+    ) -> Result<Option<Digest>, MailError> {
+        let mut reader = match self.disk.open(from) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            done => done?,
+        };
+        let mut writer = std::fs::File::create_new(to).map_err(here(to))?;
+        let (bytes, digest) = hashed(&mut reader, &mut writer).map_err(here(to))?;
+        exported.bytes += bytes;
+        exported.files += 1;
+        Ok(Some(digest))
+    }
+
+    /// What was put aside earlier goes along, and is told.
+    fn export_quarantine(
+        &self,
+        unique: &Unique,
+        to: &Path,
+        exported: &mut Exported,
+    ) -> Result<(), MailError> {
+        let from = self.folder(unique).join(QUARANTINE);
+        let entries = self.disk.list(&from).unwrap_or_default();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let to = to.join(QUARANTINE);
+        std::fs::create_dir(&to).map_err(here(&to))?;
+        for entry in &entries {
+            self.export_file(&from.join(&entry.name), &to.join(&entry.name), exported)?;
+        }
+        let what = format!("{} files were put aside earlier", entries.len());
+        exported.fault(QUARANTINE.to_owned(), what);
+        Ok(())
     }
 }
 
@@ -476,6 +549,11 @@ impl Exported {
     fn fault(&mut self, file: String, what: String) {
         self.faults.push(Damage { file, what, mended: false });
     }
+}
+
+/// An error of a file that is not the store's.
+fn here(path: &Path) -> impl Fn(io::Error) -> MailError {
+    move |error| MailError::Here(path.to_owned(), error)
 }
 
 /// Copies bytes; how many, and their digest.

@@ -1,10 +1,9 @@
 //! Which mailboxes there are: made, found, renamed, deleted; users imported.
 
-use super::administration::gone_is_fine;
+use std::io::Read as _;
+
 use super::*;
 
-/// The file that says whose mailbox a folder is.
-pub(super) const MAILBOX: &str = "mailbox.json";
 const MAILBOX_BYTES_MAX: u64 = 65_536;
 /// Most envelopes that are asked whose mailbox they are in.
 const ENVELOPES_MAX: usize = 100;
@@ -172,7 +171,16 @@ impl MessageStore {
         let folder = self.folder(unique);
         let aside = folder.join(QUARANTINE);
         make_folders(&*self.disk, &aside)?;
-        gone_is_fine(self.disk.replace(&folder.join(MAILBOX), &aside.join(MAILBOX)))?;
+        // A copy, so that there is one at any moment.
+        match self.disk.open(&folder.join(MAILBOX)) {
+            Ok(file) => {
+                let mut bytes = Vec::new();
+                file.take(1 << 20).read_to_end(&mut bytes)?;
+                replace_all(&*self.disk, &aside.join(MAILBOX), &bytes)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
         let mut names: Vec<_> = self.disk.list(&folder.join(MESSAGES)).unwrap_or_default();
         names.sort_by(|one, other| other.name.cmp(&one.name));
         let opened = Opened::new(folder, unique.clone());
@@ -287,6 +295,9 @@ impl MessageStore {
     /// The name is too long, there is no such mailbox, or the root cannot be reached.
     pub fn rename(&self, unique: &Unique, friendly: &str) -> Result<(), MailError> {
         let friendly = friendly_name(friendly)?;
+        if friendly.is_empty() {
+            return Err(MailError::Limit("a name has at least one character"));
+        }
         self.edit(unique, |file| file.friendly = friendly)
     }
 
@@ -325,10 +336,9 @@ impl MessageStore {
         })?;
         self.tell(unique, [MailChange::MailboxDeleted], None, 0);
         // Whoever has it lets it go when it looks next.
-        if let Some(opened) = lock(&self.opened).remove(unique) {
-            let node = self.node()?;
-            let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
-            lock(&opened).release(around, &mut Vec::new());
+        let opened = lock(&self.opened).remove(unique);
+        if let Some(opened) = opened {
+            self.release(&*self.node()?, unique, &opened);
         }
         Ok(())
     }

@@ -58,8 +58,7 @@ impl MessageStore {
             }
         };
         let all = std::mem::take(&mut *lock(&self.opened));
-        let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
-        all.values().for_each(|opened| lock(opened).release(around, &mut Vec::new()));
+        all.iter().for_each(|(unique, opened)| self.release(&node, unique, opened));
         write_guard(&*self.disk, &self.root, &shut)?;
         {
             let mut session = lock(&self.session);
@@ -119,20 +118,34 @@ impl MessageStore {
         }
         Ok(())
     }
+}
 
-    fn every_folder(&self) -> Result<Vec<PathBuf>, MailError> {
-        let letter = |name: &str| name.len() == 1 && name.bytes().all(|b| b.is_ascii_uppercase());
-        let mut all = Vec::new();
-        for first in self.disk.list(&self.root)?.iter().filter(|entry| letter(&entry.name)) {
-            let first = self.root.join(&first.name);
-            for second in self.disk.list(&first)?.iter().filter(|entry| letter(&entry.name)) {
-                let second = first.join(&second.name);
-                let leaves = self.disk.list(&second)?;
-                all.extend(leaves.iter().filter(|e| e.is_folder).map(|e| second.join(&e.name)));
-            }
+/// The folders of all mailboxes below a root.
+fn every_folder(disk: &dyn Disk, root: &Path) -> io::Result<Vec<PathBuf>> {
+    let letter = |name: &str| name.len() == 1 && name.bytes().all(|b| b.is_ascii_uppercase());
+    let mut all = Vec::new();
+    for first in disk.list(root)?.iter().filter(|entry| letter(&entry.name)) {
+        let first = root.join(&first.name);
+        for second in disk.list(&first)?.iter().filter(|entry| letter(&entry.name)) {
+            let second = first.join(&second.name);
+            let leaves = disk.list(&second)?;
+            all.extend(leaves.iter().filter(|e| e.is_folder).map(|e| second.join(&e.name)));
         }
-        Ok(all)
     }
+    Ok(all)
+}
+
+/// Takes a folder away with all that is in it.
+fn remove_all(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+    for entry in disk.list(folder)? {
+        let path = folder.join(&entry.name);
+        if entry.is_folder {
+            remove_all(disk, &path)?;
+        } else {
+            disk.remove(&path)?;
+        }
+    }
+    disk.remove_folder(folder)
 }
 
 /// How a folder is copied.
@@ -154,12 +167,24 @@ struct Copy<'a> {
 
 impl Copy<'_> {
     fn all(&mut self, how: Copied, progress: &mut dyn FnMut(u64, u64)) -> Result<(), MailError> {
-        let folders = self.store.every_folder()?;
+        let folders = every_folder(&*self.store.disk, &self.store.root)?;
         let of = u64::try_from(folders.len()).unwrap_or(u64::MAX);
         for (done, folder) in (0..).zip(&folders) {
             progress(done, of);
             let inner = folder.strip_prefix(&self.store.root).unwrap_or(folder);
             self.folder(folder, &self.to.join(inner), how)?;
+        }
+        if how == Copied::Exactly {
+            // What was purged meanwhile shall not come back.
+            let here: BTreeSet<_> = folders
+                .iter()
+                .filter_map(|folder| folder.strip_prefix(&self.store.root).ok())
+                .collect();
+            for folder in every_folder(self.disk, self.to)? {
+                if folder.strip_prefix(self.to).is_ok_and(|inner| !here.contains(inner)) {
+                    remove_all(self.disk, &folder)?;
+                }
+            }
         }
         progress(of, of);
         Ok(())

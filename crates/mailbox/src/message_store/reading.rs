@@ -156,7 +156,7 @@ impl MessageStore {
             let row = self.looked(unique, |opened| opened.catalog().row(id).cloned())?;
             let Some(row) = row else { return Err(MailError::NoSuchMessage(id)) };
             let found = self.opened(unique);
-            let found = lock(&found).envelope(&*self.disk, &row.name());
+            let found = lock(&found.opened).envelope(&*self.disk, &row.name());
             match found {
                 Ok(envelope) => return Ok((row, envelope)),
                 Err(Broken::Disk(error)) if error.kind() == io::ErrorKind::NotFound => {

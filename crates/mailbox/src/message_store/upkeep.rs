@@ -1,6 +1,9 @@
 //! What must be done from time to time: signs of life, what others tell, the spool, old messages.
 
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::spool::Waiting;
 
 /// A message in the spool, as administrators see it.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -8,7 +11,7 @@ pub struct PendingMessage {
     /// Which.
     #[schema(value_type = String)]
     pub id: MessageId,
-    /// For whom.
+    /// For whom; empty while the message cannot be read.
     pub to: String,
     /// Since when, RFC 3339.
     pub since: String,
@@ -40,6 +43,14 @@ pub struct Swept {
     pub expired: u64,
     /// Mailboxes that could not be swept.
     pub failed: u64,
+}
+
+/// What another node told of a mailbox.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    want: bool,
+    look: bool,
+    changed: bool,
 }
 
 impl MessageStore {
@@ -82,7 +93,7 @@ impl MessageStore {
         let known = lock(&self.session).node.clone();
         match known.map_or_else(|| self.joined(), Ok)?.beat() {
             // What is there can be read, and deleted.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error) if is_full(&error) => {
                 tracing::error!(root = %self.root.display(), "no room is left in the message store");
                 Ok(())
             }
@@ -101,30 +112,40 @@ impl MessageStore {
         let Some(node) = self.well() else { return };
         // What fails is told by the next sign of life.
         let heard = node.hear().unwrap_or_default();
+        let mut all: BTreeMap<Unique, Told> = BTreeMap::new();
         if heard.has_missed {
-            let all: Vec<_> = lock(&self.opened).keys().cloned().collect();
-            for unique in all {
-                let _ = self.with(&node, &unique, |opened, around, seen| {
-                    opened.look_again();
-                    opened.follow(around, seen)
-                });
-            }
+            let opened = lock(&self.opened);
+            let look = Told { look: true, ..Told::default() };
+            all.extend(opened.keys().map(|unique| (unique.clone(), look)));
         }
+        // Of each mailbox once, however much was told of it.
         for (notice, leaf) in heard.notices {
             let Some(unique) = Unique::of_leaf(&leaf) else { continue };
-            let is_opened = lock(&self.opened).contains_key(&unique);
-            if !is_opened && notice != Notice::Want {
-                continue;
+            let told = all.entry(unique).or_default();
+            match notice {
+                Notice::Want => told.want = true,
+                Notice::Look => told.look = true,
+                Notice::Changed => told.changed = true,
             }
+        }
+        // First of all: who waits shall not wait for what else there is to do.
+        for (unique, _) in all.iter().filter(|(_, told)| told.want) {
+            self.opened(unique).is_wanted.store(true, Ordering::Relaxed);
+        }
+        for (unique, told) in all {
             // What fails here is found out when the mailbox is used next.
             let _ = self.with(&node, &unique, |opened, around, seen| {
-                match notice {
-                    Notice::Want => opened.give(around, seen)?,
-                    Notice::Look => {
-                        opened.look_again();
-                        opened.follow(around, seen)?;
-                    }
-                    Notice::Changed => opened.follow(around, seen)?,
+                let was_known = opened.is_known();
+                if told.look {
+                    opened.look_again();
+                }
+                if told.look || told.changed {
+                    opened.follow(around, seen)?;
+                }
+                if !was_known && opened.is_known() && seen.is_empty() {
+                    let catalog = opened.catalog();
+                    let (counts, sequence) = (*catalog.counts(), catalog.head.sequence);
+                    self.tell(&unique, [MailChange::Unspecified], Some(counts), sequence);
                 }
                 Ok(())
             });
@@ -138,8 +159,8 @@ impl MessageStore {
     fn untold(&self) -> Vec<Unique> {
         let all = lock(&self.opened);
         let has_untold =
-            |opened: &Mutex<Opened>| opened.try_lock().is_ok_and(|opened| opened.has_untold());
-        all.iter().filter(|(_, o)| has_untold(o)).map(|(unique, _)| unique.clone()).collect()
+            |entry: &Entry| entry.opened.try_lock().is_ok_and(|opened| opened.has_untold());
+        all.iter().filter(|(_, e)| has_untold(e)).map(|(unique, _)| unique.clone()).collect()
     }
 
     /// Delivers what waits in the spool, and lets mailboxes go that nobody uses; each second. It may take as long as there
@@ -171,14 +192,21 @@ impl MessageStore {
     #[must_use]
     pub fn pending(&self) -> Vec<PendingMessage> {
         let Some(spool) = &self.spool else { return Vec::new() };
-        let pending = |one: crate::spool::Waiting| PendingMessage {
+        let pending = |one: Waiting| PendingMessage {
             id: one.name.id,
             to: one.to.to_string(),
             since: one.name.at.to_string(),
             bytes: one.row.bytes,
             trouble: one.trouble,
         };
-        spool.waiting().into_iter().map(pending).collect()
+        let unread = spool.unread().into_iter().map(|(name, why)| PendingMessage {
+            id: name.id,
+            to: String::new(),
+            since: name.at.to_string(),
+            bytes: 0,
+            trouble: Some(why),
+        });
+        spool.waiting().into_iter().map(pending).chain(unread).collect()
     }
 
     /// Takes a message out of the spool that nobody shall have: of a mailbox that will not be made, say.
@@ -188,8 +216,9 @@ impl MessageStore {
     pub fn discard(&self, id: MessageId) -> Result<(), MailError> {
         let none = || MailError::NoSuchMessage(id);
         let spool = self.spool.as_ref().ok_or_else(none)?;
-        let waiting = spool.waiting().into_iter().find(|one| one.name.id == id);
-        Ok(spool.done(&waiting.ok_or_else(none)?)?)
+        let names = spool.waiting().into_iter().map(|one| one.name);
+        let name = names.chain(spool.unread().into_keys()).find(|name| name.id == id);
+        Ok(spool.done(&name.ok_or_else(none)?)?)
     }
 
     /// The processes that use the root.
@@ -210,65 +239,87 @@ impl MessageStore {
     fn deliver_spooled(&self) {
         let Some(spool) = &self.spool else { return };
         spool.read_again();
+        let mut by_mailbox: BTreeMap<Unique, Vec<Waiting>> = BTreeMap::new();
         for waiting in spool.waiting() {
-            match self.deliver_waiting(spool, &waiting) {
-                Ok(()) => {
-                    tracing::info!(mailbox = waiting.to.unique.leaf(), message = %waiting.name, "a message left the spool");
-                    if let Err(error) = spool.done(&waiting) {
-                        spool.troubled(
-                            waiting.name.id,
-                            format!("it was delivered and cannot be taken away: {error}"),
-                        );
-                    }
-                }
-                Err(why) => {
-                    if waiting.trouble.as_ref() != Some(&why) {
-                        tracing::warn!(mailbox = waiting.to.unique.leaf(), message = %waiting.name, why, "a message stays in the spool");
-                    }
-                    spool.troubled(waiting.name.id, why);
-                    if self.trouble().is_some() {
-                        return;
-                    }
+            by_mailbox.entry(waiting.to.unique.clone()).or_default().push(waiting);
+        }
+        for (unique, all) in by_mailbox {
+            let known = self.known_of(&unique, &all);
+            for waiting in all {
+                let done = match &known {
+                    Ok(known) if known.contains(&waiting.name.id) => Ok(()),
+                    Ok(_) => self.deliver_waiting(spool, &waiting),
+                    Err(why) => Err(why.clone()),
+                };
+                self.after_spool(spool, &waiting, done);
+                if self.trouble().is_some() {
+                    return;
                 }
             }
         }
     }
 
-    /// Delivers a message that was acknowledged before, once. It may be there already: the power may have gone
-    /// between its delivery and its leaving the spool.
-    fn deliver_waiting(
-        &self,
-        spool: &Spool,
-        waiting: &crate::spool::Waiting,
-    ) -> Result<(), String> {
-        let unique = &waiting.to.unique;
-        self.mailbox_file(unique).map_err(|error| told(&error))?;
-        let id = waiting.name.id;
+    fn after_spool(&self, spool: &Spool, waiting: &Waiting, done: Result<(), String>) {
+        match done {
+            Ok(()) => {
+                tracing::info!(mailbox = waiting.to.unique.leaf(), message = %waiting.name, "a message left the spool");
+                if let Err(error) = spool.done(&waiting.name) {
+                    let why = format!("it was delivered and cannot be taken away: {error}");
+                    spool.troubled(waiting.name.id, why);
+                }
+            }
+            Err(why) => {
+                if waiting.trouble.as_ref() != Some(&why) {
+                    tracing::warn!(mailbox = waiting.to.unique.leaf(), message = %waiting.name, why, "a message stays in the spool");
+                }
+                spool.troubled(waiting.name.id, why);
+            }
+        }
+    }
+
+    /// Which of these are in the mailbox already, or were and were removed: the power may have gone between a message's
+    /// delivery and its leaving the spool. Nobody else delivers them, so it is asked once for all.
+    fn known_of(&self, unique: &Unique, all: &[Waiting]) -> Result<BTreeSet<MessageId>, String> {
         let known = self.owning(unique, |opened, around, seen| {
             opened.own(around, seen)?;
             opened.catch_up(around, seen)?;
-            let Some(row) = opened.catalog().row(id).cloned() else {
-                return Ok(opened.catalog().was_removed(id));
-            };
-            match opened.envelope(around.disk, &row.name()) {
-                Ok(_) => {
-                    around.disk.sync_folder(&opened.messages())?;
-                    Ok(true)
-                }
-                Err(Broken::Disk(error)) => Err(error.into()),
-                Err(Broken::Later) => Err(io::Error::other(Broken::Later.to_string()).into()),
-                // What is in the spool is whole: it takes the place of what a cut left of the first attempt.
-                Err(Broken::Message(why)) => {
-                    opened.quarantine(around.disk, &row.name(), &why)?;
-                    seen.push(Seen::Broken(row.name(), why));
-                    opened.catch_up(around, seen)?;
-                    Ok(false)
+            let mut known = BTreeSet::new();
+            let mut is_broken = false;
+            for id in all.iter().map(|waiting| waiting.name.id) {
+                let Some(row) = opened.catalog().row(id).cloned() else {
+                    if opened.catalog().was_removed(id) {
+                        known.insert(id);
+                    }
+                    continue;
+                };
+                match opened.envelope(around.disk, &row.name()) {
+                    Ok(_) => drop(known.insert(id)),
+                    Err(Broken::Disk(error)) => return Err(error.into()),
+                    Err(Broken::Later) => {
+                        return Err(io::Error::other(Broken::Later.to_string()).into());
+                    }
+                    // What is in the spool is whole: it takes the place of what a cut left of the first attempt.
+                    Err(Broken::Message(why)) => {
+                        opened.quarantine(around.disk, &row.name(), &why)?;
+                        seen.push(Seen::Broken(row.name(), why));
+                        is_broken = true;
+                    }
                 }
             }
+            if is_broken {
+                opened.catch_up(around, seen)?;
+            }
+            if !known.is_empty() {
+                // The sync may be what failed at first.
+                around.disk.sync_folder(&opened.messages())?;
+            }
+            Ok(known)
         });
-        if known.map_err(|error| told(&error))? {
-            return Ok(());
-        }
+        known.map_err(|error| told(&error))
+    }
+
+    /// Delivers a message that was acknowledged before.
+    fn deliver_waiting(&self, spool: &Spool, waiting: &Waiting) -> Result<(), String> {
         let draft = spool.draft(waiting)?;
         let to = &waiting.to;
         self.deliver_as(&waiting.name, &draft, to, Bound::None).map_err(|error| told(&error))
@@ -285,18 +336,17 @@ impl MessageStore {
             // One that is in use was used just now.
             let mut by_use: Vec<_> = all
                 .iter()
-                .filter_map(|(unique, opened)| {
-                    let used = opened.try_lock().ok()?.used;
+                .filter_map(|(unique, entry)| {
+                    let used = entry.opened.try_lock().ok()?.used;
                     Some((used, unique.clone()))
                 })
                 .collect();
             by_use.sort();
             by_use.truncate(over);
-            by_use.into_iter().filter_map(|(_, unique)| all.remove(&unique)).collect()
+            by_use.into_iter().filter_map(|(_, unique)| all.remove_entry(&unique)).collect()
         };
         let Ok(node) = self.node() else { return };
-        let around = Around { disk: &*self.disk, host: &*self.host, node: &node };
-        over.iter().for_each(|opened| lock(opened).release(around, &mut Vec::new()));
+        over.iter().for_each(|(unique, opened)| self.release(&node, unique, opened));
     }
 
     /// Deletes what is in its folder for longer than that keeps it, or past its own time, in all mailboxes.

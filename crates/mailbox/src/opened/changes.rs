@@ -69,8 +69,7 @@ impl Opened {
             self.is_behind = true;
             match self.own(around, seen) {
                 Ok(()) => rest = work(self, &rest, seen)?,
-                // It is another's by now, and what was done is done.
-                Err(OwnError::Held(_)) => break,
+                // It is another's by now: it is to be done again when it is ours. What was done is no other then.
                 Err(error) => return Err(error),
             }
         }
@@ -136,7 +135,7 @@ impl Opened {
         match self.own(around, seen) {
             Ok(()) => {}
             // Nobody else has it, and this is how room is made.
-            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around)?,
+            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around, seen)?,
             Err(error) => return Err(error),
         }
         self.each(around, ids, seen, |opened, ids, seen| {

@@ -210,8 +210,13 @@ fn an_export_says_what_is_damaged_or_missing_and_has_all_else() {
     disk.flip(&find(&ids[0], ".wav"), 77);
     disk.remove(&find(&ids[1], ".wav")).unwrap();
     disk.flip(&find(&ids[2], ".xml"), 777);
-    // It is exported although it was deleted.
+    // It is exported although it was deleted, and nothing of it is changed by that.
     store.delete(&unique("a")).unwrap();
+    let messages = || {
+        let is_message = |path: &PathBuf| path.to_string_lossy().contains("/messages/");
+        disk.files().into_iter().filter(is_message).collect::<Vec<_>>()
+    };
+    let before = messages();
     let to = tempfile::tempdir().unwrap();
     let exported = store.export(&unique("a"), &to.path().join("out")).unwrap();
     let whats: Vec<_> = exported.faults.iter().map(|fault| &*fault.what).collect();
@@ -219,7 +224,16 @@ fn an_export_says_what_is_damaged_or_missing_and_has_all_else() {
     for (what, words) in whats.iter().zip(["not what was delivered", "is missing", "checksum"]) {
         assert!(what.contains(words), "{what}");
     }
-    assert_eq!((exported.messages, exported.files), (2, 4));
+    // All that is there comes along: of one the envelope alone.
+    assert_eq!((exported.messages, exported.files), (4, 7));
     let list = std::fs::read_to_string(to.path().join("out/messages.csv")).unwrap();
-    assert_eq!(list.lines().count(), 3);
+    assert_eq!(list.lines().count(), 5);
+    assert_eq!(messages(), before);
+    // And what was put aside.
+    store.restore(&unique("a")).unwrap();
+    store.check(&unique("a"), Repair::Yes).unwrap();
+    let exported = store.export(&unique("a"), &to.path().join("again")).unwrap();
+    let whats: Vec<_> = exported.faults.iter().map(|fault| &*fault.what).collect();
+    assert_eq!(whats, ["8 files were put aside earlier"]);
+    assert_eq!((exported.messages, exported.files), (1, 10));
 }

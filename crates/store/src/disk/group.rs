@@ -81,8 +81,8 @@ struct State {
 /// What a file must know to take part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Since {
-    /// How many batches had begun when it was opened, or when it was last told of one that failed. The error of a later one
-    /// may be about it.
+    /// How many batches were over when it was opened, or the number of the one that failed of which it was told last. The
+    /// error of a later one may be about it.
     told: u64,
     /// How many had begun when it was written to last. A later one has what was written.
     written: u64,
@@ -95,8 +95,8 @@ impl Group {
 
     /// For a file that is new to the group, or a folder.
     pub(super) fn since(&self) -> Since {
-        let begun = self.lock().begun;
-        Since { told: begun, written: begun }
+        let state = self.lock();
+        Since { told: state.over, written: state.begun }
     }
 
     /// A file was written to.
@@ -266,6 +266,25 @@ mod tests {
         group.written(&mut earlier);
         together(&mut earlier).unwrap();
         together(&mut late).unwrap();
+    }
+
+    /// What was written while a batch ran may be what that batch failed to write.
+    #[test]
+    fn a_batch_that_failed_fails_the_files_that_were_made_while_it_ran() {
+        let folder = tempfile::tempdir().unwrap();
+        let group = Group::new(File::open(folder.path()).unwrap());
+        *group.state.lock().unwrap() = State { begun: 1, runs: true, ..State::default() };
+        let mut since = group.since();
+        group.written(&mut since);
+        *group.state.lock().unwrap() = State {
+            begun: 1,
+            over: 1,
+            failed: Some((1, 5)),
+            active: TOGETHER_MIN,
+            ..State::default()
+        };
+        let done = group.sync(&mut since, || panic!("not alone"));
+        assert_eq!(done.unwrap_err().raw_os_error(), Some(5));
     }
 
     #[test]

@@ -30,6 +30,8 @@ struct MailboxesPage<'a> {
     root: String,
     trouble: Option<String>,
     nodes: Vec<NodeState>,
+    /// Messages in the spool, and the first of them.
+    waiting: usize,
     pending: Vec<PendingMessage>,
     list: Mailboxes,
     which: Which,
@@ -107,6 +109,8 @@ async fn shown<V: View + Settings>(
     if root.is_empty() {
         trouble = trouble.or_else(|| error.take());
     }
+    let waiting = pending.len();
+    let pending = pending.into_iter().take(mail::PENDING_MAX).collect();
     let frame = Frame::inside("Mailboxes", "/mailboxes", visitor);
     let unused_days = which.unused_days.unwrap_or(UNUSED_DAYS);
     let content = MailboxesPage {
@@ -114,6 +118,7 @@ async fn shown<V: View + Settings>(
         root,
         trouble,
         nodes,
+        waiting,
         pending,
         list,
         which,

@@ -7,6 +7,8 @@ use crate::envelope::{Envelope, Importance, Sensitivity};
 use crate::moment::Moment;
 use crate::name::{FOLDERS, Folder, Kind, Marks, MessageId, Name};
 
+/// What the first line of every file of a catalog begins with, in every version.
+pub(crate) const FAMILY: &str = "entracte-catalog ";
 /// The first line of every file of a catalog.
 pub(crate) const FORMAT: &str = "entracte-catalog 1\n";
 /// Messages that were removed and are still known by their id, so that none is delivered again.

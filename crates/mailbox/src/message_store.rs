@@ -31,6 +31,7 @@ mod reading;
 mod upkeep;
 
 pub use administration::{Checked, Damage, Exported, Purged, Repair, Stats};
+use mailboxes::MailboxFile;
 pub use mailboxes::{Mailbox, NewUser, UserOutcome};
 pub use moving::Moved;
 pub use reading::{Cursor, PAGE_MAX, Page, Query};
@@ -481,7 +482,7 @@ impl MessageStore {
 
     fn check_quota(
         &self,
-        mailbox: &mailboxes::MailboxFile,
+        mailbox: &MailboxFile,
         unique: &Unique,
         draft: &Draft,
     ) -> Result<(), MailError> {
@@ -512,10 +513,13 @@ impl MessageStore {
         let mut seen = Vec::new();
         let mut opened = lock(&entry.opened);
         opened.used = self.host.uptime();
-        let mut done = work(&mut opened, around, &mut seen);
+        let done = work(&mut opened, around, &mut seen);
         if entry.is_wanted.swap(false, Ordering::Relaxed) {
-            let given = opened.give(around, &mut seen);
-            done = done.and_then(|done| given.map(|()| done));
+            // Should it fail, whoever wants it asks again.
+            let _ = opened.give(around, &mut seen);
+        }
+        if !seen.is_empty() {
+            opened.tells_first();
         }
         self.tell_seen(unique, &opened, seen);
         done
@@ -589,14 +593,12 @@ impl MessageStore {
     /// A mailbox's unique string as all others name it; as it is given, while that cannot be found out.
     fn born(&self, unique: &Unique) -> String {
         let entry = lock(&self.opened).get(unique).cloned();
-        let Some(entry) = entry else { return unique.to_string() };
-        if let Some(born) = entry.born.get() {
+        if let Some(born) = entry.as_ref().and_then(|entry| entry.born.get()) {
             return born.clone();
         }
-        match self.mailbox_file(unique) {
-            Ok(file) => entry.born.get_or_init(|| file.unique).clone(),
-            Err(_) => unique.to_string(),
-        }
+        let file = self.well().and_then(|_| self.mailbox_file(unique).ok());
+        let Some(MailboxFile { unique: born, .. }) = file else { return unique.to_string() };
+        entry.map_or_else(|| born.clone(), |entry| entry.born.get_or_init(|| born.clone()).clone())
     }
 
     /// As [`Self::with`], for work that must own the mailbox: another node that has it is asked for it.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ fn notices(number: u64) -> String {
 }
 
 /// What one node tells the others about a mailbox.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Notice {
     /// It would like to own it.
     Want,
@@ -68,6 +68,12 @@ pub(crate) struct Node {
 #[derive(Debug, Default)]
 struct State {
     files: Option<Files>,
+    /// The number that the next of our files of notices gets.
+    number: u64,
+    /// What could not be written to it.
+    unsaid: BTreeSet<(Notice, String)>,
+    /// Whether the last line of it may be half a line.
+    is_torn: bool,
     peers: BTreeMap<String, Peer>,
     has_told: bool,
     /// Whether some of it was not synced yet.
@@ -141,7 +147,8 @@ impl Node {
         let alive = self.disk.create(&folder.join(ALIVE))?;
         let mut state = self.lock();
         // Whoever knows the one before shall not take this for it.
-        let number = state.files.take().map_or(0, |files| files.number + 1);
+        state.files = None;
+        let number = state.number;
         let notices = self.disk.create(&folder.join(notices(number)))?;
         // By this one we are known: without it we are taken for one that has left.
         let text = serde_json::to_string(identity).unwrap_or_default();
@@ -149,6 +156,7 @@ impl Node {
         file.write_all(text.as_bytes())?;
         file.sync()?;
         state.files = Some(Files { alive, notices, number, bytes: 0 });
+        (state.number, state.is_torn) = (number + 1, false);
         drop(state);
         self.set_beat(self.host.uptime());
         Ok(())
@@ -166,7 +174,10 @@ impl Node {
         match self.disk.about(&known) {
             Ok(_) if has_entered => {}
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(_) | Err(_) => return self.enter(&self.host.identity()),
+            Ok(_) | Err(_) => {
+                self.enter(&self.host.identity())?;
+                return self.tell_unsaid();
+            }
         }
         let now = self.host.uptime();
         let mut state = self.lock();
@@ -180,7 +191,7 @@ impl Node {
         }
         drop(state);
         self.set_beat(now);
-        Ok(())
+        self.tell_unsaid()
     }
 
     /// Now, by the clock of whoever keeps the disk, as [`store::About::stamp`] has it.
@@ -199,15 +210,40 @@ impl Node {
         *self.beat.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
-    /// Tells the others something; also when we know of none, for one may have come since we looked.
+    /// Tells the others something; also when we know of none, for one may have come since we looked. What cannot be told now is
+    /// told with the next sign of life.
+    ///
+    /// # Errors
+    /// It could not be told yet.
     pub(crate) fn tell(&self, notice: Notice, leaf: &str) -> io::Result<()> {
         let mut state = self.lock();
         state.has_told = true;
+        let told = self.write_notice(&mut state, notice, leaf);
+        if told.is_err() {
+            state.unsaid.insert((notice, leaf.to_owned()));
+        }
+        told
+    }
+
+    fn tell_unsaid(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        while let Some((notice, leaf)) = state.unsaid.first().cloned() {
+            self.write_notice(&mut state, notice, &leaf)?;
+            state.unsaid.pop_first();
+        }
+        Ok(())
+    }
+
+    fn write_notice(&self, state: &mut State, notice: Notice, leaf: &str) -> io::Result<()> {
         let word = NOTICE_WORDS.iter().find(|(n, _)| *n == notice).map_or("", |(_, word)| word);
-        let state = &mut *state;
-        let Some(files) = &mut state.files else { return Ok(()) };
-        let line = format!("{word} {leaf}\n");
+        // On a full disk we could not enter.
+        let Some(files) = &mut state.files else { return Err(io::ErrorKind::StorageFull.into()) };
+        // What a line begins that was torn, it also ends.
+        let begin = if state.is_torn { "\n" } else { "" };
+        let line = format!("{begin}{word} {leaf}\n");
+        state.is_torn = true;
         files.notices.write_all(line.as_bytes())?;
+        state.is_torn = false;
         files.bytes += u64::try_from(line.len()).unwrap_or(0);
         match notice {
             Notice::Want | Notice::Look => files.notices.sync()?,
@@ -217,6 +253,7 @@ impl Node {
         if files.bytes >= NOTICES_BYTES {
             files.notices.sync()?;
             self.begin_notices(files)?;
+            state.number = files.number + 1;
         }
         Ok(())
     }
@@ -339,7 +376,11 @@ impl Node {
         let mut state = self.lock();
         state.files = None;
         let folder = self.nodes.join(&self.id);
-        let is_alone = self.disk.list(&self.nodes).is_ok_and(|all| all.len() == 1);
+        let is_there = |name: &str| self.disk.about(&self.nodes.join(name).join(IDENTITY)).is_ok();
+        let is_alone = self
+            .disk
+            .list(&self.nodes)
+            .is_ok_and(|all| !all.iter().any(|e| e.name != self.id && is_there(&e.name)));
         if state.has_told && !is_alone {
             // Not all may have heard it. Without this file we are known to have left; they clear the rest.
             let _ = self.disk.remove(&folder.join(IDENTITY));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use store::{Disk, Writing, read_all};
 
 use crate::address::Unique;
-use crate::catalog::{Catalog, FORMAT, Read, Record, Row, released_by};
+use crate::catalog::{Catalog, FAMILY, FORMAT, Read, Record, Row, released_by};
 use crate::envelope::{ENVELOPE_BYTES_MAX, Envelope, EnvelopeError};
 use crate::host::Host;
 use crate::name::{Folder, Marks, MessageId, Name};
@@ -39,6 +39,8 @@ const CLAIM_BYTES_MAX: usize = 512;
 const GIVEN: Duration = Duration::from_millis(200);
 /// How often something is tried on a message whose file somebody else renames meanwhile.
 const TRIES_MAX: usize = 4;
+/// How many races for a mailbox are lost one after the other, before it must be something else.
+const RACES_MAX: usize = 100;
 /// How often a folder is listed again because it changed meanwhile.
 const SCANS_MAX: usize = 20;
 
@@ -90,8 +92,12 @@ pub(crate) struct Opened {
     read: Read,
     /// That file, if it is ours.
     log: Option<Box<dyn Writing>>,
+    /// Messages that we removed, while that is not written down.
+    removed: BTreeSet<MessageId>,
     /// Whether the folder may hold what the catalog does not say.
     is_behind: bool,
+    /// Whether those who listen were told of anything since it was read.
+    has_told: bool,
     /// Whether a catalog was read; what differs from it later is told.
     is_known: bool,
     /// What those who listen know, while that is not what was read last.
@@ -115,7 +121,9 @@ impl Opened {
             epoch: 0,
             read: Read::default(),
             log: None,
+            removed: BTreeSet::new(),
             is_behind: false,
+            has_told: false,
             is_known: false,
             told: None,
             untold: Vec::new(),
@@ -257,6 +265,7 @@ impl Opened {
         match self.own(around, seen) {
             // The owner tells, and is as right as can be.
             Err(OwnError::Held(_)) => {
+                self.is_behind = false;
                 self.tell_differences(seen);
                 Ok(())
             }
@@ -299,9 +308,16 @@ impl Opened {
         self.is_known
     }
 
-    /// Whether something happened that was not told yet.
+    /// Whether something happened that was not told yet, or may have.
     pub(crate) const fn has_untold(&self) -> bool {
-        self.told.is_some() || !self.untold.is_empty()
+        self.is_behind || self.told.is_some() || !self.untold.is_empty()
+    }
+
+    /// Whether this is the first time that those who listen are told of anything; it is no more, from now on.
+    pub(crate) const fn tells_first(&mut self) -> bool {
+        let is_first = !self.has_told;
+        self.has_told = true;
+        is_first
     }
 
     /// Keeps back what was seen, until the catalog can be relied on again.
@@ -325,7 +341,7 @@ impl Opened {
             return if self.is_behind { self.catch_up(around, seen) } else { Ok(()) };
         }
         self.log = None;
-        let mut gone = 0;
+        let (mut gone, mut lost) = (0, 0);
         loop {
             let epochs = self.epochs(around.disk)?;
             let newest = epochs.first().copied().unwrap_or(0);
@@ -340,7 +356,9 @@ impl Opened {
                 done => done?,
             }
             match self.claim(around, &epochs, seen) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && lost < RACES_MAX => {
+                    lost += 1;
+                }
                 done => return done.map_err(OwnError::Disk),
             }
         }
@@ -363,6 +381,10 @@ impl Opened {
             } else {
                 Ok(())
             };
+        }
+        if claim.starts_with(FAMILY.as_bytes()) && !claim.starts_with(FORMAT.as_bytes()) {
+            let later = io::Error::other("a later version keeps the catalog of this mailbox");
+            return Err(OwnError::Disk(later));
         }
         let mut read = Read::default();
         read.take(&claim);
@@ -387,9 +409,14 @@ impl Opened {
     fn claim(&mut self, around: Around<'_>, older: &[u64], seen: &mut Vec<Seen>) -> io::Result<()> {
         let epoch = match older.first() {
             Some(newest) => newest + 1,
-            None => self.first_epoch(around.disk),
+            None => self.first_epoch(around.disk)?,
         };
         let log = around.disk.create(&self.path(epoch))?;
+        if older.is_empty() && self.epochs(around.disk)?.len() > 1 {
+            // Somebody else began with another number: the description was damaged, or made anew just now.
+            let _ = around.disk.remove(&self.path(epoch));
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         let was_known = self.is_known;
         let before = std::mem::take(&mut self.read.catalog);
         self.keep_told(before);
@@ -401,7 +428,10 @@ impl Opened {
         }
         match &claimed {
             // Those who listen know nothing of it, and need to know only what comes.
-            Ok(()) if !was_known => seen.append(&mut found),
+            Ok(()) if !was_known => {
+                self.untold.clear();
+                seen.append(&mut found);
+            }
             Ok(()) => {
                 seen.extend(found.into_iter().filter(is_broken));
                 self.tell_differences(seen);
@@ -416,20 +446,26 @@ impl Opened {
                 seen.extend(found.into_iter().filter(is_broken));
             }
         }
-        self.is_known |= claimed.is_ok();
+        if claimed.is_ok() {
+            self.is_known = true;
+            self.removed.clear();
+        }
         claimed
     }
 
     /// The number of the first file of a catalog: it is the same for all who begin it, and another one when the mailbox
     /// was purged and made anew, so that nobody takes the new one's for its own.
-    fn first_epoch(&self, disk: &dyn Disk) -> u64 {
+    fn first_epoch(&self, disk: &dyn Disk) -> io::Result<u64> {
         #[derive(serde::Deserialize)]
         struct Created {
             created: u64,
         }
-        let bytes = read_all(disk, &self.folder.join(MAILBOX), 1 << 16).unwrap_or_default();
+        let bytes = match read_all(disk, &self.folder.join(MAILBOX), 1 << 16) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            read => read.unwrap_or_default(),
+        };
         let created = serde_json::from_slice(&bytes).map_or(1, |Created { created }| created);
-        created.clamp(1, EPOCH_END / 2)
+        Ok(created.clamp(1, EPOCH_END / 2))
     }
 
     fn claim_with(
@@ -512,7 +548,9 @@ impl Opened {
             .map(|row| row.id)
             .collect();
         for id in gone {
-            records.push(self.read.catalog.lose(id));
+            let is_ours = self.removed.contains(&id);
+            let catalog = &mut self.read.catalog;
+            records.push(if is_ours { catalog.remove(id) } else { catalog.lose(id) });
             seen.push(Seen::Removed(id));
         }
         let mut ordered: Vec<_> = names.into_values().collect();
@@ -611,10 +649,20 @@ impl Opened {
         around: Around<'_>,
         seen: &mut Vec<Seen>,
     ) -> Result<(), OwnError> {
-        let found = self.reconcile(around, seen)?;
-        self.is_behind = false;
-        self.append(around, &found.records, seen);
-        Ok(())
+        match self.reconcile(around, seen) {
+            Ok(found) => {
+                self.is_behind = false;
+                self.append(around, &found.records, seen);
+                Ok(())
+            }
+            Err(error) => {
+                // What was learnt until then is written down nowhere.
+                self.forget();
+                self.keep_back(seen);
+                self.is_behind = true;
+                Err(error.into())
+            }
+        }
     }
 
     /// Appends to the catalog's file, and begins a new one when it is long.
@@ -649,6 +697,7 @@ impl Opened {
             self.keep_back(seen);
             return;
         }
+        self.removed.clear();
         self.read.changes += u64::try_from(records.len()).unwrap_or(u64::MAX);
     }
 

@@ -118,6 +118,8 @@ impl Spool {
 
     /// A message was delivered, or nobody shall have it.
     pub(crate) fn done(&self, name: &Name) -> io::Result<()> {
+        // It must not be read again just now.
+        let mut unread = self.lock_unread();
         match self.disk.remove(&self.folder.join(name.to_string())) {
             // Its removal was not known to have been done.
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -125,7 +127,7 @@ impl Spool {
         }
         self.disk.sync_folder(&self.folder)?;
         self.lock().remove(&name.id);
-        self.lock_unread().remove(name);
+        unread.remove(name);
         let base = name.base();
         for entry in self.disk.list(&self.folder)? {
             if entry.name.starts_with(&base) {

@@ -1,4 +1,5 @@
 mod damage;
+mod hooked;
 mod moves;
 mod power;
 mod seams;

@@ -163,7 +163,9 @@ impl MessageStore {
             }
             Err(error) => return Err(error),
         }
-        let names = self.messages_of(unique, repair, &mut checked)?;
+        let Some(names) = self.messages_of(unique, repair, &mut checked)? else {
+            return Ok(checked);
+        };
         self.check_catalog(unique, repair, &mut checked)?;
         let mut known = BTreeSet::new();
         for name in names.iter().filter_map(|name| Name::parse(name)) {
@@ -214,16 +216,16 @@ impl MessageStore {
         Ok(checked)
     }
 
-    /// The names in the folder of the messages, which a repair makes when it is missing.
+    /// The names in the folder of the messages, which a repair makes when it is missing; none while it is.
     fn messages_of(
         &self,
         unique: &Unique,
         repair: Repair,
         checked: &mut Checked,
-    ) -> Result<BTreeSet<String>, MailError> {
+    ) -> Result<Option<BTreeSet<String>>, MailError> {
         let folder = self.folder(unique).join(MESSAGES);
         match self.disk.list(&folder) {
-            Ok(entries) => Ok(entries.into_iter().map(|entry| entry.name).collect()),
+            Ok(entries) => Ok(Some(entries.into_iter().map(|entry| entry.name).collect())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mended = repair == Repair::Yes;
                 if mended {
@@ -231,7 +233,7 @@ impl MessageStore {
                 }
                 let (file, what) = (MESSAGES.to_owned(), "the folder is missing".to_owned());
                 checked.faults.push(Damage { file, what, mended });
-                Ok(BTreeSet::new())
+                Ok(mended.then(BTreeSet::new))
             }
             Err(error) => Err(error.into()),
         }

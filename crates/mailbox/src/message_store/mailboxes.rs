@@ -7,6 +7,7 @@ use super::*;
 const MAILBOX_BYTES_MAX: u64 = 65_536;
 /// Most envelopes that are asked whose mailbox they are in.
 const ENVELOPES_MAX: usize = 100;
+const LATER: &str = "a later version made it";
 const FORMAT: &str = "entracte-mailbox";
 const VERSION: u32 = 1;
 
@@ -384,17 +385,21 @@ impl MessageStore {
                 (self.new_file(unique, unique.to_string()), Some(why))
             }
             Err(MailError::LaterMailbox(_)) => {
-                let why = "a later version made it".to_owned();
-                (self.new_file(unique, unique.to_string()), Some(why))
+                (self.new_file(unique, unique.to_string()), Some(LATER.to_owned()))
             }
             Err(error) => return Err(error),
         };
         let born = Unique::parse(&file.unique)?;
+        let is_later = damaged.as_ref().is_some_and(|why| why == LATER);
         // Where a catalog cannot be read, the mailbox is shown all the same.
-        let head = self.looked(unique, |opened| {
-            let catalog = opened.catalog();
-            (*catalog.counts(), catalog.head.last_login, catalog.head.last_received)
-        });
+        let head = if is_later {
+            Err(MailError::LaterMailbox(String::new()))
+        } else {
+            self.looked(unique, |opened| {
+                let catalog = opened.catalog();
+                (*catalog.counts(), catalog.head.last_login, catalog.head.last_received)
+            })
+        };
         let (counts, login, received) = match head {
             Ok((counts, login, received)) => (Some(counts), login, received),
             Err(_) => (None, None, None),

@@ -67,9 +67,21 @@ impl MessageStore {
         }
         self.wait_for_others(&node)?;
         copy.all(Copied::Exactly, progress)?;
+        self.is_shut(to)?;
         write_guard(disk, to, &guard)?;
         gone_is_fine(disk.remove(&to.join(MOVING)))?;
         Ok(copy.moved)
+    }
+
+    /// Whether the root is there, and shut for a move to this one: where its share is gone, a list of it is empty.
+    fn is_shut(&self, to: &Path) -> Result<(), MailError> {
+        let guard = self.guard_file()?;
+        if guard.moved_to.is_some_and(|target| Path::new(&target) == to) {
+            Ok(())
+        } else {
+            let root = self.root.display();
+            Err(MailError::NoStore(format!("{root} was opened again while it was moved")))
+        }
     }
 
     /// Makes the new root, or finds that it is the one that was begun.
@@ -175,6 +187,7 @@ impl Copy<'_> {
             self.folder(folder, &self.to.join(inner), how)?;
         }
         if how == Copied::Exactly {
+            self.store.is_shut(self.to)?;
             // What was purged meanwhile shall not come back.
             let here: BTreeSet<_> = folders
                 .iter()

@@ -1,7 +1,5 @@
 //! What must be done from time to time: signs of life, what others tell, the spool, old messages.
 
-use std::collections::BTreeSet;
-
 use super::*;
 use crate::spool::Waiting;
 
@@ -102,7 +100,7 @@ impl MessageStore {
     }
 
     /// Our node, if we have joined and the root can be used as far as is known.
-    fn well(&self) -> Option<Arc<Node>> {
+    pub(super) fn well(&self) -> Option<Arc<Node>> {
         let session = lock(&self.session);
         session.node.clone().filter(|_| session.trouble.is_none() && !session.is_closed)
     }
@@ -135,14 +133,13 @@ impl MessageStore {
         for (unique, told) in all {
             // What fails here is found out when the mailbox is used next.
             let _ = self.with(&node, &unique, |opened, around, seen| {
-                let was_known = opened.is_known();
                 if told.look {
                     opened.look_again();
                 }
                 if told.look || told.changed {
                     opened.follow(around, seen)?;
                 }
-                if !was_known && opened.is_known() && seen.is_empty() {
+                if seen.is_empty() && (told.look || told.changed) && opened.tells_first() {
                     let catalog = opened.catalog();
                     let (counts, sequence) = (*catalog.counts(), catalog.head.sequence);
                     self.tell(&unique, [MailChange::Unspecified], Some(counts), sequence);
@@ -247,8 +244,10 @@ impl MessageStore {
             let known = self.known_of(&unique, &all);
             for waiting in all {
                 let done = match &known {
-                    Ok(known) if known.contains(&waiting.name.id) => Ok(()),
-                    Ok(_) => self.deliver_waiting(spool, &waiting),
+                    Ok(known) => match known.get(&waiting.name.id) {
+                        Some(known) => known.clone(),
+                        None => self.deliver_waiting(spool, &waiting),
+                    },
                     Err(why) => Err(why.clone()),
                 };
                 self.after_spool(spool, &waiting, done);
@@ -279,40 +278,40 @@ impl MessageStore {
 
     /// Which of these are in the mailbox already, or were and were removed: the power may have gone between a message's
     /// delivery and its leaving the spool. Nobody else delivers them, so it is asked once for all.
-    fn known_of(&self, unique: &Unique, all: &[Waiting]) -> Result<BTreeSet<MessageId>, String> {
+    fn known_of(
+        &self,
+        unique: &Unique,
+        all: &[Waiting],
+    ) -> Result<BTreeMap<MessageId, Result<(), String>>, String> {
         let known = self.owning(unique, |opened, around, seen| {
             opened.own(around, seen)?;
             opened.catch_up(around, seen)?;
-            let mut known = BTreeSet::new();
-            let mut is_broken = false;
+            let mut known = BTreeMap::new();
             for id in all.iter().map(|waiting| waiting.name.id) {
                 let Some(row) = opened.catalog().row(id).cloned() else {
                     if opened.catalog().was_removed(id) {
-                        known.insert(id);
+                        known.insert(id, Ok(()));
                     }
                     continue;
                 };
-                match opened.envelope(around.disk, &row.name()) {
-                    Ok(_) => drop(known.insert(id)),
-                    Err(Broken::Disk(error)) => return Err(error.into()),
-                    Err(Broken::Later) => {
-                        return Err(io::Error::other(Broken::Later.to_string()).into());
-                    }
+                let name = row.name();
+                match opened.envelope(around.disk, &name) {
+                    Ok(_) => drop(known.insert(id, Ok(()))),
                     // What is in the spool is whole: it takes the place of what a cut left of the first attempt.
                     Err(Broken::Message(why)) => {
-                        opened.quarantine(around.disk, &row.name(), &why)?;
-                        seen.push(Seen::Broken(row.name(), why));
-                        is_broken = true;
+                        match opened.quarantine(around.disk, &name, &why) {
+                            Ok(()) => seen.push(Seen::Broken(name, why)),
+                            Err(error) => drop(known.insert(id, Err(error.to_string()))),
+                        }
+                    }
+                    Err(broken @ (Broken::Disk(_) | Broken::Later)) => {
+                        known.insert(id, Err(broken.to_string()));
                     }
                 }
             }
-            if is_broken {
-                opened.catch_up(around, seen)?;
-            }
-            if !known.is_empty() {
-                // The sync may be what failed at first.
-                around.disk.sync_folder(&opened.messages())?;
-            }
+            opened.catch_up(around, seen)?;
+            // The sync may be what failed at first.
+            around.disk.sync_folder(&opened.messages())?;
             Ok(known)
         });
         known.map_err(|error| told(&error))

@@ -41,13 +41,26 @@ impl Opened {
         edit: &dyn Fn(Folder, Marks) -> (Folder, Marks),
         seen: &mut Vec<Seen>,
     ) -> Result<(), OwnError> {
-        self.own(around, seen)?;
+        self.own_or_go_by_files(around, seen)?;
         self.each(around, ids, seen, |opened, ids, seen| {
             opened.change_known(around, ids, edit, seen)
         })?;
         // What was done is done; how it is now is asked of whoever knows.
         match self.own(around, seen) {
             Err(OwnError::Held(_)) => self.follow(around, seen),
+            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around, seen),
+            done => done,
+        }
+    }
+
+    /// Nobody else has it: what needs no room, and what makes room, is done without.
+    fn own_or_go_by_files(
+        &mut self,
+        around: Around<'_>,
+        seen: &mut Vec<Seen>,
+    ) -> Result<(), OwnError> {
+        match self.own(around, seen) {
+            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around, seen),
             done => done,
         }
     }
@@ -132,12 +145,7 @@ impl Opened {
         which: &dyn Fn(&Row) -> bool,
         seen: &mut Vec<Seen>,
     ) -> Result<(), OwnError> {
-        match self.own(around, seen) {
-            Ok(()) => {}
-            // Nobody else has it, and this is how room is made.
-            Err(OwnError::Disk(error)) if is_full(&error) => self.go_by_files(around, seen)?,
-            Err(error) => return Err(error),
-        }
+        self.own_or_go_by_files(around, seen)?;
         self.each(around, ids, seen, |opened, ids, seen| {
             opened.remove_known(around, ids, which, seen)
         })?;
@@ -162,7 +170,10 @@ impl Opened {
             let Some(row) = row else { continue };
             files = files.and_then(|files| self.with_attachments(around.disk, &row, files));
             match around.disk.remove(&folder.join(row.name().to_string())) {
-                Ok(()) => done.push(row),
+                Ok(()) => {
+                    self.removed.insert(*id);
+                    done.push(row);
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => missed.push(*id),
                 Err(error) => {
                     self.is_behind = true;

@@ -35,6 +35,8 @@ pub enum MailError {
     Full(&'static str),
     /// More than a message can have; the limit.
     Limit(&'static str),
+    /// What was asked for is none that there is; what it should be.
+    Invalid(&'static str),
     /// What was given as audio cannot be decoded; why.
     Undecodable(String),
     /// The sender wants nobody to have it but the user.
@@ -70,6 +72,7 @@ impl fmt::Display for MailError {
             Self::Later(id) => write!(f, "a later version wrote message {id}"),
             Self::Full(quota) => write!(f, "the mailbox is full: {quota}"),
             Self::Limit(which) => write!(f, "limit reached: {which}"),
+            Self::Invalid(wanted) => f.write_str(wanted),
             Self::Undecodable(why) => write!(f, "the audio cannot be decoded: {why}"),
             Self::Private => f.write_str("the message is private: it is not forwarded"),
             Self::Busy(node) => write!(f, "{node} has the mailbox and does not let it go"),
@@ -97,6 +100,7 @@ impl std::error::Error for MailError {
             | Self::Broken(..)
             | Self::Full(_)
             | Self::Limit(_)
+            | Self::Invalid(_)
             | Self::Private
             | Self::Undecodable(_)
             | Self::Busy(_)

@@ -15,11 +15,17 @@ pub struct UserFault {
     pub line: u64,
     /// What is wrong.
     pub what: String,
+    /// What it counts.
+    #[serde(skip)]
+    unit: &'static str,
 }
+
+const LINE: &str = "line";
+const ENTRY: &str = "entry";
 
 impl fmt::Display for UserFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.what)
+        write!(f, "{} {}: {}", self.unit, self.line, self.what)
     }
 }
 
@@ -34,14 +40,12 @@ impl NewUser {
         let text = text.trim_start_matches('\u{feff}');
         if text.len() > USERS_BYTES_MAX {
             let what = format!("the list has more than {USERS_BYTES_MAX} bytes");
-            return Err(vec![UserFault { line: 1, what }]);
+            return Err(vec![UserFault { line: 1, what, unit: LINE }]);
         }
         let mut faults = Vec::new();
-        let read = if text.trim_start().starts_with(['[', '{']) {
-            json(text, &mut faults)
-        } else {
-            csv(text, &mut faults)
-        };
+        let is_json = text.trim_start().starts_with(['[', '{']);
+        let (read, unit) =
+            if is_json { (json(text, &mut faults), ENTRY) } else { (csv(text, &mut faults), LINE) };
         let mut known = std::collections::BTreeMap::new();
         let mut users = Vec::new();
         for (line, user) in read {
@@ -53,9 +57,9 @@ impl NewUser {
             };
             let first = unique.ok().and_then(|unique| known.insert(unique, line));
             let twice =
-                first.map(|first| format!("{} stands in line {first} already", user.unique));
+                first.map(|first| format!("{} stands in {unit} {first} already", user.unique));
             match wrong.or(twice) {
-                Some(what) => faults.push(UserFault { line, what }),
+                Some(what) => faults.push(UserFault { line, what, unit }),
                 None => users.push(user),
             }
         }
@@ -74,7 +78,7 @@ fn csv(text: &str, faults: &mut Vec<UserFault>) -> Vec<(u64, NewUser)> {
     let names = match reader.headers() {
         Ok(names) => names.clone(),
         Err(error) => {
-            faults.push(UserFault { line: 1, what: error.to_string() });
+            faults.push(UserFault { line: 1, what: error.to_string(), unit: LINE });
             return Vec::new();
         }
     };
@@ -83,7 +87,7 @@ fn csv(text: &str, faults: &mut Vec<UserFault>) -> Vec<(u64, NewUser)> {
             "the first line names the columns, and one is \"unique\"; here it is {:?}",
             first.chars().take(60).collect::<String>()
         );
-        faults.push(UserFault { line: 1, what });
+        faults.push(UserFault { line: 1, what, unit: LINE });
         return Vec::new();
     }
     let mut users = Vec::new();
@@ -97,7 +101,12 @@ fn csv(text: &str, faults: &mut Vec<UserFault>) -> Vec<(u64, NewUser)> {
             Err(error) => {
                 let line = error.position().map_or(0, |at| line_of(text, at));
                 let what = match error.kind() {
-                    csv::ErrorKind::Deserialize { err, .. } => err.kind().to_string(),
+                    csv::ErrorKind::Deserialize { err, .. } => {
+                        let place = err.field().and_then(|field| usize::try_from(field).ok());
+                        let column = place.and_then(|place| names.get(place));
+                        let column = column.map(|name| format!("{name}: ")).unwrap_or_default();
+                        format!("{column}{}", err.kind())
+                    }
                     csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
                         format!("{len} fields where {expected_len} columns are named")
                     }
@@ -107,7 +116,7 @@ fn csv(text: &str, faults: &mut Vec<UserFault>) -> Vec<(u64, NewUser)> {
                     | csv::ErrorKind::Serialize(_)
                     | _ => error.to_string(),
                 };
-                faults.push(UserFault { line, what });
+                faults.push(UserFault { line, what, unit: LINE });
             }
         }
     }
@@ -127,7 +136,7 @@ fn json(text: &str, faults: &mut Vec<UserFault>) -> Vec<(u64, NewUser)> {
         Ok(list) => list,
         Err(error) => {
             let line = u64::try_from(error.line()).unwrap_or(0);
-            faults.push(UserFault { line, what: error.to_string() });
+            faults.push(UserFault { line, what: error.to_string(), unit: LINE });
             return Vec::new();
         }
     };
@@ -135,7 +144,9 @@ fn json(text: &str, faults: &mut Vec<UserFault>) -> Vec<(u64, NewUser)> {
     for (place, value) in (1..).zip(list) {
         match NewUser::deserialize(value) {
             Ok(user) => users.push((place, user)),
-            Err(error) => faults.push(UserFault { line: place, what: error.to_string() }),
+            Err(error) => {
+                faults.push(UserFault { line: place, what: error.to_string(), unit: ENTRY })
+            }
         }
     }
     users
@@ -181,13 +192,13 @@ mod tests {
         check("", Err("line 1: the first line names the columns"));
         check("Anna,a\n", Err("\"Anna,a\""));
         check("unique,name\na\n", Err("line 2: 1 fields where 2 columns are named"));
-        check("unique,quota_messages\na,many\n", Err("line 2: invalid digit"));
+        check("unique,quota_messages\na,many\n", Err("line 2: quota_messages: invalid digit"));
         check(
             "unique\na:b\n\nc\nC\n",
             Err("line 2: unique: ':' cannot be in it; line 5: C stands in line 4"),
         );
-        check("[{\"unique\":\"a\",\"pin\":1}]", Err("line 1: unknown field `pin`"));
-        check("[{\"unique\":1}]", Err("line 1: invalid type"));
+        check("[{\"unique\":\"a\",\"pin\":1}]", Err("entry 1: unknown field `pin`"));
+        check("[{\"unique\":1}]", Err("entry 1: invalid type"));
         check("[\n{]", Err("line 2"));
     }
 }

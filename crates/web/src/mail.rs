@@ -44,9 +44,10 @@ pub(crate) fn refusal(error: &MailError) -> Response {
         | MailError::NoSuchAttachment(_) => StatusCode::NOT_FOUND,
         MailError::Deleted(_) | MailError::Broken(..) => StatusCode::GONE,
         MailError::Exists(_) | MailError::NotDeleted(_) => StatusCode::CONFLICT,
-        MailError::Address(_) | MailError::Limit(_) | MailError::Undecodable(_) => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        MailError::Address(_)
+        | MailError::Limit(_)
+        | MailError::Invalid(_)
+        | MailError::Undecodable(_) => StatusCode::UNPROCESSABLE_ENTITY,
         MailError::Private => StatusCode::FORBIDDEN,
         MailError::Damaged(..) => StatusCode::INTERNAL_SERVER_ERROR,
         MailError::Later(_) | MailError::LaterMailbox(_) => StatusCode::NOT_IMPLEMENTED,

@@ -297,7 +297,7 @@ impl MessageStore {
     pub fn rename(&self, unique: &Unique, friendly: &str) -> Result<(), MailError> {
         let friendly = friendly_name(friendly)?;
         if friendly.is_empty() {
-            return Err(MailError::Limit("a name has at least one character"));
+            return Err(MailError::Invalid("a name has at least one character"));
         }
         self.edit(unique, |file| file.friendly = friendly)
     }

@@ -106,7 +106,8 @@ pub(crate) async fn list<V: View + Settings>(
 }
 
 pub(crate) fn id(text: &str) -> Result<MessageId, MailError> {
-    MessageId::parse(text).ok_or(MailError::Limit("the id of a message has 26 letters and digits"))
+    MessageId::parse(text)
+        .ok_or(MailError::Invalid("the id of a message has 26 letters and digits"))
 }
 
 /// All of a message but its files.
@@ -321,7 +322,7 @@ pub(crate) struct Sent {
 impl Letter {
     fn addresses(&self) -> Result<Vec<Address>, MailError> {
         if self.to.is_empty() {
-            return Err(MailError::Limit("a message has at least one recipient"));
+            return Err(MailError::Invalid("a message has at least one recipient"));
         }
         if self.to.len() > RECIPIENTS_MAX {
             return Err(MailError::Limit("1000 recipients of a message"));
@@ -574,7 +575,7 @@ pub(crate) async fn greet<V: View + Settings>(
     let media_type = media_type.unwrap_or_default().to_owned();
     noted_answer(&web, &visitor, note, move |store| {
         if name.trim().is_empty() {
-            return Err(MailError::Limit("a greeting has a name, as ?name=unavailable"));
+            return Err(MailError::Invalid("a greeting has a name, as ?name=unavailable"));
         }
         let me = store.resolve(&Unique::parse(&unique)?)?;
         let spoken = mailbox::compressed(body.to_vec(), &media_type, store.compression())?;
@@ -586,6 +587,7 @@ pub(crate) async fn greet<V: View + Settings>(
             marks: mailbox::Marks { read: true, ..mailbox::Marks::default() },
             ..Draft::new(Kind::Voice)
         };
+        draft.check_texts().map_err(MailError::Limit)?;
         let receipt = store.deliver(&draft, &[me]).into_iter().next();
         receipt.unwrap_or(Err(MailError::NoSuchMailbox(unique)))
     })

@@ -240,7 +240,9 @@ pub(crate) async fn act<V: View + Settings>(
                     faults => format!("{unique}: {read}. {}", faults.join("; ")),
                 }
             }
-            _ => return Err(MailError::Limit("delete, restore, purge, check, repair or discard")),
+            _ => {
+                return Err(MailError::Invalid("delete, restore, purge, check, repair or discard"));
+            }
         })
     });
     let which = Which { deleted: matches!(&*wanted, "restore" | "purge"), ..Which::default() };
@@ -396,7 +398,7 @@ pub(crate) async fn messages<V: View + Settings>(
             "unread" => MessageChange::reading(false),
             "remove" => return store.remove(&unique, &ids),
             word => MessageChange::moving(
-                Folder::parse(word).ok_or(MailError::Limit("what is to be done"))?,
+                Folder::parse(word).ok_or(MailError::Invalid("what is to be done"))?,
             ),
         };
         change.apply(store, &unique, &ids).map(drop)

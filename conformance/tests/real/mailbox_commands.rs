@@ -299,3 +299,82 @@ async fn complaint_44_a_share_that_hangs_keeps_nobody_from_starting_and_nothing_
     wait_for("it does not recover", || asked() == 200);
     assert_eq!(get(&subject, "/api/v1/alarms").json(), json!([]));
 }
+
+/// Whoever has a file of ours has FFmpeg, or something like it.
+#[test]
+fn ffmpeg_plays_what_each_compression_makes() {
+    use audio::voicemail::Compression;
+
+    let folder = Folder::create();
+    let tone = crate::mailboxes::tone();
+    let samples = audio::wav::read(&tone).unwrap().samples();
+    let energy = |samples: &[i16]| {
+        let sum: f64 = samples.iter().map(|s| f64::from(*s) * f64::from(*s)).sum();
+        (sum / f64::from(u32::try_from(samples.len()).unwrap())).sqrt()
+    };
+    let all = [
+        (Compression::TrueSpeech, "truespeech"),
+        (Compression::Gsm, "gsm_ms"),
+        (Compression::MuLaw, "pcm_mulaw"),
+        (Compression::Opus, "opus"),
+        (Compression::Pcm, "pcm_s16le"),
+    ];
+    for (compression, name) in all {
+        let file = folder.write("voice", compression.file(&samples).unwrap());
+        let raw = folder.path().join("raw");
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-nostdin", "-hide_banner", "-y", "-i"]).arg(file);
+        ffmpeg.args(["-f", "s16le", "-ac", "1", "-ar", "8000"]).arg(&raw);
+        let left = programs::run(&mut ffmpeg, PATIENCE);
+        assert!(left.status.success() && left.err.contains(name), "{name}: {}", left.err);
+        let bytes = std::fs::read(raw).unwrap();
+        let heard: Vec<i16> =
+            bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+        // Three seconds, and at most a block more; as loud as it was, within a decibel.
+        assert!((23_900..24_600).contains(&heard.len()), "{name}: {}", heard.len());
+        let ratio = energy(&heard[..23_900]) / energy(&samples);
+        assert!((0.89..1.12).contains(&ratio), "{name}: {ratio}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_an_export_and_a_move_over_http() {
+    let subject = with_users();
+    let id = voice(&subject);
+    let stats = get(&subject, "/api/v1/mail/stats").json();
+    assert_eq!((&stats["mailboxes"], &stats["messages"]), (&json!(2), &json!(2)));
+    let folder = Folder::create();
+    let to = folder.path().join("export");
+    let exported = send(&subject, "POST", &format!("{BOX}/export"), &json!({ "to": to })).json();
+    assert_eq!((&exported["messages"], &exported["files"]), (&json!(1), &json!(2)));
+    let again = send(&subject, "POST", &format!("{BOX}/export"), &json!({ "to": to }));
+    assert!(again.text().contains("is not empty"), "{}", again.text());
+    let near = send(&subject, "POST", &format!("{BOX}/export"), &json!({ "to": "near" }));
+    assert_eq!((near.status, near.text().contains("absolute path")), (422, true));
+    let to = folder.path().join("new");
+    let moved = send(&subject, "POST", "/api/v1/mail/move", &json!({ "to": to }));
+    assert!(moved.json()["copied"].as_u64().unwrap() > 4, "{}", moved.text());
+    assert_eq!(get(&subject, "/api/v1/mail").json()["moving"], Value::Null);
+    let list =
+        done(&subject, &["messages", "michaelc@site", "--root", to.to_str().unwrap(), "--json"]);
+    assert_eq!(json_of(&list)[0]["id"], json!(id));
+}
+
+/// Deleted, purged and made again, while a server has it open and hears of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mailbox_is_purged_beside_a_server_that_uses_it() {
+    let subject = with_users();
+    for n in 0..8 {
+        done(&subject, &["create", "gone@site"]);
+        let letter = json!({ "to": ["gone@site"], "subject": n.to_string(), "text": "x" });
+        for _ in 0..3 {
+            let sent = send(&subject, "POST", "/api/v1/mailboxes/ann@site/messages", &letter);
+            assert_eq!(sent.json()[0]["place"], "mailbox");
+        }
+        done(&subject, &["send", "gone@site", "--text", "y"]);
+        done(&subject, &["delete", "gone@site"]);
+        done(&subject, &["purge", "--yes"]);
+        assert_eq!(get(&subject, "/api/v1/mailboxes/gone@site").status, 404);
+    }
+    assert_eq!(get(&subject, "/api/v1/mail").json()["quarantined"], 0);
+}

@@ -315,8 +315,21 @@ fn disk(plan: &Plan, report: &mut Report) {
     if let Some(cache) = &plan.audio.http_cache_directory {
         folders.push(("audio.http_cache_directory", cache.clone()));
     }
-    if plan.mail.store_enabled {
-        folders.push(("mail.root", plan.mail.root(&plan.state_dir)));
+    match &plan.mail.root {
+        _ if !plan.mail.store_enabled => {}
+        // It may be a share that hangs.
+        Some(root) => match crate::mail::probe(root) {
+            Some(why) => {
+                let what = format!("mail.root = {}: {why}", root.display());
+                report.fault(
+                    "disk",
+                    what,
+                    "voice mail waits in the spool below state_dir meanwhile",
+                );
+            }
+            None => folders.push(("mail.root", root.clone())),
+        },
+        None => folders.push(("mail.root", plan.mail.root(&plan.state_dir))),
     }
     for (key, folder) in folders {
         let there = existing(&folder);

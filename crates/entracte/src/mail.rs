@@ -1,8 +1,11 @@
 //! The message store of a server: opened, kept alive, and what happens in it told.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
-use mailbox::{MailChange, MailError, MailEvent, MessageStore, Sweeps, SystemHost, Ticker};
+use mailbox::{GUARD, MailChange, MailError, MailEvent, MessageStore, Sweeps, SystemHost, Ticker};
 use store::SystemDisk;
 use tokio::sync::broadcast;
 
@@ -66,6 +69,48 @@ pub(crate) fn make_default(plan: &Plan) -> Result<(), MailError> {
     }
     std::fs::create_dir_all(&plan.state_dir)?;
     MessageStore::initialise(&SystemDisk::new(), &SystemHost, &root)
+}
+
+/// How long a root may take to answer when somebody asks how it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is wrong with a root that is set, if anything is: it is looked at, and written to.
+pub(crate) fn probe(root: &Path) -> Option<String> {
+    let (told, heard) = sync_channel(1);
+    let examined = root.to_owned();
+    let begun = std::thread::Builder::new().name("mail-probe".to_owned()).spawn(move || {
+        // Nobody may wait any more.
+        let _ = told.send(examine(&examined).err());
+    });
+    match begun {
+        Ok(_) => {
+            heard.recv_timeout(PATIENCE).unwrap_or_else(|_| Some("it does not answer".to_owned()))
+        }
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+fn examine(root: &Path) -> Result<(), String> {
+    let makes = "`entracte mailbox init` makes a new one";
+    let about = root.metadata().map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            format!("it is not there: mount it, if it is a share; {makes}")
+        } else {
+            error.to_string()
+        }
+    })?;
+    if !about.is_dir() {
+        return Err("it is no folder".to_owned());
+    }
+    let probe = root.join(format!(".probe-{}", std::process::id()));
+    std::fs::write(&probe, b"")
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|error| format!("nothing can be written: {error}"))?;
+    if root.join(GUARD).exists() {
+        Ok(())
+    } else {
+        Err(format!("it is no message store: mount it, if it is a share; {makes}"))
+    }
 }
 
 /// Tells what happens in mailboxes, until the store is gone.

@@ -276,10 +276,17 @@ impl Keeper {
     pub async fn propose(&self, changes: &[Change]) -> Result<Proposal, Vec<FieldFault>> {
         let text = self.checker.text()?;
         let ready = self.changed(text.clone(), changes.to_vec()).await?;
+        let mut notes: Vec<String> = ready.plan.notes.iter().map(ToString::to_string).collect();
+        let mail = &ready.plan.mail;
+        if let Some(root) = mail.root.clone().filter(|_| mail.store_enabled) {
+            let shown = root.display().to_string();
+            let probed = tokio::task::spawn_blocking(move || crate::mail::probe(&root)).await;
+            notes.extend(probed.ok().flatten().map(|why| format!("mail.root = {shown}: {why}")));
+        }
         Ok(Proposal {
             base: base(&text),
             differences: differences(&self.lock().values, &ready.values),
-            notes: ready.plan.notes.iter().map(ToString::to_string).collect(),
+            notes,
         })
     }
 

@@ -9,6 +9,8 @@ use crate::name::{FOLDERS, Folder, Kind, Marks, MessageId, Name};
 
 /// What the first line of every file of a catalog begins with, in every version.
 pub(crate) const FAMILY: &str = "entracte-catalog ";
+/// The version of what this program writes.
+pub(crate) const VERSION: u32 = 1;
 /// The first line of every file of a catalog.
 pub(crate) const FORMAT: &str = "entracte-catalog 1\n";
 /// Messages that were removed and are still known by their id, so that none is delivered again.

@@ -12,6 +12,8 @@ use crate::opened::is_full;
 
 /// How long a node that gives no sign still owns what it owned.
 pub const LEASE: Duration = Duration::from_secs(10);
+/// How long the folder of a node stays that has left, so that all can hear what it told last.
+const LEFT: Duration = Duration::from_secs(30);
 /// How long the folder of a node stays that gives no sign.
 const KEPT: Duration = Duration::from_mins(10);
 /// Most bytes of another node's notices that are read at once.
@@ -49,6 +51,11 @@ pub(crate) struct Heard {
     pub(crate) notices: Vec<(Notice, String)>,
     /// Whether some of it was missed: it was taken away before we looked.
     pub(crate) has_missed: bool,
+}
+
+fn line(notice: Notice, leaf: &str) -> String {
+    let word = NOTICE_WORDS.iter().find(|(n, _)| *n == notice).map_or("", |(_, word)| word);
+    format!("{word} {leaf}\n")
 }
 
 /// This process among those that use the same root. Each has a folder there: a file that grows by a
@@ -176,7 +183,9 @@ impl Node {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(_) | Err(_) => {
                 self.enter(&self.host.identity())?;
-                return self.tell_unsaid();
+                // What fails is told with the next one.
+                let _ = self.tell_unsaid();
+                return Ok(());
             }
         }
         let now = self.host.uptime();
@@ -191,7 +200,8 @@ impl Node {
         }
         drop(state);
         self.set_beat(now);
-        self.tell_unsaid()
+        let _ = self.tell_unsaid();
+        Ok(())
     }
 
     /// Now, by the clock of whoever keeps the disk, as [`store::About::stamp`] has it.
@@ -218,37 +228,44 @@ impl Node {
     pub(crate) fn tell(&self, notice: Notice, leaf: &str) -> io::Result<()> {
         let mut state = self.lock();
         state.has_told = true;
-        let told = self.write_notice(&mut state, notice, leaf);
+        let told = self.write_notices(&mut state, &line(notice, leaf), notice != Notice::Changed);
         if told.is_err() {
             state.unsaid.insert((notice, leaf.to_owned()));
         }
         told
     }
 
+    /// All at once: the sign of life must not wait for long.
     fn tell_unsaid(&self) -> io::Result<()> {
         let mut state = self.lock();
-        while let Some((notice, leaf)) = state.unsaid.first().cloned() {
-            self.write_notice(&mut state, notice, &leaf)?;
-            state.unsaid.pop_first();
+        let unsaid = std::mem::take(&mut state.unsaid);
+        let lines = unsaid.iter().map(|(notice, leaf)| line(*notice, leaf)).collect::<String>();
+        let needs_sync = unsaid.iter().any(|(notice, _)| *notice != Notice::Changed);
+        let told = if lines.is_empty() {
+            Ok(())
+        } else {
+            self.write_notices(&mut state, &lines, needs_sync)
+        };
+        if told.is_err() {
+            state.unsaid.extend(unsaid);
         }
-        Ok(())
+        told
     }
 
-    fn write_notice(&self, state: &mut State, notice: Notice, leaf: &str) -> io::Result<()> {
-        let word = NOTICE_WORDS.iter().find(|(n, _)| *n == notice).map_or("", |(_, word)| word);
+    fn write_notices(&self, state: &mut State, lines: &str, needs_sync: bool) -> io::Result<()> {
         // On a full disk we could not enter.
         let Some(files) = &mut state.files else { return Err(io::ErrorKind::StorageFull.into()) };
-        // What a line begins that was torn, it also ends.
-        let begin = if state.is_torn { "\n" } else { "" };
-        let line = format!("{begin}{word} {leaf}\n");
+        // What a line begins that was torn, it also ends, as one that names no mailbox.
+        let text = if state.is_torn { format!("?\n{lines}") } else { lines.to_owned() };
         state.is_torn = true;
-        files.notices.write_all(line.as_bytes())?;
+        files.notices.write_all(text.as_bytes())?;
         state.is_torn = false;
-        files.bytes += u64::try_from(line.len()).unwrap_or(0);
-        match notice {
-            Notice::Want | Notice::Look => files.notices.sync()?,
+        files.bytes += u64::try_from(text.len()).unwrap_or(0);
+        if needs_sync {
+            files.notices.sync()?;
+        } else {
             // A share shows others what was synced; they look once a second, and so does our next sign of life.
-            Notice::Changed => state.is_to_sync = true,
+            state.is_to_sync = true;
         }
         if files.bytes >= NOTICES_BYTES {
             files.notices.sync()?;
@@ -327,7 +344,8 @@ impl Node {
             let now = self.host.uptime();
             let Some(peer) = state.peers.get_mut(&name) else { continue };
             self.hear_one(&name, peer, &mut heard);
-            if ended && now.saturating_sub(peer.seen) >= KEPT {
+            let kept = if peer.is_gone { LEFT } else { KEPT };
+            if ended && now.saturating_sub(peer.seen) >= kept {
                 state.peers.remove(&name);
                 self.clear(&folder);
             }
@@ -389,13 +407,16 @@ impl Node {
         }
     }
 
-    /// The nodes that are there, and whether they are alive; ours too.
+    /// The nodes that are there and have not left, and whether they are alive; ours too.
     pub(crate) fn all(&self) -> io::Result<Vec<(String, Identity, bool)>> {
         let mut state = self.lock();
         let mut all = vec![(self.id.clone(), self.host.identity(), true)];
         for (name, ended) in self.look(&mut state)? {
-            let identity = state.peers.get(&name).and_then(|peer| peer.identity.clone());
-            all.push((name, identity.unwrap_or_default(), !ended));
+            let Some(peer) = state.peers.get(&name) else { continue };
+            let has_left = ended && peer.identity.is_none();
+            if !has_left {
+                all.push((name, peer.identity.clone().unwrap_or_default(), !ended));
+            }
         }
         Ok(all)
     }
@@ -435,6 +456,7 @@ impl Node {
             // It is made after all others, and taken away by one who leaves.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 peer.is_gone = true;
+                peer.identity = None;
                 return Ok(true);
             }
             Err(error) => return Err(error),

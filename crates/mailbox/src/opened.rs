@@ -6,11 +6,11 @@ use std::time::Duration;
 use store::{Disk, Writing, read_all};
 
 use crate::address::Unique;
-use crate::catalog::{Catalog, FAMILY, FORMAT, Read, Record, Row, released_by};
+use crate::catalog::{Catalog, FAMILY, FORMAT, Read, Record, Row, VERSION, released_by};
 use crate::envelope::{ENVELOPE_BYTES_MAX, Envelope, EnvelopeError};
 use crate::host::Host;
 use crate::name::{Folder, Marks, MessageId, Name};
-use crate::node::{Node, Notice};
+use crate::node::{LEASE, Node, Notice};
 
 mod changes;
 
@@ -39,6 +39,9 @@ const CLAIM_BYTES_MAX: usize = 512;
 const GIVEN: Duration = Duration::from_millis(200);
 /// How often something is tried on a message whose file somebody else renames meanwhile.
 const TRIES_MAX: usize = 4;
+/// How soon something that could not be told is looked at again, and how late, after many times.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN_MAX: Duration = Duration::from_mins(1);
 /// How many races for a mailbox are lost one after the other, before it must be something else.
 const RACES_MAX: usize = 100;
 /// How often a folder is listed again because it changed meanwhile.
@@ -96,6 +99,11 @@ pub(crate) struct Opened {
     removed: BTreeSet<MessageId>,
     /// Whether the folder may hold what the catalog does not say.
     is_behind: bool,
+    /// When it was told that it may.
+    behind_since: Duration,
+    /// When that is looked at again, and how long it is waited after that.
+    due: Duration,
+    wait: Duration,
     /// Whether those who listen were told of anything since it was read.
     has_told: bool,
     /// Whether a catalog was read; what differs from it later is told.
@@ -123,6 +131,9 @@ impl Opened {
             log: None,
             removed: BTreeSet::new(),
             is_behind: false,
+            behind_since: Duration::ZERO,
+            due: Duration::ZERO,
+            wait: Duration::ZERO,
             has_told: false,
             is_known: false,
             told: None,
@@ -265,7 +276,9 @@ impl Opened {
         match self.own(around, seen) {
             // The owner tells, and is as right as can be.
             Err(OwnError::Held(_)) => {
-                self.is_behind = false;
+                // By now it has heard of it, or would be taken for dead.
+                let since = around.host.uptime().saturating_sub(self.behind_since);
+                self.is_behind &= since < LEASE * 2;
                 self.tell_differences(seen);
                 Ok(())
             }
@@ -280,6 +293,11 @@ impl Opened {
         self.forget();
         if self.told.is_none() {
             self.keep_told(self.read.catalog.clone());
+        }
+        if !self.is_known
+            && let Some((_, read)) = self.newest_whole(around.disk, &self.epochs(around.disk)?)
+        {
+            self.read.catalog = read.catalog;
         }
         let mut found = Vec::new();
         let done = self.reconcile(around, &mut found);
@@ -308,9 +326,19 @@ impl Opened {
         self.is_known
     }
 
-    /// Whether something happened that was not told yet, or may have.
-    pub(crate) const fn has_untold(&self) -> bool {
-        self.is_behind || self.told.is_some() || !self.untold.is_empty()
+    /// Whether it is time to look again for something that was not told yet, or may not have been; if so, the next time is
+    /// later, and later.
+    pub(crate) fn is_due(&mut self, now: Duration) -> bool {
+        let has_untold = self.is_behind || self.told.is_some() || !self.untold.is_empty();
+        if !has_untold {
+            self.wait = Duration::ZERO;
+        }
+        if !has_untold || now < self.due {
+            return false;
+        }
+        self.wait = (self.wait * 2).clamp(LOOK_AGAIN, LOOK_AGAIN_MAX);
+        self.due = now + self.wait;
+        true
     }
 
     /// Whether this is the first time that those who listen are told of anything; it is no more, from now on.
@@ -371,6 +399,10 @@ impl Opened {
         }
         // Only its begin and its end: this is asked at each look, and a catalog may be long.
         let (claim, end) = read_ends(around.disk, &self.path(newest))?;
+        if is_later(&claim) {
+            let later = io::Error::other("a later version keeps the catalog of this mailbox");
+            return Err(OwnError::Disk(later));
+        }
         if released_by(&end).is_some() {
             let now = around.host.uptime();
             let is_left = self
@@ -381,10 +413,6 @@ impl Opened {
             } else {
                 Ok(())
             };
-        }
-        if claim.starts_with(FAMILY.as_bytes()) && !claim.starts_with(FORMAT.as_bytes()) {
-            let later = io::Error::other("a later version keeps the catalog of this mailbox");
-            return Err(OwnError::Disk(later));
         }
         let mut read = Read::default();
         read.take(&claim);
@@ -418,8 +446,6 @@ impl Opened {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let was_known = self.is_known;
-        let before = std::mem::take(&mut self.read.catalog);
-        self.keep_told(before);
         let mut found = Vec::new();
         let claimed = self.claim_with(around, (epoch, log), older, &mut found);
         if claimed.is_ok() && !found.is_empty() {
@@ -490,7 +516,8 @@ impl Opened {
             }
             None => (Catalog::new(self.uid_validity(around)?), false, true),
         };
-        self.read = Read { catalog, ..Read::default() };
+        let before = std::mem::replace(&mut self.read, Read { catalog, ..Read::default() });
+        self.keep_told(before.catalog);
         if !is_as_left {
             if !is_sure {
                 let head = &mut self.read.catalog.head;
@@ -656,7 +683,12 @@ impl Opened {
                 Ok(())
             }
             Err(error) => {
-                // What was learnt until then is written down nowhere.
+                // What was learnt until then is written down nowhere. Another may have more luck with it.
+                if let Some(log) = &mut self.log {
+                    let mut text = String::new();
+                    Record::Released { stamp: String::new() }.write(&mut text);
+                    let _ = log.write_all(text.as_bytes());
+                }
                 self.forget();
                 self.keep_back(seen);
                 self.is_behind = true;
@@ -780,9 +812,19 @@ impl Opened {
         Ok(())
     }
 
+    /// What was told could not be looked at: it is, later.
+    pub(crate) const fn fail_to_look(&mut self, now: Duration) {
+        if !self.is_behind {
+            self.is_behind = true;
+            self.behind_since = now;
+        }
+    }
+
     /// The files may have changed without us.
-    pub(crate) const fn look_again(&mut self) {
+    pub(crate) fn look_again(&mut self, now: Duration) {
         self.is_behind = true;
+        self.behind_since = now;
+        (self.due, self.wait) = (now, Duration::ZERO);
     }
 }
 
@@ -856,6 +898,14 @@ impl From<EnvelopeError> for Broken {
             | EnvelopeError::Limit(_) => Self::Message(format!("its envelope: {error}")),
         }
     }
+}
+
+/// Whether a file of a catalog is of a later version: its first line says so, and is whole.
+fn is_later(begin: &[u8]) -> bool {
+    let Some(end) = begin.iter().position(|byte| *byte == b'\n') else { return false };
+    let line = std::str::from_utf8(begin.get(..end).unwrap_or_default()).unwrap_or_default();
+    let version = line.strip_prefix(FAMILY).and_then(|version| version.parse::<u32>().ok());
+    version.is_some_and(|version| version > VERSION)
 }
 
 const fn is_broken(one: &Seen) -> bool {

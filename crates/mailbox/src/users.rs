@@ -145,7 +145,7 @@ fn json(text: &str, faults: &mut Vec<UserFault>) -> Vec<(u64, NewUser)> {
         match NewUser::deserialize(value) {
             Ok(user) => users.push((place, user)),
             Err(error) => {
-                faults.push(UserFault { line: place, what: error.to_string(), unit: ENTRY })
+                faults.push(UserFault { line: place, what: error.to_string(), unit: ENTRY });
             }
         }
     }

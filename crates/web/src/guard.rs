@@ -77,10 +77,19 @@ const LONG: Duration = Duration::from_hours(1);
 
 fn limit(path: &str) -> Duration {
     let is_long = path.starts_with("/api/v1/mailboxes/")
-        && ["check", "purge", "import", "bulk"]
+        && ["check", "purge", "import", "bulk", "export"]
             .iter()
             .any(|last| path.ends_with(&format!("/{last}")));
-    if is_long || path == "/mailboxes/act" || path == "/mailboxes/import" { LONG } else { ANSWER }
+    if is_long
+        || path == "/api/v1/mail/move"
+        || path == "/api/v1/mail/stats"
+        || path == "/mailboxes/act"
+        || path == "/mailboxes/import"
+    {
+        LONG
+    } else {
+        ANSWER
+    }
 }
 
 /// Ends a request that takes too long.

@@ -10,7 +10,9 @@ pub(crate) use messages::{
 };
 pub(crate) use sound::{attachment, audio};
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
@@ -209,8 +211,71 @@ pub(crate) async fn standing<V: View + Settings>(State(web): State<Arc<Web<V>>>)
             "waiting": store.pending().len(),
             "pending": store.pending().into_iter().take(PENDING_MAX).collect::<Vec<_>>(),
             "quarantined": store.quarantined(),
+            "moving": moving(),
             "delivered": { "mailbox": delivered, "spool": spooled, "refused": refused },
         }))
+    })
+    .await
+}
+
+/// What all mailboxes hold together. It looks at each of them.
+pub(crate) async fn stats<V: View + Settings>(State(web): State<Arc<Web<V>>>) -> Response {
+    answered(&web, |store| store.stats(&mut |_, _| {})).await
+}
+
+/// A folder of the server.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ToFolder {
+    /// Its absolute path. It is made when it is not there, and is empty otherwise.
+    pub(crate) to: String,
+}
+
+impl ToFolder {
+    pub(crate) fn path(&self) -> Result<PathBuf, MailError> {
+        let path = PathBuf::from(&self.to);
+        if path.is_absolute() {
+            Ok(path)
+        } else {
+            Err(MailError::Invalid("to is an absolute path"))
+        }
+    }
+}
+
+/// How far the move that runs is: mailboxes that were copied, of how many.
+static MOVING: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+
+/// Copies everything to a new root and shuts the old one. Interrupted, it goes on when it is asked for again.
+pub(crate) async fn move_to<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    Json(folder): Json<ToFolder>,
+) -> Response {
+    let note = ("message store moved", folder.to.clone());
+    noted_answer(&web, &visitor, note, move |store| moved(store, &folder)).await
+}
+
+pub(crate) fn moved(store: &MessageStore, folder: &ToFolder) -> Result<mailbox::Moved, MailError> {
+    let to = folder.path()?;
+    let [copied, of] = &MOVING;
+    let done = store.move_here(&to, &mut |done, all| {
+        copied.store(done, Ordering::Relaxed);
+        of.store(all, Ordering::Relaxed);
+    });
+    of.store(0, Ordering::Relaxed);
+    done
+}
+
+/// Copies the messages of a mailbox into a folder of the server.
+pub(crate) async fn export<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(unique): Path<String>,
+    Json(folder): Json<ToFolder>,
+) -> Response {
+    let note = ("mailbox exported", format!("{unique} to {}", folder.to));
+    noted_answer(&web, &visitor, note, move |store| {
+        store.export(&Unique::parse(&unique)?, &folder.path()?)
     })
     .await
 }
@@ -228,6 +293,12 @@ pub(crate) async fn discard<V: View + Settings>(
         Ok(json!({ "id": id, "removed": true }))
     })
     .await
+}
+
+/// The move that runs, if one does.
+fn moving() -> Option<serde_json::Value> {
+    let [copied, of] = MOVING.each_ref().map(|number| number.load(Ordering::Relaxed));
+    (of > 0).then(|| json!({ "copied": copied, "of": of }))
 }
 
 pub(crate) async fn mailbox<V: View + Settings>(

@@ -263,6 +263,24 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         Object,
         "How the message store is: its root, which processes use it, what waits in the spool.",
     ),
+    get(
+        "/api/v1/mail/stats",
+        Administrator,
+        One("Stats"),
+        "What all mailboxes hold together. It looks at each of them.",
+    ),
+    post(
+        "/api/v1/mail/move",
+        Some(One("ToFolder")),
+        One("Moved"),
+        "Copies everything to a new root and shuts the old one; what comes then waits in the spool until mail.root is the new one. Interrupted, it goes on when it is asked for again. GET /api/v1/mail says how far it is.",
+    ),
+    post(
+        "/api/v1/mailboxes/{name}/export",
+        Some(One("ToFolder")),
+        One("Exported"),
+        "Copies the messages of a mailbox into a folder of the server, and says what is damaged or missing.",
+    ),
     Operation {
         method: Method::Delete,
         ..get(
@@ -615,6 +633,9 @@ fn components() -> Components {
         Kept,
         Named,
         mailbox::Checked,
+        mailbox::Exported,
+        mailbox::Moved,
+        mailbox::Stats,
         mailbox::Mailbox,
         mailbox::Purged,
         crate::mail::BulkOrder,
@@ -629,6 +650,7 @@ fn components() -> Components {
         crate::mail::NewMailbox,
         crate::mail::Really,
         crate::mail::Sent,
+        crate::mail::ToFolder,
     );
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic).build();

@@ -138,6 +138,9 @@ fn mail_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
     Router::new()
         .route("/api/v1/mail", get(mail::standing::<V>))
         .route("/api/v1/mail/spool/{id}", delete(mail::discard::<V>))
+        .route("/api/v1/mail/stats", get(mail::stats::<V>))
+        .route("/api/v1/mail/move", post(mail::move_to::<V>))
+        .route("/api/v1/mailboxes/{name}/export", post(mail::export::<V>))
         .route("/api/v1/mailboxes", get(mail::mailboxes::<V>).post(mail::create::<V>))
         .route("/api/v1/mailboxes/import", post(mail::import::<V>))
         .route(

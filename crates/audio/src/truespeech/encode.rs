@@ -3,8 +3,8 @@
 
 use super::tables::{PULSE_GAINS, REFLECTIONS, TAPS};
 use super::{
-    FRAME_BYTES, FRAME_SAMPLES, Frame, HALF, LAG_MIN, MEMORY, Memory, NO_PITCH, ORDER, PART,
-    PULSES, Part, Predictor, arrangement, predictor, predictors, pulses, remember, repeated,
+    Decoder, FRAME_BYTES, FRAME_SAMPLES, Frame, HALF, LAG_MIN, MEMORY, Memory, NO_PITCH, ORDER,
+    PART, PULSES, Part, Predictor, arrangement, predictor, predictors, pulses, remember, repeated,
 };
 
 /// Samples behind a frame that its encoding looks at.
@@ -13,15 +13,20 @@ pub const AHEAD_SAMPLES: usize = 100;
 /// The window for the predictor: so many samples, from this one of the frame on.
 const WINDOW: usize = 320;
 const WINDOW_FROM: usize = 20;
+/// The energy of a frame that counts for the gain; how fast the gain follows, and the least it can be.
+const AUDIBLE: f32 = 240.0 * 100.0 * 100.0;
+const FOLLOWING: f32 = 0.2;
+const GAIN_MIN: f32 = 0.5;
 /// Predictors that are kept while the next coefficient is chosen.
 const BEAM: usize = 12;
-/// How far the weighting widens the formants.
-const WEIGHTING: f32 = 0.6;
+/// The error is heard through `A(z/first) / A(z/second)`: where the formants are it counts less. It is that of the speech, not of
+/// the excitation: of a tone, which is all formant, a little of the one is much of the other.
+const WEIGHTING: [f32; 2] = [0.92, 0.5];
 /// Lags of a half that are tried to the end, and weights of each part.
 const BASES: usize = 2;
-const PITCHES: usize = 5;
+const PITCHES: usize = 2;
 /// How often pulses are moved after they were placed.
-const PASSES: usize = 2;
+const PASSES: usize = 1;
 /// The largest base that leaves all its lags within the memory.
 const BASE_MAX: usize = 123;
 /// Lags from one base.
@@ -36,14 +41,31 @@ pub struct Encoder {
     memory: Memory,
     /// The last samples before the frame, the youngest first.
     before: [f32; ORDER],
-    /// The last weighted errors, the youngest first.
-    errors: [f32; ORDER],
+    errors: Errors,
+    /// What is heard of it, and how much quieter it is encoded, so that it is heard as loud as it was: the decoder makes
+    /// formants clearer, and by that louder.
+    decoder: Decoder,
+    gain: [f32; 2],
 }
 
 impl Default for Encoder {
     fn default() -> Self {
-        Self { last: [0; ORDER], memory: [0; MEMORY], before: [0.0; ORDER], errors: [0.0; ORDER] }
+        Self {
+            last: [0; ORDER],
+            memory: [0; MEMORY],
+            before: [0.0; ORDER],
+            errors: Errors::default(),
+            decoder: Decoder::default(),
+            gain: [1.0; 2],
+        }
     }
+}
+
+/// The last errors of the speech, and the last of them weighted, the youngest first.
+#[derive(Clone, Debug, Default)]
+struct Errors {
+    speech: [f32; ORDER],
+    weighted: [f32; ORDER],
 }
 
 /// What is known of a part before it is searched.
@@ -72,8 +94,10 @@ impl Encoder {
         ahead: &[i16; AHEAD_SAMPLES],
     ) -> [u8; FRAME_BYTES] {
         let mut all = [0.0; FRAME_SAMPLES + AHEAD_SAMPLES];
-        for (to, from) in all.iter_mut().zip(samples.iter().chain(ahead)) {
-            *to = f32::from(*from);
+        let [last, gain] = self.gain;
+        let step = (gain - last) / FRAME_SAMPLES as f32;
+        for (n, (to, from)) in all.iter_mut().zip(samples.iter().chain(ahead)).enumerate() {
+            *to = f32::from(*from) * (last + step * n.min(FRAME_SAMPLES) as f32);
         }
         let reflections = chosen_reflections(&autocorrelation(&all));
         let this = predictor(&reflections);
@@ -91,7 +115,20 @@ impl Encoder {
             frame.parts[2 * half..2 * half + 2].copy_from_slice(&parts);
         }
         self.last = this;
-        frame.to_bytes()
+        let bytes = frame.to_bytes();
+        self.listen(samples, &bytes);
+        bytes
+    }
+
+    /// Compares what is heard with what it was, for the gain of the next frame.
+    fn listen(&mut self, samples: &[i16; FRAME_SAMPLES], bytes: &[u8; FRAME_BYTES]) {
+        let energy = |samples: &[i16; FRAME_SAMPLES]| -> f32 {
+            samples.iter().map(|sample| f32::from(*sample) * f32::from(*sample)).sum()
+        };
+        let heard = energy(&self.decoder.frame(bytes));
+        let [_, gain] = self.gain;
+        let wanted = if heard < AUDIBLE { gain } else { gain * (energy(samples) / heard).sqrt() };
+        self.gain = [gain, (gain + (wanted - gain) * FOLLOWING).clamp(GAIN_MIN, 1.0)];
     }
 
     /// What the predictors leave of the first half, where they can be chosen.
@@ -166,7 +203,7 @@ impl Encoder {
         let residual = residual(speech, &weights, &mut before);
         let mut response = [0.0; PART];
         response[0] = 1.0;
-        let response = weighted(&response, &weights, &mut [0.0; ORDER]);
+        let response = weighted(&response, &weights, &mut Errors::default());
         let target = weighted(&residual, &weights, &mut self.errors.clone());
         let mut pairs = Box::new([[0.0; PART]; PART]);
         for i in (0..PART).rev() {
@@ -234,17 +271,24 @@ fn residual(speech: &[f32], weights: &[f32; ORDER], before: &mut [f32; ORDER]) -
     out
 }
 
-/// Through the predictor's inverse with widened formants.
-fn weighted(input: &Vector, weights: &[f32; ORDER], line: &mut [f32; ORDER]) -> Vector {
-    let mut widened = *weights;
-    let mut by = 1.0;
-    for weight in &mut widened {
-        by *= WEIGHTING;
-        *weight *= by;
-    }
+/// What an error of the excitation is heard as.
+fn weighted(input: &Vector, weights: &[f32; ORDER], errors: &mut Errors) -> Vector {
+    let widened = |by: f32| {
+        let mut power = 1.0;
+        weights.map(|weight| {
+            power *= by;
+            weight * power
+        })
+    };
+    let [first, second] = WEIGHTING.map(widened);
+    let sum = |line: &[f32; ORDER], by: &[f32; ORDER]| -> f32 {
+        line.iter().zip(by).map(|(l, w)| l * w).sum()
+    };
     input.map(|value| {
-        let out = value + line.iter().zip(&widened).map(|(l, w)| l * w).sum::<f32>();
-        push(line, out);
+        let speech = value + sum(&errors.speech, weights);
+        let out = speech - sum(&errors.speech, &first) + sum(&errors.weighted, &second);
+        push(&mut errors.speech, speech);
+        push(&mut errors.weighted, out);
         out
     })
 }
@@ -268,8 +312,21 @@ fn lag_scores(search: &Search, memory: &Memory, (first, lags): (usize, usize)) -
     // What was a lag ago; of a short one the repetition is guessed to be whole.
     let past =
         |lag: usize| -> Vector { std::array::from_fn(|n| memory[MEMORY - lag + n % lag] as f32) };
-    let filtered: Vec<Vector> =
-        (first..=first + lags).map(|lag| convolved(&past(lag), &search.response)).collect();
+    let mut filtered: Vec<Vector> = Vec::with_capacity(lags + 1);
+    for lag in first..=first + lags {
+        let next = match filtered.last() {
+            // A sample further back: all that was there is one later.
+            Some(last) if lag > PART => {
+                let oldest = memory[MEMORY - lag] as f32;
+                std::array::from_fn(|n| {
+                    let before = if n == 0 { 0.0 } else { last[n - 1] };
+                    before + oldest * search.response[n]
+                })
+            }
+            Some(_) | None => convolved(&past(lag), &search.response),
+        };
+        filtered.push(next);
+    }
     let with_target: Vec<f32> = filtered.iter().map(|f| dot(f, &search.target)).collect();
     let energies: Vec<f32> = filtered.iter().map(|f| dot(f, f)).collect();
     filtered

@@ -598,14 +598,22 @@ impl Opened {
             addresses.iter().map(|address| unique(address)).collect::<Result<_, _>>()?
         };
         let mut done = Vec::new();
+        let mut exit = Exit::Done;
         for unique in &chosen {
             let purged =
                 if yes { self.store.purge(unique) } else { self.store.purge_would(unique) };
-            done.push(purged?);
+            match purged {
+                Ok(purged) => done.push(purged),
+                // The others go all the same.
+                Err(error) => {
+                    eprintln!("entracte: {unique}: {}", told(&error));
+                    exit = Exit::Failed;
+                }
+            }
         }
         if json {
             say!("{}", json!({ "done": yes, "mailboxes": done }));
-            return Ok(Exit::Done);
+            return Ok(exit);
         }
         for one in &done {
             say!("{}: {} files, {} bytes", one.unique, one.files, one.bytes);
@@ -616,7 +624,7 @@ impl Opened {
         } else {
             say!("{} mailboxes and {bytes} bytes would go; --yes does it", done.len());
         }
-        Ok(Exit::Done)
+        Ok(exit)
     }
 
     fn messages(&self, unique: &Unique, mut query: Query, limit: usize, json: bool) -> Outcome {
@@ -830,20 +838,7 @@ impl Opened {
     }
 
     fn move_to(&self, to: &Path, json: bool) -> Outcome {
-        let to = std::path::absolute(to)?;
-        let (from, real) = (real(self.store.root()), real(&to));
-        if from.starts_with(&real) || real.starts_with(&from) {
-            let from = from.display();
-            return Err(Failure(format!("{}: it must be apart from {from}", real.display())));
-        }
-        let disk = SystemDisk::new();
-        let moved = match self.store.move_to(&disk, &to, &mut progress("copying")) {
-            Err(MailError::Away(error)) => {
-                let (from, to) = (from.display(), to.display());
-                return Err(Failure(format!("copying {from} to {to}: {error}")));
-            }
-            done => done?,
-        };
+        let moved = self.store.move_here(to, &mut progress("copying"))?;
         if json {
             say!("{}", json!(moved));
         } else {
@@ -857,16 +852,6 @@ impl Opened {
         }
         Ok(Exit::Done)
     }
-}
-
-/// Where a path leads, although not all of it need be there.
-fn real(path: &Path) -> PathBuf {
-    for ancestor in path.ancestors() {
-        if let Ok(real) = ancestor.canonicalize() {
-            return real.join(path.strip_prefix(ancestor).unwrap_or_else(|_| Path::new("")));
-        }
-    }
-    path.to_owned()
 }
 
 /// A text on one line, and in its own direction.

@@ -11,6 +11,8 @@ const STRAY_NANOS: i128 = 24 * 3_600 * 1_000_000_000;
 /// How often a catalog is compared with the files while they differ, and how long between.
 const LOOKS: u32 = 3;
 const AGAIN: Duration = Duration::from_millis(1_500);
+/// How often a purge goes on when somebody made a file meanwhile.
+const PURGES_MAX: u32 = 5;
 /// Most files of one name in a quarantine.
 const ASIDE_MAX: u32 = 100;
 
@@ -54,7 +56,7 @@ pub struct Checked {
 }
 
 /// What an export wrote.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Exported {
     /// Messages.
     pub messages: u64,
@@ -118,23 +120,41 @@ impl MessageStore {
     pub fn purge(&self, unique: &Unique) -> Result<Purged, MailError> {
         let purged = self.purge_would(unique)?;
         let folder = self.folder(unique);
-        // The file that says that it was deleted goes last.
-        let last = folder.join(MAILBOX);
-        for path in all_files(&*self.disk, &folder)? {
-            if path != last {
-                gone_is_fine(self.disk.remove(&path))?;
+        let mut tries = 0;
+        loop {
+            match self.remove_mailbox(&folder) {
+                // Somebody who did not know yet that it was deleted has begun a file.
+                Err(error)
+                    if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < PURGES_MAX =>
+                {
+                    tries += 1;
+                    self.host.pause(AGAIN);
+                }
+                done => break done?,
             }
         }
-        for entry in self.disk.list(&folder)?.iter().filter(|entry| entry.is_folder) {
-            gone_is_fine(self.disk.remove_folder(&folder.join(&entry.name)))?;
-        }
-        gone_is_fine(self.disk.remove(&last))?;
-        gone_is_fine(self.disk.remove_folder(&folder))?;
         if let Some(parent) = folder.parent() {
             self.disk.sync_folder(parent)?;
         }
         lock(&self.opened).remove(unique);
         Ok(purged)
+    }
+
+    /// Takes away what is in a mailbox's folder: envelopes first, for without one nobody misses an attachment; the file that says
+    /// that it was deleted last.
+    fn remove_mailbox(&self, folder: &Path) -> io::Result<()> {
+        let last = folder.join(MAILBOX);
+        let mut files = all_files(&*self.disk, folder)?;
+        files.retain(|path| *path != last);
+        files.sort_by_key(|path| path.extension().is_none_or(|extension| extension != "xml"));
+        for path in files {
+            gone_is_fine(self.disk.remove(&path))?;
+        }
+        for entry in self.disk.list(folder)?.iter().filter(|entry| entry.is_folder) {
+            gone_is_fine(self.disk.remove_folder(&folder.join(&entry.name)))?;
+        }
+        gone_is_fine(self.disk.remove(&last))?;
+        gone_is_fine(self.disk.remove_folder(folder))
     }
 
     /// Reads every byte of a mailbox and says what is wrong; with `Repair::Yes` does something about it: damaged messages, and

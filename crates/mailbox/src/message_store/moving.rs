@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use store::SystemDisk;
+
 use super::administration::gone_is_fine;
 use super::*;
 
@@ -11,7 +13,7 @@ const COPIES_MAX: usize = 20;
 const MOVING: &str = "entracte-store.moving";
 
 /// What moving did.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Moved {
     /// Files that were copied.
     pub copied: u64,
@@ -22,6 +24,30 @@ pub struct Moved {
 }
 
 impl MessageStore {
+    /// As [`Self::move_to`], to a folder of this machine or a share that is mounted here, which must be apart from the root.
+    ///
+    /// # Errors
+    /// As [`Self::move_to`].
+    pub fn move_here(
+        &self,
+        to: &Path,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Moved, MailError> {
+        let to = std::path::absolute(to)?;
+        let (from, target) = (real(&self.root), real(&to));
+        if from.starts_with(&target) || target.starts_with(&from) {
+            let (from, target) = (from.display(), target.display());
+            return Err(MailError::NoStore(format!("{target}: it must be apart from {from}")));
+        }
+        match self.move_to(&SystemDisk::new(), &to, progress) {
+            Err(MailError::Away(error)) => {
+                let what = format!("copying {} to {}", from.display(), target.display());
+                Err(MailError::Here(PathBuf::from(what), error))
+            }
+            done => done,
+        }
+    }
+
     /// Copies everything to a new root, and then says at the old one that it was moved: servers that still use it take
     /// messages into their spools until they are told of the new root. Interrupted, it goes on where it was when
     /// it is called again.
@@ -76,7 +102,7 @@ impl MessageStore {
     /// Whether the root is there, and shut for a move to this one: where its share is gone, a list of it is empty.
     fn is_shut(&self, to: &Path) -> Result<(), MailError> {
         let guard = self.guard_file()?;
-        if guard.moved_to.is_some_and(|target| Path::new(&target) == to) {
+        if guard.moved_to.is_some_and(|target| target == to.display().to_string()) {
             Ok(())
         } else {
             let root = self.root.display();
@@ -158,6 +184,16 @@ fn remove_all(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
         }
     }
     disk.remove_folder(folder)
+}
+
+/// Where a path leads, although not all of it need be there.
+fn real(path: &Path) -> PathBuf {
+    for ancestor in path.ancestors() {
+        if let Ok(real) = ancestor.canonicalize() {
+            return real.join(path.strip_prefix(ancestor).unwrap_or_else(|_| Path::new("")));
+        }
+    }
+    path.to_owned()
 }
 
 /// How a folder is copied.

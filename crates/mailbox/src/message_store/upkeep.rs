@@ -130,34 +130,55 @@ impl MessageStore {
         for (unique, _) in all.iter().filter(|(_, told)| told.want) {
             self.opened(unique).is_wanted.store(true, Ordering::Relaxed);
         }
-        for (unique, told) in all {
-            // What fails here is found out when the mailbox is used next.
-            let _ = self.with(&node, &unique, |opened, around, seen| {
-                if told.look {
-                    opened.look_again();
-                }
-                if told.look || told.changed {
-                    opened.follow(around, seen)?;
-                }
-                if seen.is_empty() && (told.look || told.changed) && opened.tells_first() {
-                    let catalog = opened.catalog();
-                    let (counts, sequence) = (*catalog.counts(), catalog.head.sequence);
-                    self.tell(&unique, [MailChange::Unspecified], Some(counts), sequence);
-                }
-                Ok(())
-            });
+        for (unique, told) in &all {
+            if told.look || told.changed {
+                self.look(&node, unique, told.look);
+            } else {
+                // Nothing but to let it go.
+                let _ = self.with(&node, unique, |_, _, _| Ok(()));
+            }
         }
-        for unique in self.untold() {
-            let _ = self.with(&node, &unique, |opened, around, seen| opened.follow(around, seen));
+        for unique in self.due() {
+            self.look(&node, &unique, false);
         }
     }
 
-    /// Mailboxes of which something is not told yet.
-    fn untold(&self) -> Vec<Unique> {
+    /// Looks at a mailbox because another node told of it; tells what is new there, or at least that something is.
+    fn look(&self, node: &Node, unique: &Unique, is_behind: bool) {
+        // Purged meanwhile, or never there; or nobody is to be at it. What cannot be read is looked at all the same.
+        if let Err(MailError::NoSuchMailbox(_) | MailError::Deleted(_)) = self.usable(unique) {
+            let entry = lock(&self.opened).remove(unique);
+            if let Some(entry) = entry {
+                self.release(node, unique, &entry);
+            }
+            return;
+        }
+        let _ = self.with(node, unique, |opened, around, seen| {
+            let now = around.host.uptime();
+            if is_behind {
+                opened.look_again(now);
+            }
+            let followed = opened.follow(around, seen);
+            if followed.is_err() && !is_behind {
+                opened.fail_to_look(now);
+            }
+            followed?;
+            if seen.is_empty() && opened.tells_first() {
+                let catalog = opened.catalog();
+                let (counts, sequence) = (*catalog.counts(), catalog.head.sequence);
+                self.tell(unique, [MailChange::Unspecified], Some(counts), sequence);
+            }
+            Ok(())
+        });
+    }
+
+    /// Mailboxes that are to be looked at again.
+    fn due(&self) -> Vec<Unique> {
+        let now = self.host.uptime();
         let all = lock(&self.opened);
-        let has_untold =
-            |entry: &Entry| entry.opened.try_lock().is_ok_and(|opened| opened.has_untold());
-        all.iter().filter(|(_, e)| has_untold(e)).map(|(unique, _)| unique.clone()).collect()
+        let is_due =
+            |entry: &Entry| entry.opened.try_lock().is_ok_and(|mut opened| opened.is_due(now));
+        all.iter().filter(|(_, entry)| is_due(entry)).map(|(unique, _)| unique.clone()).collect()
     }
 
     /// Delivers what waits in the spool, and lets mailboxes go that nobody uses; each second. It may take as long as there
@@ -359,7 +380,7 @@ impl MessageStore {
             swept.mailboxes += 1;
             match self.sweep_one(&unique) {
                 Ok(expired) => swept.expired += expired,
-                Err(MailError::Deleted(_)) => {}
+                Err(MailError::Deleted(_) | MailError::NoSuchMailbox(_)) => {}
                 Err(error) => {
                     swept.failed += 1;
                     tracing::warn!(
@@ -374,6 +395,7 @@ impl MessageStore {
     }
 
     fn sweep_one(&self, unique: &Unique) -> Result<u64, MailError> {
+        self.usable(unique)?;
         let now = self.host.wall();
         let is_over = |row: &Row| {
             let place = FOLDERS.iter().position(|folder| *folder == row.folder);

@@ -18,6 +18,8 @@ impl Opened {
             match self.own(around, seen) {
                 Ok(()) => {}
                 Err(OwnError::Held(_)) => {
+                    // The owner tells; should it be dead, somebody must find out.
+                    self.look_again(around.host.uptime());
                     around.node.tell(Notice::Look, self.unique.leaf())?;
                     return Ok(());
                 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use store::Disk as _;
 use store::testbed::{Fault, TornDisk};
 
+use crate::node::{Node, Notice};
 use crate::testbed::{World, address, made, open, unique, voice};
 use crate::*;
 
@@ -557,4 +558,277 @@ fn what_is_delivered_by_who_came_to_a_full_disk_is_listed() {
         two.tick();
     }
     assert_eq!((done.is_ok(), rows(&one)), (true, 1));
+}
+
+fn catalogs(t: &TornDisk) -> Vec<PathBuf> {
+    let f = PathBuf::from("/mail").join({
+        let [x, y] = unique("a").letters();
+        format!("{x}/{y}/{}/catalog", unique("a").leaf())
+    });
+    t.list(&f)
+        .unwrap()
+        .into_iter()
+        .filter(|e| e.name.starts_with("log."))
+        .map(|e| f.join(e.name))
+        .collect()
+}
+fn bytes(t: &TornDisk, p: &Path) -> Vec<u8> {
+    store::read_all(t, p, 1 << 20).unwrap()
+}
+
+#[test]
+fn a_catalog_that_a_later_version_let_go_is_left_alone() {
+    let world = World::default();
+    let torn = made(&world);
+    let one = open(&torn, &world.host(0), None);
+    one.create(&address("a")).unwrap();
+    one.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    drop(one);
+    let c = catalogs(&torn).remove(0);
+    let text = String::from_utf8(bytes(&torn, &c)).unwrap().replacen(
+        "entracte-catalog 1",
+        "entracte-catalog 2",
+        1,
+    );
+    store::replace_all(&torn, &c, text.as_bytes()).unwrap();
+    let two = open(&torn, &world.host(0), None);
+    let l = two.list(&unique("a"), &Query::default()).map(|p| p.rows.len());
+    assert!(catalogs(&torn).contains(&c), "later catalog was taken away; list said {l:?}");
+}
+
+#[test]
+fn a_catalog_of_which_not_even_a_line_was_written_is_in_nobody_s_way() {
+    for begin in ["entracte-catalog 1", "entracte-catalog "] {
+        let world = World::default();
+        let torn = made(&world);
+        let one = open(&torn, &world.host(0), None);
+        one.create(&address("a")).unwrap();
+        one.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+        drop(one);
+        let c = catalogs(&torn).remove(0);
+        let n: u64 = c.extension().unwrap().to_str().unwrap().parse().unwrap();
+        store::replace_all(
+            &torn,
+            &c.with_file_name(format!("log.{:010}", n + 1)),
+            begin.as_bytes(),
+        )
+        .unwrap();
+        let two = open(&torn, &world.host(0), None);
+        for _ in 0..30 {
+            world.pass(Duration::from_secs(1));
+            two.tick();
+        }
+        let l = two.list(&unique("a"), &Query::default()).map(|p| p.rows.len());
+        let r = two.check(&unique("a"), Repair::Yes);
+        assert!(l.is_ok(), "{l:?} repair: {r:?}");
+    }
+}
+
+#[test]
+fn on_a_full_disk_numbers_and_counts_stay_what_they_were() {
+    let world = World::default();
+    let torn = made(&world);
+    let hd = Hooked::new(&torn);
+    let local = TornDisk::new();
+    let one = MessageStore::open(
+        Arc::new(hd.clone()),
+        Arc::new(world.host(0)),
+        Path::new("/mail"),
+        Some((Arc::new(local), PathBuf::from("/spool"))),
+        Options::default(),
+    )
+    .unwrap();
+    one.join().unwrap();
+    one.create(&address("a")).unwrap();
+    let id = one.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+    let id2 = one.deliver(&voice(2), &[address("a")]).remove(0).unwrap().id;
+    one.change(&unique("a"), &[id2], |_, m| (Folder::Deleted, m)).unwrap();
+    let before = one
+        .list(&unique("a"), &Query { folder: Some(Folder::Deleted), ..Query::default() })
+        .unwrap();
+    world.pass(Duration::from_secs(3600));
+    one.tick();
+    let mut ev = one.subscribe();
+    hd.set(|w, _| if w == "write" { Err(full()) } else { Ok(()) });
+    let _ = one.mark_read(&unique("a"), &[id], Reads::Read);
+    one.tick();
+    let after = one
+        .list(&unique("a"), &Query { folder: Some(Folder::Deleted), ..Query::default() })
+        .unwrap();
+    let of = |page: &Page| (page.rows[0].uid, page.rows[0].moved);
+    assert_eq!(of(&after), of(&before));
+    assert!(after.sequence >= before.sequence);
+    for n in [3, 4] {
+        let _ = one.deliver(&voice(n), &[address("a")]);
+        one.tick();
+    }
+    let counts: Vec<_> = told(&mut ev).iter().map(|e| e.counts.map(|c| c.messages)).collect();
+    assert_eq!(counts, [Some(2), Some(2)]);
+}
+
+#[test]
+fn what_is_delivered_while_the_owner_is_newly_dead_is_told() {
+    let world = World::default();
+    let torn = made(&world);
+    let (h1, h2, h3) = (world.host(0), world.host(0), world.host(0));
+    let one = open(&torn, &h1, None);
+    let two = open(&torn, &h2, None);
+    let three = open(&torn, &h3, None);
+    one.create(&address("a")).unwrap();
+    one.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    for s in [&one, &two, &three] {
+        s.tick();
+    }
+    assert!([&two, &three].iter().all(|store| store.counts(&unique("a")).is_ok()));
+    for s in [&one, &two, &three] {
+        s.tick();
+    }
+    // `one` is dead from here: it gives no sign.
+    let (mut e2, mut e3) = (two.subscribe(), three.subscribe());
+    two.deliver(&voice(2), &[address("a")]).remove(0).unwrap();
+    for _ in 0..120 {
+        world.pass(Duration::from_secs(1));
+        two.tick();
+        three.tick();
+    }
+    let (t2, t3) = (told(&mut e2).len(), told(&mut e3).len());
+    std::mem::forget(one);
+    assert!(t2 > 0 && t3 > 0, "{t2} {t3}");
+}
+
+#[test]
+fn a_change_that_could_not_be_looked_at_is_told_later() {
+    let world = World::default();
+    let torn = made(&world);
+    let hd = Hooked::new(&torn);
+    let one = open(&torn, &world.host(0), None);
+    let two = hopen(&hd, &world, LONG);
+    one.create(&address("a")).unwrap();
+    let id = one.deliver(&voice(1), &[address("a")]).remove(0).unwrap().id;
+    two.counts(&unique("a")).unwrap();
+    one.tick();
+    two.tick();
+    let mut e2 = two.subscribe();
+    one.mark_read(&unique("a"), &[id], Reads::Read).unwrap();
+    hd.set(|w, p| {
+        if w == "open" && p.to_string_lossy().contains("/catalog/") { Err(eio()) } else { Ok(()) }
+    });
+    two.tick();
+    hd.clear();
+    for _ in 0..60 {
+        world.pass(Duration::from_secs(1));
+        one.tick();
+        two.tick();
+    }
+    assert!(!told(&mut e2).is_empty());
+}
+
+#[test]
+fn a_first_look_that_fails_is_told_later() {
+    let world = World::default();
+    let torn = made(&world);
+    let hd = Hooked::new(&torn);
+    let one = open(&torn, &world.host(0), None);
+    let three = open(&torn, &world.host(0), None);
+    let two = hopen(&hd, &world, LONG);
+    one.create(&address("a")).unwrap();
+    one.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    one.tick();
+    two.tick();
+    three.tick();
+    let two = {
+        drop(two);
+        hopen(&hd, &world, LONG)
+    };
+    let mut e2 = two.subscribe();
+    three.deliver(&voice(2), &[address("a")]).remove(0).unwrap();
+    one.tick();
+    hd.set(|w, p| {
+        if w == "open" && p.to_string_lossy().contains("/catalog/") { Err(eio()) } else { Ok(()) }
+    });
+    two.tick();
+    hd.clear();
+    for _ in 0..60 {
+        world.pass(Duration::from_secs(1));
+        one.tick();
+        three.tick();
+        two.tick();
+    }
+    assert!(!told(&mut e2).is_empty());
+}
+
+#[test]
+fn a_mailbox_that_is_no_more_is_not_looked_at_for_ever() {
+    let world = World::default();
+    let torn = made(&world);
+    let hd = Hooked::new(&torn);
+    let one = open(&torn, &world.host(0), None);
+    let two = hopen(&hd, &world, LONG);
+    one.create(&address("a")).unwrap();
+    one.create(&address("b")).unwrap();
+    one.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    two.counts(&unique("a")).unwrap();
+    one.tick();
+    two.tick();
+    // a Look is on its way, and the mailbox is purged before `two` hears it.
+    let n = Node::join(Arc::new(torn), Arc::new(world.host(0)), Path::new("/mail")).unwrap();
+    two.tick();
+    n.tell(Notice::Look, unique("a").leaf()).unwrap();
+    one.delete(&unique("a")).unwrap();
+    one.purge(&unique("a")).unwrap();
+    for _ in 0..60 {
+        world.pass(Duration::from_secs(1));
+        one.tick();
+        two.tick();
+    }
+    let count = Arc::new(Mutex::new(0));
+    let c = Arc::clone(&count);
+    hd.set(move |w, p| {
+        if w == "list" && p.to_string_lossy().contains("/catalog") {
+            *c.lock().unwrap() += 1;
+        }
+        Ok(())
+    });
+    for _ in 0..100 {
+        world.pass(Duration::from_secs(1));
+        one.tick();
+        two.tick();
+    }
+    hd.clear();
+    let n = *count.lock().unwrap();
+    assert!(n < 10, "{n} lists in 100 s");
+}
+
+#[test]
+fn a_mailbox_whose_owner_cannot_read_it_is_let_go() {
+    let world = World::default();
+    let torn = made(&world);
+    let hd = Hooked::new(&torn);
+    let one = Arc::new(hopen(&hd, &world, LONG));
+    let two = Arc::new(open(&torn, &world.host(0), None));
+    one.create(&address("a")).unwrap();
+    one.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    one.tick();
+    two.tick();
+    let id = two.deliver(&voice(2), &[address("a")]).remove(0).unwrap().id;
+    let t = id.to_string();
+    let count = Arc::new(Mutex::new(0));
+    let c = Arc::clone(&count);
+    hd.set(move |w, p| {
+        if w == "create" && p.to_string_lossy().contains("/catalog/log") {
+            *c.lock().unwrap() += 1;
+        }
+        if w == "open" && p.to_string_lossy().contains(&t) { Err(eio()) } else { Ok(()) }
+    });
+    for _ in 0..60 {
+        world.pass(Duration::from_secs(1));
+        one.tick();
+        two.tick();
+    }
+    let n = *count.lock().unwrap();
+    let tick = [Arc::clone(&one), Arc::clone(&two)];
+    world.meanwhile(move || tick.iter().for_each(|store| store.tick()));
+    let done = two.mark_read(&unique("a"), &[id], Reads::Read).map(|r| r.len());
+    let check = two.check(&unique("a"), Repair::Yes).map(|c| c.messages);
+    assert!(done.is_ok(), "claims in 60 s: {n}; {done:?} {check:?}");
 }

@@ -19,6 +19,8 @@ struct Known {
     /// Messages whose removal failed or was cut: they may be there.
     perhaps: BTreeMap<MessageId, ()>,
     subjects: BTreeMap<String, u32>,
+    /// Acknowledged messages of the second recipient.
+    others: Vec<MessageId>,
 }
 
 /// Deliveries, changes and removals, with what is known after each.
@@ -28,10 +30,13 @@ fn scenario(store: &MessageStore, known: &mut Known) {
     for n in 0..6 {
         *known.subjects.entry(format!("message {n}")).or_default() += 1;
         let recipients = [address("a"), address("b")];
-        if let Ok(receipt) = store.deliver(&voice(n), &recipients[..1]).remove(0) {
+        let to = if n % 3 == 1 { &recipients[..] } else { &recipients[..1] };
+        let mut receipts = store.deliver(&voice(n), to).into_iter();
+        if let Some(Ok(receipt)) = receipts.next() {
             ids.push(receipt.id);
             known.messages.insert(receipt.id, vec![(Folder::Inbox, false)]);
         }
+        known.others.extend(receipts.flatten().map(|receipt| receipt.id));
         if n == 2 {
             store.tick();
         }
@@ -100,6 +105,11 @@ fn verify(world: &World, disk: &TornDisk, local: &TornDisk, known: &Known, told:
             "{told}: {id} was acknowledged and is gone"
         );
     }
+    let others = read(&store, "b");
+    for id in &known.others {
+        let times = others.iter().filter(|(there, ..)| there == id).count();
+        assert_eq!(times, 1, "{told}: {id} of the second recipient");
+    }
     let checked = store.check(&unique("a"), Repair::No).unwrap();
     let real: Vec<_> =
         checked.faults.iter().filter(|f| !f.what.starts_with("it belongs to no")).collect();
@@ -114,6 +124,7 @@ fn begin(world: &World) -> (TornDisk, TornDisk) {
     let (disk, local) = (made(world), TornDisk::new());
     let store = open(&disk, &world.host(0), Some(&local));
     store.create(&address("a")).unwrap();
+    store.create(&address("b")).unwrap();
     (disk, local)
 }
 

@@ -194,19 +194,32 @@ pub(crate) async fn import<V: View + Settings>(
 /// What a button of a mailbox wants.
 #[derive(Debug, serde::Deserialize)]
 pub(crate) struct Deed {
+    #[serde(default)]
     unique: String,
     deed: String,
+    /// A folder of the server, for what goes there.
+    #[serde(default)]
+    to: String,
 }
 
-/// Deletes, restores, purges, checks or repairs a mailbox; discards a message in the spool.
+/// Deletes, restores, purges, checks, repairs or exports a mailbox; moves all; discards a message in the spool.
 pub(crate) async fn act<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
     Extension(visitor): Extension<Visitor>,
-    Form(Deed { unique, deed }): Form<Deed>,
+    Form(Deed { unique, deed, to }): Form<Deed>,
 ) -> Response {
     let wanted = deed.clone();
-    let (what, name) = (format!("mailbox: {wanted}"), unique.clone());
+    let (what, name) = (format!("mailbox: {wanted}"), format!("{unique} {to}"));
     let done = mail::noted(&web, &visitor, (&what, name), move |store| {
+        if deed == "move" {
+            let moved = mail::moved(store, &mail::ToFolder { to: to.clone() })?;
+            return Ok(format!(
+                "{} files with {} were copied, {} were there. Set mail.root to {to} and restart.",
+                moved.copied,
+                size(&moved.bytes),
+                moved.kept
+            ));
+        }
         let unique = Unique::parse(&unique)?;
         Ok(match &*deed {
             "delete" => {
@@ -216,6 +229,12 @@ pub(crate) async fn act<V: View + Settings>(
             "restore" => {
                 store.restore(&unique)?;
                 format!("{unique} is back.")
+            }
+            "export" => {
+                let exported = store.export(&unique, &mail::ToFolder { to: to.clone() }.path()?)?;
+                let faults = exported.faults.iter().map(|f| format!("{}: {}", f.file, f.what));
+                let faults = faults.take(20).collect::<Vec<_>>().join("; ");
+                format!("{unique}: {} messages are in {to}. {faults}", exported.messages)
             }
             "discard" => {
                 // Of a message in the spool, by its id.
@@ -241,7 +260,9 @@ pub(crate) async fn act<V: View + Settings>(
                 }
             }
             _ => {
-                return Err(MailError::Invalid("delete, restore, purge, check, repair or discard"));
+                return Err(MailError::Invalid(
+                    "delete, restore, purge, check, repair, export, move or discard",
+                ));
             }
         })
     });

@@ -102,15 +102,19 @@ fn examine(root: &Path) -> Result<(), String> {
     if !about.is_dir() {
         return Err("it is no folder".to_owned());
     }
-    let probe = root.join(format!(".probe-{}", std::process::id()));
-    std::fs::write(&probe, b"")
-        .and_then(|()| std::fs::remove_file(&probe))
-        .map_err(|error| format!("nothing can be written: {error}"))?;
-    if root.join(GUARD).exists() {
-        Ok(())
-    } else {
-        Err(format!("it is no message store: mount it, if it is a share; {makes}"))
+    let guard = std::fs::read(root.join(GUARD))
+        .map_err(|_| format!("it is no message store: mount it, if it is a share; {makes}"))?;
+    let guard: serde_json::Value =
+        serde_json::from_slice(&guard).map_err(|_| format!("{GUARD} in it cannot be read"))?;
+    if let Some(to) = guard.get("moved_to").and_then(|to| to.as_str()) {
+        return Err(format!("it was moved to {to}"));
     }
+    let probe =
+        root.join(format!(".probe-{}-{}", std::process::id(), crate::clock::wall().as_nanos()));
+    let written = std::fs::write(&probe, b"");
+    // Whether it is there or not.
+    let _ = std::fs::remove_file(&probe);
+    written.map_err(|error| format!("nothing can be written: {error}"))
 }
 
 /// Tells what happens in mailboxes, until the store is gone.

@@ -45,6 +45,8 @@ pub enum MailError {
     Busy(String),
     /// The root cannot be reached, or not be written to.
     Away(io::Error),
+    /// A folder that something is to go to cannot be used; why.
+    Target(String),
     /// A file of this machine that is not the store's cannot be read or written.
     Here(PathBuf, io::Error),
     /// There is no message store in this folder, or another one than before.
@@ -78,7 +80,7 @@ impl fmt::Display for MailError {
             Self::Busy(node) => write!(f, "{node} has the mailbox and does not let it go"),
             Self::Here(path, _) => write!(f, "{}", path.display()),
             Self::Away(_) => f.write_str("the message store cannot be reached"),
-            Self::NoStore(why) => f.write_str(why),
+            Self::NoStore(why) | Self::Target(why) => f.write_str(why),
         }
     }
 }
@@ -104,6 +106,7 @@ impl std::error::Error for MailError {
             | Self::Private
             | Self::Undecodable(_)
             | Self::Busy(_)
+            | Self::Target(_)
             | Self::NoStore(_) => None,
         }
     }

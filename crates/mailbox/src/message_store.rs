@@ -180,6 +180,7 @@ pub struct MessageStore {
     events: broadcast::Sender<MailEvent>,
     quarantined: AtomicU64,
     delivered: [AtomicU64; 3],
+    is_moving: AtomicBool,
 }
 
 /// A mailbox that is known here.
@@ -273,6 +274,7 @@ impl MessageStore {
             events,
             quarantined: AtomicU64::new(0),
             delivered: Default::default(),
+            is_moving: AtomicBool::new(false),
         })
     }
 

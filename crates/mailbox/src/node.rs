@@ -77,6 +77,8 @@ struct State {
     files: Option<Files>,
     /// The number that the next of our files of notices gets.
     number: u64,
+    /// When we listened last.
+    listened: Option<Duration>,
     /// What could not be written to it.
     unsaid: BTreeSet<(Notice, String)>,
     /// Whether the last line of it may be half a line.
@@ -339,6 +341,10 @@ impl Node {
     pub(crate) fn hear(&self) -> io::Result<Heard> {
         let mut state = self.lock();
         let mut heard = Heard::default();
+        // Of those who left since we listened last there may be nothing any more.
+        let now = self.host.uptime();
+        let last = state.listened.replace(now);
+        heard.has_missed = last.is_some_and(|last| now.saturating_sub(last) > LEFT / 2);
         for (name, ended) in self.look(&mut state)? {
             let folder = self.nodes.join(&name);
             let now = self.host.uptime();

@@ -904,8 +904,11 @@ impl From<EnvelopeError> for Broken {
 fn is_later(begin: &[u8]) -> bool {
     let Some(end) = begin.iter().position(|byte| *byte == b'\n') else { return false };
     let line = std::str::from_utf8(begin.get(..end).unwrap_or_default()).unwrap_or_default();
-    let version = line.strip_prefix(FAMILY).and_then(|version| version.parse::<u32>().ok());
-    version.is_some_and(|version| version > VERSION)
+    // Whatever else stands there.
+    line.strip_prefix(FAMILY).is_some_and(|rest| {
+        let version = rest.split(' ').next().and_then(|version| version.parse::<u32>().ok());
+        version.is_none_or(|version| version > VERSION)
+    })
 }
 
 const fn is_broken(one: &Seen) -> bool {

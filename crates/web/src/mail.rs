@@ -45,7 +45,13 @@ pub(crate) fn refusal(error: &MailError) -> Response {
         | MailError::NoSuchMessage(_)
         | MailError::NoSuchAttachment(_) => StatusCode::NOT_FOUND,
         MailError::Deleted(_) | MailError::Broken(..) => StatusCode::GONE,
-        MailError::Exists(_) | MailError::NotDeleted(_) => StatusCode::CONFLICT,
+        MailError::Exists(_) | MailError::NotDeleted(_) | MailError::Target(_) => {
+            StatusCode::CONFLICT
+        }
+        MailError::Here(_, error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
+        MailError::Here(..) => StatusCode::UNPROCESSABLE_ENTITY,
         MailError::Address(_)
         | MailError::Limit(_)
         | MailError::Invalid(_)
@@ -262,7 +268,10 @@ pub(crate) fn moved(store: &MessageStore, folder: &ToFolder) -> Result<mailbox::
         copied.store(done, Ordering::Relaxed);
         of.store(all, Ordering::Relaxed);
     });
-    of.store(0, Ordering::Relaxed);
+    // One that was refused because another runs says nothing of that one.
+    if !matches!(done, Err(MailError::Target(_))) {
+        of.store(0, Ordering::Relaxed);
+    }
     done
 }
 

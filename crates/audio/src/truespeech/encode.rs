@@ -13,6 +13,8 @@ pub const AHEAD_SAMPLES: usize = 100;
 /// The window for the predictor: so many samples, from this one of the frame on.
 const WINDOW: usize = 320;
 const WINDOW_FROM: usize = 20;
+/// No error of speech is larger.
+const ERROR_MAX: f32 = 200_000.0;
 /// The energy of a frame that counts for the gain; how fast the gain follows, and the least it can be.
 const AUDIBLE: f32 = 240.0 * 100.0 * 100.0;
 const FOLLOWING: f32 = 0.2;
@@ -247,6 +249,11 @@ impl Encoder {
     fn move_on(&mut self, search: &Search, speech: &[f32], excitation: &Vector) {
         let error: Vector = std::array::from_fn(|n| search.residual[n] - excitation[n]);
         weighted(&error, &search.weights, &mut self.errors);
+        // A predictor that rings for ever, as no speech has it, must not spoil all that follows.
+        let lines = self.errors.speech.iter().chain(&self.errors.weighted);
+        if !lines.map(|value| value.abs()).all(|value| value < ERROR_MAX) {
+            self.errors = Errors::default();
+        }
         residual(speech, &search.weights, &mut self.before);
     }
 }

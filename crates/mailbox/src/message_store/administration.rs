@@ -129,6 +129,16 @@ impl MessageStore {
                 {
                     tries += 1;
                     self.host.pause(AGAIN);
+                    match self.mailbox_file(unique) {
+                        Ok(MailboxFile { deleted: Some(_), .. }) => {}
+                        // Somebody has taken it back.
+                        Ok(MailboxFile { unique, .. }) => {
+                            return Err(MailError::NotDeleted(unique));
+                        }
+                        // All of it is gone; what is there now is somebody else's.
+                        Err(MailError::NoSuchMailbox(_)) => break,
+                        Err(error) => return Err(error),
+                    }
                 }
                 done => break done?,
             }
@@ -441,7 +451,7 @@ impl MessageStore {
         }
         std::fs::create_dir_all(to).map_err(here(to))?;
         if std::fs::read_dir(to).map_err(here(to))?.next().is_some() {
-            return Err(MailError::NoStore(format!("{} is not empty", to.display())));
+            return Err(MailError::Target(format!("{} is not empty", to.display())));
         }
         let mut exported = Exported { messages: 0, files: 0, bytes: 0, faults: Vec::new() };
         let mut list = String::from(

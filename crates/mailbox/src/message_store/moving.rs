@@ -37,7 +37,7 @@ impl MessageStore {
         let (from, target) = (real(&self.root), real(&to));
         if from.starts_with(&target) || target.starts_with(&from) {
             let (from, target) = (from.display(), target.display());
-            return Err(MailError::NoStore(format!("{target}: it must be apart from {from}")));
+            return Err(MailError::Target(format!("{target}: it must be apart from {from}")));
         }
         match self.move_to(&SystemDisk::new(), &to, progress) {
             Err(MailError::Away(error)) => {
@@ -60,6 +60,20 @@ impl MessageStore {
         to: &Path,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Moved, MailError> {
+        if self.is_moving.swap(true, Ordering::Relaxed) {
+            return Err(MailError::Target("it is being moved already".to_owned()));
+        }
+        let done = self.move_once(disk, to, progress);
+        self.is_moving.store(false, Ordering::Relaxed);
+        done
+    }
+
+    fn move_once(
+        &self,
+        disk: &dyn Disk,
+        to: &Path,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Moved, MailError> {
         let shut = self.guard_file()?;
         let target = to.display().to_string();
         let goes_on = shut.moved_to.as_ref() == Some(&target);
@@ -72,6 +86,10 @@ impl MessageStore {
         // Most is copied while everybody works on.
         if !goes_on {
             copy.all(Copied::Roughly, progress)?;
+        }
+        // Another process may have moved it meanwhile.
+        if !goes_on {
+            self.guard()?;
         }
         // From now on nobody changes anything here: who has written something looks at this once more.
         let shut = Guard { moved_to: Some(target), ..guard.clone() };
@@ -120,7 +138,7 @@ impl MessageStore {
     ) -> Result<(), MailError> {
         make_folders(disk, to)?;
         let shown = to.display();
-        let refused = |why: &str| Err(MailError::NoStore(format!("{shown} {why}")));
+        let refused = |why: &str| Err(MailError::Target(format!("{shown} {why}")));
         match read_all(disk, &to.join(GUARD), 65_536) {
             Ok(bytes) => {
                 let other: Option<Guard> = serde_json::from_slice(&bytes).ok();
@@ -224,6 +242,7 @@ impl Copy<'_> {
         }
         if how == Copied::Exactly {
             self.store.is_shut(self.to)?;
+            self.is_ours()?;
             // What was purged meanwhile shall not come back.
             let here: BTreeSet<_> = folders
                 .iter()
@@ -243,6 +262,7 @@ impl Copy<'_> {
     /// some.
     fn folder(&mut self, from: &Path, to: &Path, how: Copied) -> Result<(), MailError> {
         for _ in 0..COPIES_MAX {
+            self.is_ours()?;
             let before = self.store.disk.about(from)?.stamp;
             self.once(from, to, how)?;
             if how == Copied::Roughly || self.store.disk.about(from)?.stamp == before {
@@ -250,6 +270,18 @@ impl Copy<'_> {
             }
         }
         Err(MailError::Busy("somebody who does not see that the root was shut".to_owned()))
+    }
+
+    /// Whether the new root is still in the making: one that is in use has more than the old one, and nothing of it may go.
+    fn is_ours(&self) -> Result<(), MailError> {
+        match self.disk.about(&self.to.join(GUARD)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => {
+                let to = self.to.display();
+                Err(MailError::Target(format!("{to} is in use already: another has moved it")))
+            }
+        }
     }
 
     /// Attachments and envelopes never change, so one of the same name and size is the same; everything else is copied

@@ -832,3 +832,43 @@ fn a_mailbox_whose_owner_cannot_read_it_is_let_go() {
     let check = two.check(&unique("a"), Repair::Yes).map(|c| c.messages);
     assert!(done.is_ok(), "claims in 60 s: {n}; {done:?} {check:?}");
 }
+
+#[test]
+fn a_purge_leaves_what_was_taken_back_while_it_waited() {
+    let world = World::default();
+    let torn = made(&world);
+    let hd = Hooked::new(&torn);
+    let one = hopen(&hd, &world, LONG);
+    let two = open(&torn, &world.host(0), None);
+    one.create(&address("a")).unwrap();
+    one.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    one.delete(&unique("a")).unwrap();
+    let mailbox = torn.files().into_iter().find(|file| file.ends_with("mailbox.json")).unwrap();
+    let late = mailbox.with_file_name("catalog").join("log.9999999999999999");
+    let disk = torn.clone();
+    hd.set(move |what, path| {
+        // Somebody who did not know claims it.
+        if what == "remove" && path.to_string_lossy().ends_with(".xml") {
+            drop(disk.create(&late).unwrap());
+        }
+        Ok(())
+    });
+    let taken = Arc::new(Mutex::new(None));
+    let back = Arc::clone(&taken);
+    let disk = torn.clone();
+    world.meanwhile(move || {
+        let mut back = back.lock().unwrap();
+        if back.is_none() {
+            let catalog = mailbox.with_file_name("catalog");
+            for entry in disk.list(&catalog).unwrap() {
+                disk.remove(&catalog.join(entry.name)).unwrap();
+            }
+            two.restore(&unique("a")).unwrap();
+            *back = Some(two.deliver(&voice(2), &[address("a")]).remove(0).unwrap().id);
+        }
+    });
+    let purged = one.purge(&unique("a"));
+    assert!(matches!(purged, Err(MailError::NotDeleted(_))), "{purged:?}");
+    let id = taken.lock().unwrap().take().unwrap();
+    assert!(torn.files().iter().any(|file| file.to_string_lossy().contains(&id.to_string())));
+}

@@ -187,3 +187,27 @@ fn a_new_root_that_holds_something_else_is_refused_and_left_as_it_is() {
     refused(&new, "has all of this message store already");
     assert_eq!(read(&after, "a").len(), 1);
 }
+
+#[test]
+fn a_second_move_is_refused_and_one_into_a_root_in_use_takes_nothing_there() {
+    let world = World::default();
+    let (disk, new) = (made(&world), empty());
+    let store = open(&disk, &world.host(0), None);
+    store.create(&address("a")).unwrap();
+    store.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
+    let mut second = Vec::new();
+    let (other, guard) = (new.clone(), disk.clone());
+    let moved = store.move_to(&new, &to(), &mut |done, of| {
+        if done == of && second.is_empty() {
+            second.push(store.move_to(&empty(), &to(), &mut quiet()).unwrap_err().to_string());
+            // Another process was faster, and somebody uses the new root.
+            let text = store::read_all(&guard, &Path::new("/mail").join(GUARD), 1 << 16).unwrap();
+            store::replace_all(&other, &to().join(GUARD), &text).unwrap();
+            store::make_folders(&other, &to().join("A/B/NEW/messages")).unwrap();
+        }
+    });
+    assert_eq!(second, ["it is being moved already"]);
+    let why = moved.unwrap_err().to_string();
+    assert!(why.contains("is in use already"), "{why}");
+    assert!(new.about(&to().join("A/B/NEW/messages")).unwrap().is_folder);
+}

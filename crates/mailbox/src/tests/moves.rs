@@ -196,7 +196,7 @@ fn a_second_move_is_refused_and_one_into_a_root_in_use_takes_nothing_there() {
     store.create(&address("a")).unwrap();
     store.deliver(&voice(1), &[address("a")]).remove(0).unwrap();
     let mut second = Vec::new();
-    let (other, guard) = (new.clone(), disk.clone());
+    let (other, guard) = (new.clone(), disk);
     let moved = store.move_to(&new, &to(), &mut |done, of| {
         if done == of && second.is_empty() {
             second.push(store.move_to(&empty(), &to(), &mut quiet()).unwrap_err().to_string());

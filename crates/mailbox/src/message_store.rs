@@ -302,6 +302,12 @@ impl MessageStore {
         &self.root
     }
 
+    /// As if another node had asked for a mailbox at this moment.
+    #[cfg(test)]
+    pub(crate) fn want(&self, unique: &Unique) {
+        self.opened(unique).is_wanted.store(true, Ordering::Relaxed);
+    }
+
     /// What happens in all mailboxes from now on.
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<MailEvent> {

@@ -269,7 +269,7 @@ impl Command {
                 let user = argument(lexer)?;
                 Self::Login { user, password: argument(lexer)? }
             }
-            "ENABLE" => Self::Enable(many(lexer, Lexer::keyword)?),
+            "ENABLE" => Self::Enable(many(lexer, |lexer| lexer.keyword())?),
             "SELECT" => select(lexer, Mode::ReadWrite)?,
             "EXAMINE" => select(lexer, Mode::ReadOnly)?,
             "UID" => uid(lexer)?,

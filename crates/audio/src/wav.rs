@@ -283,6 +283,32 @@ pub fn read(bytes: &[u8]) -> Result<Wav<'_>, WavError> {
     Err(WavError::Malformed("no samples"))
 }
 
+/// How long the audio of a WAV file of any coding is, by the lengths in its header alone, of which `begin` is as much as is
+/// there; `None` when it does not say.
+#[must_use]
+pub fn duration_ms(begin: &[u8]) -> Option<u64> {
+    let rest = begin.strip_prefix(b"RIFF")?.get(4..)?;
+    let mut rest = rest.strip_prefix(b"WAVE")?;
+    let mut bytes_per_second = None;
+    for _ in 0..CHUNKS_MAX {
+        let (name, after) = rest.split_first_chunk::<4>()?;
+        let (length, body) = after.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length);
+        if name == b"data" {
+            let per_second = bytes_per_second.filter(|bytes| *bytes > 0)?;
+            let is_said = length > 0 && length < u32::MAX - 64;
+            return is_said.then(|| u64::from(length) * 1_000 / u64::from(per_second));
+        }
+        let length = usize::try_from(length).ok()?;
+        if name == b"fmt " {
+            let field = body.get(8..12)?.try_into().ok()?;
+            bytes_per_second = Some(u32::from_le_bytes(field));
+        }
+        rest = body.get(length.checked_add(length & 1)?..)?;
+    }
+    None
+}
+
 fn read_format(chunk: &[u8]) -> Result<Format, WavError> {
     let word = |at: usize| -> Option<u16> {
         Some(u16::from_le_bytes([*chunk.get(at)?, *chunk.get(at + 1)?]))
@@ -316,6 +342,17 @@ mod tests {
 
     fn ramp(count: usize) -> Vec<i16> {
         (0..count).map(|n| (n as u16).wrapping_mul(257).cast_signed()).collect()
+    }
+
+    #[test]
+    fn a_header_says_how_long_the_audio_is() {
+        for coding in ALL {
+            let file = to_bytes(Format { coding, rate_hz: 8_000, channels: 1 }, &ramp(12_000));
+            assert_eq!(duration_ms(&file[..100]), Some(1_500));
+        }
+        for bytes in [&b""[..], b"RIFF", b"RIFFxxxxWAVE", b"RIFFxxxxWAVEdata\0\x01\0\0"] {
+            assert_eq!(duration_ms(bytes), None);
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Part {
     pub header: Range<usize>,
     /// Where its body is.
     pub body: Range<usize>,
-    /// Line breaks in the body.
+    /// Line breaks in the body; 0 for a multipart, of which nobody asks.
     pub lines: usize,
     /// What is in the body.
     pub content: Body,
@@ -64,6 +64,13 @@ impl Part {
     pub fn scan(message: &[u8]) -> Self {
         let mut parts = PARTS_MAX;
         Scan { message, parts: &mut parts }.part(0..message.len(), 0, Assumed::Text)
+    }
+
+    /// A part by its header, with what is known of its body: for those who write it.
+    #[must_use]
+    pub fn written(header: &[u8], at: usize, body: Range<usize>, lines: usize) -> Self {
+        let end = at + header.len();
+        Self { header: at..end, body, lines, ..described(&Header::of(header), Assumed::Text) }
     }
 
     /// Whether it is of this type; `subtype` may be `*`.
@@ -261,7 +268,7 @@ impl Scan<'_> {
             if children.is_empty() {
                 return as_leaf(part);
             }
-            part.content = Body::Multipart(children);
+            (part.content, part.lines) = (Body::Multipart(children), 0);
         } else if is_message(&part) && part.encoding.is_identity() {
             let message = self.part(part.body.clone(), depth + 1, Assumed::Text);
             part.content = Body::Message(Box::new(message));

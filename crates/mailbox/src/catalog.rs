@@ -22,7 +22,7 @@ pub struct Row {
     /// Which it is.
     #[schema(value_type = String)]
     pub id: MessageId,
-    /// Its number in the mailbox, RFC 9051 §2.3.1.1: it rises, and is never used twice.
+    /// Its number in the mailbox, RFC 9051 §2.3.1.1: it rises, and is never used twice. In another folder it gets another.
     pub uid: u32,
     /// The sequence number of the mailbox's last change that was about it.
     pub changed: u64,
@@ -41,6 +41,9 @@ pub struct Row {
     /// The caller's number.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub number: String,
+    /// An address to answer to: `FBMC:`, `mailto:`, `tel:` or `sip:`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub address: String,
     /// The number that was called.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub called: String,
@@ -70,6 +73,20 @@ pub struct Row {
     /// When it is deleted by itself, in microseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
+    /// The message that it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub reply_to: Option<MessageId>,
+    /// Bytes of it as e-mail; 0 when they were not counted.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub octets: u64,
+    /// Whether it came as e-mail.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub is_mail: bool,
+    /// Its ENVELOPE as IMAP has it, RFC 9051 §7.5.2, if it came as e-mail and that is not too long.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schema(ignore)]
+    pub envelope: String,
     /// When it came to its folder, in microseconds since 1970; absent while it is where it was received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<u64>,
@@ -94,6 +111,7 @@ impl Row {
             marks: name.marks,
             from: envelope.from.name.clone(),
             number: envelope.from.number.clone(),
+            address: envelope.from.address.clone(),
             called: envelope.called.clone(),
             subject: envelope.subject.clone(),
             importance: envelope.importance,
@@ -104,6 +122,10 @@ impl Row {
             attachments: u32::try_from(envelope.attachments.len()).unwrap_or(u32::MAX),
             bytes: envelope.attachments.iter().map(|a| a.bytes).sum::<u64>().saturating_add(body),
             expires: envelope.expires.map(Moment::as_micros),
+            reply_to: envelope.reply_to,
+            octets: crate::mail::octets(envelope),
+            is_mail: envelope.is_mail,
+            envelope: envelope.imap_envelope.clone(),
             moved: None,
         }
     }
@@ -350,9 +372,14 @@ impl Catalog {
             }
             Record::Changed { sequence, id, folder, marks, at } => {
                 self.head.sequence = self.head.sequence.max(sequence);
-                if let Some(row) = self.row(id) {
-                    let moved = if row.folder == folder { row.moved } else { Some(at) };
-                    self.put(Row { folder, marks, changed: sequence, moved, ..row.clone() });
+                if let Some(row) = self.row(id).cloned() {
+                    let (mut moved, mut uid) = (row.moved, row.uid);
+                    if row.folder != folder {
+                        // To IMAP it is a new message there, and new ones have greater numbers. RFC 9051 §2.3.1.1.
+                        (moved, uid) = (Some(at), self.head.uid_next);
+                        self.head.uid_next = self.head.uid_next.saturating_add(1);
+                    }
+                    self.put(Row { folder, marks, changed: sequence, moved, uid, ..row });
                 }
             }
             Record::Removed { sequence, id, is_lost } => {
@@ -486,7 +513,12 @@ mod tests {
             marks: Marks::default(),
             from: format!("caller {n}"),
             number: String::new(),
+            address: "mailto:a@b".into(),
             called: String::new(),
+            reply_to: Some(MessageId::new(at, [1; 10])),
+            octets: 200,
+            is_mail: true,
+            envelope: "(NIL \"x\")".into(),
             subject: "\u{e4}\n\"".into(),
             importance: if n.is_multiple_of(2) { Importance::High } else { Importance::Normal },
             sensitivity: Sensitivity::None,
@@ -531,7 +563,9 @@ mod tests {
         assert_eq!(read.catalog.rows, catalog.rows);
         assert_eq!(read.catalog.counts, catalog.counts);
         assert_eq!(read.catalog.head, catalog.head);
-        assert_eq!((catalog.head.uid_next, catalog.head.sequence), (21, 40));
+        // Ten came to another folder, and have a new number there.
+        assert_eq!((catalog.head.uid_next, catalog.head.sequence), (31, 40));
+        assert!(catalog.row(row(0).id).is_some_and(|row| row.uid == 21));
         assert!(read.catalog.was_removed(row(5).id) && !read.catalog.was_removed(row(4).id));
         // And from the snapshot of that.
         let mut again = FORMAT.to_owned();

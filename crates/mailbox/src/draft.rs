@@ -9,7 +9,7 @@ use store::{Disk, Writing};
 use crate::address::Address;
 use crate::envelope::{
     ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, Attachment, BODY_BYTES_MAX, Envelope, FIELD_BYTES_MAX,
-    Importance, PEAKS_MAX, Sender, Sensitivity, xml_text,
+    IMAP_BYTES_MAX, Importance, MailPart, PARTS_MAX, PEAKS_MAX, Sender, Sensitivity, xml_text,
 };
 use crate::moment::Moment;
 use crate::name::{Extension, Folder, Kind, Marks, MessageId, Name};
@@ -81,6 +81,12 @@ pub struct Draft {
     pub body: String,
     /// The files, at most [`ATTACHMENTS_MAX`].
     pub attachments: Vec<NewAttachment>,
+    /// See [`Envelope::is_mail`].
+    pub is_mail: bool,
+    /// See [`Envelope::parts`]; at most [`PARTS_MAX`] are kept.
+    pub parts: Vec<MailPart>,
+    /// See [`Envelope::imap_envelope`].
+    pub imap_envelope: String,
     /// Where it begins.
     pub folder: Folder,
     /// With which marks.
@@ -107,6 +113,9 @@ impl Draft {
             thread: None,
             body: String::new(),
             attachments: Vec::new(),
+            is_mail: false,
+            parts: Vec::new(),
+            imap_envelope: String::new(),
             folder: Folder::Inbox,
             marks: Marks {
                 read: false,
@@ -200,6 +209,9 @@ impl Draft {
             thread: envelope.thread,
             body: envelope.body,
             attachments: envelope.attachments.into_iter().enumerate().map(attachment).collect(),
+            is_mail: envelope.is_mail,
+            parts: envelope.parts,
+            imap_envelope: envelope.imap_envelope,
             folder: name.folder,
             marks: name.marks,
         }
@@ -228,9 +240,20 @@ impl Draft {
             forward_of: self.forward_of,
             thread: self.thread,
             body: xml_text(&self.body),
+            is_mail: self.is_mail && !attachments.is_empty(),
             attachments,
+            parts: self.parts.iter().take(PARTS_MAX).map(part).collect(),
+            imap_envelope: Some(&self.imap_envelope)
+                // Its literals have lengths: what XML has no form for cannot be replaced.
+                .filter(|text| text.len() <= IMAP_BYTES_MAX && xml_text(text) == **text)
+                .cloned()
+                .unwrap_or_default(),
         }
     }
+}
+
+fn part(part: &MailPart) -> MailPart {
+    MailPart { media_type: field(&part.media_type), title: field(&part.title), ..part.clone() }
 }
 
 /// A text as an envelope holds it.
@@ -387,7 +410,7 @@ fn copy_from(
 }
 
 /// What a file's name ends in: by its type, or else as it did where it comes from.
-fn extension(media_type: &str, title: &str) -> Extension {
+pub(crate) fn extension(media_type: &str, title: &str) -> Extension {
     let kind = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let known = match &*kind {
         "audio/wav" | "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => "wav",

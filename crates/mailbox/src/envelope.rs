@@ -4,6 +4,8 @@ use std::fmt::{self, Write as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use email::Encoding;
+
 use crate::address::Address;
 use crate::moment::Moment;
 use crate::name::{Extension, Kind, MessageId};
@@ -20,6 +22,10 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 pub const FIELD_BYTES_MAX: usize = 1_024;
 /// Most attachments of a message.
 pub const ATTACHMENTS_MAX: usize = 100;
+/// Most parts of a message that came as e-mail that are listed; all are in it.
+pub const PARTS_MAX: usize = 100;
+/// Most bytes of an ENVELOPE that are kept.
+pub const IMAP_BYTES_MAX: usize = 4_096;
 /// Most bytes of an attachment: 2 GiB.
 pub const ATTACHMENT_BYTES_MAX: u64 = 2 << 30;
 /// Most peaks that are kept of an attachment.
@@ -116,7 +122,7 @@ pub struct Attachment {
     pub duration_ms: Option<u64>,
     /// Bytes of the file.
     pub bytes: u64,
-    /// SHA-256 of the file.
+    /// SHA-256 of the file; zeros for a part of a message that came as e-mail, which has one as a whole.
     pub sha256: [u8; 32],
     /// The name it had where it came from. No file is named by it.
     pub title: String,
@@ -131,6 +137,25 @@ impl Attachment {
     pub const fn extension(&self) -> &'static str {
         self.extension.as_str()
     }
+}
+
+/// A part of a message that came as e-mail, which is kept as it came: where in it, and what.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct MailPart {
+    /// What it is: `audio/x-wav`.
+    pub media_type: String,
+    /// The name that its sender gave it.
+    pub title: String,
+    /// How long the audio is.
+    pub duration_ms: Option<u64>,
+    /// Its transfer encoding.
+    pub encoding: Encoding,
+    /// Bytes of the message before it.
+    pub from: u64,
+    /// Bytes of it as it stands.
+    pub length: u64,
+    /// Bytes of it when its transfer encoding is undone.
+    pub bytes: u64,
 }
 
 /// All that is known of a message, and its text. It is written once and never changed; what changes is in
@@ -173,6 +198,13 @@ pub struct Envelope {
     pub body: String,
     /// Its files, in their order.
     pub attachments: Vec<Attachment>,
+    /// Whether it came as e-mail. Then its first file is that, as it came.
+    pub is_mail: bool,
+    /// What is in that, but its text.
+    pub parts: Vec<MailPart>,
+    /// Its ENVELOPE as IMAP has it, RFC 9051 §7.5.2, so that a list needs no more than this; empty when it did not come as
+    /// e-mail, or when that is longer than [`IMAP_BYTES_MAX`].
+    pub imap_envelope: String,
 }
 
 /// Why bytes are no envelope.
@@ -209,7 +241,34 @@ impl fmt::Display for EnvelopeError {
 
 impl std::error::Error for EnvelopeError {}
 
+impl MailPart {
+    /// It as a file of its own would be.
+    #[must_use]
+    pub fn as_attachment(&self) -> Attachment {
+        Attachment {
+            media_type: self.media_type.clone(),
+            codec: String::new(),
+            duration_ms: self.duration_ms,
+            bytes: self.bytes,
+            sha256: [0; 32],
+            title: self.title.clone(),
+            peaks: Vec::new(),
+            extension: crate::draft::extension(&self.media_type, &self.title),
+        }
+    }
+}
+
 impl Envelope {
+    /// What goes with the text: the files, or what is in a message that came as e-mail.
+    #[must_use]
+    pub fn contents(&self) -> Vec<Attachment> {
+        if self.is_mail {
+            self.parts.iter().map(MailPart::as_attachment).collect()
+        } else {
+            self.attachments.clone()
+        }
+    }
+
     /// The file's bytes: XML by the schema in `docs/message.xsd`, with a checksum in its last line.
     #[must_use]
     pub fn to_xml(&self) -> String {
@@ -241,9 +300,11 @@ impl Envelope {
         out.maybe("forward-of", self.forward_of);
         out.maybe("thread", self.thread);
         out.some("body", &self.body);
-        for attachment in &self.attachments {
-            out.attachment(attachment);
+        for (number, attachment) in self.attachments.iter().enumerate() {
+            out.attachment(attachment, self.is_mail && number == 0);
         }
+        self.parts.iter().for_each(|part| out.part(part));
+        out.some("imap-envelope", &self.imap_envelope);
         out.raw("</message>\n");
         let Xml(mut text) = out;
         let sum = crc32fast::hash(text.as_bytes());
@@ -314,7 +375,23 @@ impl Xml {
         }
     }
 
-    fn attachment(&mut self, attachment: &Attachment) {
+    fn part(&mut self, part: &MailPart) {
+        let [from, length, bytes] = [part.from, part.length, part.bytes].map(|n| n.to_string());
+        let duration = part.duration_ms.map(|ms| ms.to_string());
+        let all = [
+            ("media-type", Some(&*part.media_type)),
+            ("duration-ms", duration.as_deref()),
+            ("encoding", Some(part.encoding.word())),
+            ("from", Some(&*from)),
+            ("length", Some(&*length)),
+            ("bytes", Some(&*bytes)),
+            ("title", Some(&*part.title)),
+        ];
+        let there = all.iter().filter_map(|(key, value)| Some((*key, (*value)?)));
+        self.empty("part", there.filter(|(_, value)| !value.is_empty()));
+    }
+
+    fn attachment(&mut self, attachment: &Attachment, is_mail: bool) {
         let bytes = attachment.bytes.to_string();
         let sha256 = hex(&attachment.sha256);
         let duration = attachment.duration_ms.map(|ms| ms.to_string());
@@ -326,6 +403,7 @@ impl Xml {
             ("bytes", Some(&*bytes)),
             ("sha256", Some(&*sha256)),
             ("title", Some(&*attachment.title)),
+            ("mail", Some("true").filter(|_| is_mail)),
         ];
         let there = all.iter().filter_map(|(key, value)| Some((*key, (*value)?)));
         let there = there.filter(|(_, value)| !value.is_empty());
@@ -430,6 +508,17 @@ mod tests {
                     extension: Extension::of("exe"),
                 },
             ],
+            is_mail: true,
+            parts: vec![MailPart {
+                media_type: "audio/x-wav".into(),
+                title: "a \"b\".wav".into(),
+                duration_ms: Some(1_000),
+                encoding: Encoding::Base64,
+                from: 700,
+                length: 400,
+                bytes: 290,
+            }],
+            imap_envelope: "(NIL {3}\r\na\tb \"x\")".into(),
         }
     }
 
@@ -451,6 +540,9 @@ mod tests {
             thread: None,
             body: String::new(),
             attachments: Vec::new(),
+            is_mail: false,
+            parts: Vec::new(),
+            imap_envelope: String::new(),
             ..all
         };
         assert_eq!(Envelope::parse(least.to_xml().as_bytes()).as_ref(), Ok(&least));

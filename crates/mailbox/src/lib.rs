@@ -19,6 +19,8 @@ mod draft;
 mod envelope;
 mod error;
 mod host;
+mod incoming;
+mod mail;
 mod message_store;
 mod moment;
 mod name;
@@ -39,15 +41,16 @@ pub use catalog::{Counts, Row, Tally};
 pub use draft::{Content, Draft, NewAttachment};
 pub use envelope::{
     ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, Attachment, BODY_BYTES_MAX, ENVELOPE_BYTES_MAX,
-    Envelope, EnvelopeError, FIELD_BYTES_MAX, Importance, NAMESPACE, PEAKS_MAX, Sender,
-    Sensitivity, hex,
+    Envelope, EnvelopeError, FIELD_BYTES_MAX, IMAP_BYTES_MAX, Importance, MailPart, NAMESPACE,
+    PARTS_MAX, PEAKS_MAX, Sender, Sensitivity, hex,
 };
 pub use error::MailError;
 pub use host::{Host, Identity, SystemHost};
+pub use mail::{DOMAIN, Mail};
 pub use message_store::{
     Checked, Cursor, Damage, Exported, GUARD, MailChange, MailEvent, Mailbox, MessageStore, Moved,
     NewUser, NodeState, Options, PAGE_MAX, Page, PendingMessage, Place, Purged, Query, Reads,
-    Receipt, Repair, Stats, Swept, UserOutcome,
+    Receipt, Repair, Stats, Swept, UserOutcome, View,
 };
 pub use moment::Moment;
 pub use name::{FOLDERS, Folder, KINDS, Kind, Marks, MessageId, Name};

@@ -34,7 +34,7 @@ pub use administration::{Checked, Damage, Exported, Purged, Repair, Stats};
 use mailboxes::MailboxFile;
 pub use mailboxes::{Mailbox, NewUser, UserOutcome};
 pub use moving::Moved;
-pub use reading::{Cursor, PAGE_MAX, Page, Query};
+pub use reading::{Cursor, PAGE_MAX, Page, Query, View};
 pub use upkeep::{NodeState, PendingMessage, Swept};
 
 /// The file that shows that a folder is a message store, and which. A mount point whose share is away
@@ -669,6 +669,19 @@ impl MessageStore {
         unique: &Unique,
         ids: &[MessageId],
         edit: impl Fn(Folder, Marks) -> (Folder, Marks),
+    ) -> Result<Vec<Row>, MailError> {
+        self.change_each(unique, ids, |row| edit(row.folder, row.marks))
+    }
+
+    /// As [`Self::change`], where what becomes of a message depends on all that a list shows of it.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub fn change_each(
+        &self,
+        unique: &Unique,
+        ids: &[MessageId],
+        edit: impl Fn(&Row) -> (Folder, Marks),
     ) -> Result<Vec<Row>, MailError> {
         self.owning(unique, |opened, around, seen| {
             opened.change(around, ids, &edit, seen)?;

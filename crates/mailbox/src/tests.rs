@@ -1,5 +1,6 @@
 mod damage;
 mod hooked;
+mod mails;
 mod moves;
 mod power;
 mod seams;

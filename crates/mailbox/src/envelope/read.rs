@@ -7,7 +7,7 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 
 use super::{
     ATTACHMENTS_MAX, Attachment, BODY_BYTES_MAX, Envelope, EnvelopeError, FIELD_BYTES_MAX,
-    Importance, NAMESPACE, PEAKS_MAX, Sender, Sensitivity,
+    Importance, MailPart, NAMESPACE, PARTS_MAX, PEAKS_MAX, Sender, Sensitivity,
 };
 use crate::address::Address;
 use crate::moment::Moment;
@@ -28,6 +28,7 @@ struct Read {
     texts: BTreeMap<String, String>,
     from: Attributes,
     attachments: Vec<(Attributes, String)>,
+    parts: Vec<Attributes>,
 }
 
 pub(super) fn envelope(xml: &str) -> Result<Envelope, EnvelopeError> {
@@ -126,6 +127,12 @@ impl Read {
                 }
                 self.attachments.push((attributes, String::new()));
             }
+            [_, one] if one == "part" => {
+                if self.parts.len() == PARTS_MAX {
+                    return Err(EnvelopeError::Limit("parts"));
+                }
+                self.parts.push(attributes);
+            }
             _ => {}
         }
         Ok(())
@@ -147,7 +154,8 @@ impl Read {
 
     fn text(&mut self, name: &'static str) -> Result<String, EnvelopeError> {
         let text = self.texts.remove(name).unwrap_or_default();
-        if name != "body" && text.len() > FIELD_BYTES_MAX {
+        let is_long = matches!(name, "body" | "imap-envelope");
+        if !is_long && text.len() > FIELD_BYTES_MAX {
             return Err(EnvelopeError::Limit(name));
         }
         Ok(text)
@@ -189,6 +197,10 @@ impl Read {
         let from =
             Sender { name: sender("name"), number: sender("number"), address: sender("address") };
         let attachments = std::mem::take(&mut self.attachments);
+        let parts = std::mem::take(&mut self.parts);
+        let first = attachments.first();
+        let is_mail =
+            first.is_some_and(|(from, _)| from.get("mail").is_some_and(|mail| mail == "true"));
         Ok(Envelope {
             id: id.ok_or(EnvelopeError::Value("id"))?,
             kind: kind.ok_or(EnvelopeError::Value("type"))?,
@@ -208,8 +220,28 @@ impl Read {
             thread: self.maybe("thread", MessageId::parse)?,
             body: self.text("body")?,
             attachments: attachments.into_iter().map(attachment).collect::<Result<_, _>>()?,
+            is_mail,
+            parts: parts.into_iter().map(part).collect::<Result<_, _>>()?,
+            imap_envelope: self.text("imap-envelope")?,
         })
     }
+}
+
+fn part(mut from: Attributes) -> Result<MailPart, EnvelopeError> {
+    let duration = from.remove("duration-ms").map(|text| text.parse());
+    let mut number = |name| {
+        let number = from.remove(name).and_then(|number| number.parse::<u64>().ok());
+        number.ok_or(EnvelopeError::Value(name))
+    };
+    Ok(MailPart {
+        duration_ms: duration.transpose().map_err(|_| EnvelopeError::Value("duration-ms"))?,
+        from: number("from")?,
+        length: number("length")?,
+        bytes: number("bytes")?,
+        media_type: from.remove("media-type").ok_or(EnvelopeError::Value("media-type"))?,
+        title: from.remove("title").unwrap_or_default(),
+        encoding: email::Encoding::parse(&from.remove("encoding").unwrap_or_default()),
+    })
 }
 
 fn attachment((mut from, peaks): (Attributes, String)) -> Result<Attachment, EnvelopeError> {

@@ -38,6 +38,12 @@ pub(crate) struct MailboxFile {
     pub(super) quota_messages: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) quota_bytes: Option<u64>,
+    /// The hash of the password that its user logs in with over IMAP, as a PHC string.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    password_hash: Option<String>,
+    /// For each folder, by its word, what URLs that others may read are authorized with, RFC 4467 §5; in hexadecimal.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    url_keys: BTreeMap<String, String>,
 }
 
 /// A mailbox as administrators see it.
@@ -207,6 +213,8 @@ impl MessageStore {
             deleted: None,
             quota_messages: None,
             quota_bytes: None,
+            password_hash: None,
+            url_keys: BTreeMap::new(),
         }
     }
 
@@ -315,6 +323,69 @@ impl MessageStore {
         self.edit(unique, |file| {
             file.quota_messages = messages;
             file.quota_bytes = bytes;
+        })
+    }
+
+    /// The hash of the password that the user of a mailbox logs in with, if there is one.
+    ///
+    /// # Errors
+    /// There is no such mailbox, it was deleted, or the root cannot be reached.
+    pub fn password_hash(&self, unique: &Unique) -> Result<Option<String>, MailError> {
+        let file = self.mailbox_file(unique)?;
+        if file.deleted.is_some() {
+            return Err(MailError::Deleted(file.unique));
+        }
+        Ok(file.password_hash)
+    }
+
+    /// Gives the user of a mailbox a password, by its hash; with none nobody logs in as that user.
+    ///
+    /// # Errors
+    /// There is no such mailbox, or the root cannot be reached.
+    pub fn set_password_hash(
+        &self,
+        unique: &Unique,
+        hash: Option<String>,
+    ) -> Result<(), MailError> {
+        self.edit(unique, |file| file.password_hash = hash)
+    }
+
+    /// What URLs of a folder are authorized with, if any was since that was reset. RFC 4467 §5.
+    ///
+    /// # Errors
+    /// There is no such mailbox, it was deleted, or the root cannot be reached.
+    pub fn url_key(&self, unique: &Unique, folder: Folder) -> Result<Option<String>, MailError> {
+        let file = self.mailbox_file(unique)?;
+        if file.deleted.is_some() {
+            return Err(MailError::Deleted(file.unique));
+        }
+        Ok(file.url_keys.get(folder.word()).cloned())
+    }
+
+    /// As [`Self::url_key`]; makes one where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::url_key`].
+    pub fn make_url_key(&self, unique: &Unique, folder: Folder) -> Result<String, MailError> {
+        if let Some(key) = self.url_key(unique, folder)? {
+            return Ok(key);
+        }
+        let [one, other] = [self.host.random(), self.host.random()];
+        let key = hex(&[one, other].concat());
+        self.edit(unique, |file| {
+            file.url_keys.insert(folder.word().to_owned(), key.clone());
+        })?;
+        Ok(key)
+    }
+
+    /// Makes all URLs void that were authorized, of one folder or of all. RFC 4467 §7, RESETKEY.
+    ///
+    /// # Errors
+    /// There is no such mailbox, or the root cannot be reached.
+    pub fn reset_url_keys(&self, unique: &Unique, folder: Option<Folder>) -> Result<(), MailError> {
+        self.edit(unique, |file| match folder {
+            Some(folder) => drop(file.url_keys.remove(folder.word())),
+            None => file.url_keys.clear(),
         })
     }
 

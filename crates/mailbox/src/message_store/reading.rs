@@ -1,6 +1,11 @@
 //! Messages listed and read.
 
+use std::io::{Read as _, SeekFrom};
+
 use super::*;
+use crate::catalog::Catalog;
+use crate::draft::{Content, NewAttachment};
+use crate::mail::{Mail, row_envelope};
 
 /// Most messages of a page.
 pub const PAGE_MAX: usize = 1_000;
@@ -57,6 +62,60 @@ pub struct Page {
     pub sequence: u64,
     /// What the numbers of messages are valid with, RFC 9051 §2.3.1.1.
     pub uid_validity: u32,
+}
+
+/// All of a mailbox at one moment.
+#[derive(Debug)]
+pub struct View<'a> {
+    catalog: &'a Catalog,
+    unique: &'a Unique,
+}
+
+impl View<'_> {
+    /// The messages, the oldest first.
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = &Row> {
+        self.catalog.rows()
+    }
+
+    /// One message.
+    #[must_use]
+    pub fn row(&self, id: MessageId) -> Option<&Row> {
+        self.catalog.row(id)
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        self.catalog.counts()
+    }
+
+    /// The number of its last change.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.catalog.head.sequence
+    }
+
+    /// What the numbers of messages are valid with, RFC 9051 §2.3.1.1.
+    #[must_use]
+    pub const fn uid_validity(&self) -> u32 {
+        self.catalog.head.uid_validity
+    }
+
+    /// The number that the next message gets.
+    #[must_use]
+    pub const fn uid_next(&self) -> u32 {
+        self.catalog.head.uid_next
+    }
+
+    /// Appends the ENVELOPE of a message (RFC 9051 §7.5.2); false when it is to be asked of [`MessageStore::mail`].
+    pub fn envelope(&self, row: &Row, out: &mut Vec<u8>) -> bool {
+        if row.is_mail {
+            out.extend_from_slice(row.envelope.as_bytes());
+            return !row.envelope.is_empty();
+        }
+        row_envelope(row, self.unique.as_str(), out);
+        true
+    }
 }
 
 impl Query {
@@ -119,6 +178,39 @@ impl MessageStore {
                 uid_validity: catalog.head.uid_validity,
             }
         })
+    }
+
+    /// Looks at all of a mailbox at one moment: nothing changes in it meanwhile, so it should be short.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn view<T>(&self, unique: &Unique, view: impl Fn(&View<'_>) -> T) -> Result<T, MailError> {
+        self.usable(unique)?;
+        self.looked(unique, |opened| view(&View { catalog: opened.catalog(), unique }))
+    }
+
+    /// The number of the mailbox's last change.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn sequence(&self, unique: &Unique) -> Result<u64, MailError> {
+        self.looked(unique, |opened| opened.catalog().head.sequence)
+    }
+
+    /// A message as e-mail.
+    ///
+    /// # Errors
+    /// As [`Self::message`], and as [`Self::attachment`] for one that came as e-mail.
+    pub fn mail(&self, unique: &Unique, id: MessageId) -> Result<Mail, MailError> {
+        let (row, envelope) = self.message(unique, id)?;
+        if !envelope.is_mail {
+            let open = |number| Ok(self.file(unique, &row, &envelope, number)?.1);
+            return Mail::written(&envelope, open);
+        }
+        let (_, mut file) = self.file(unique, &row, &envelope, 0)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(Mail::came(bytes))
     }
 
     /// What a mailbox holds.
@@ -187,7 +279,7 @@ impl MessageStore {
         Err(MailError::Broken(row.id, why))
     }
 
-    /// The bytes of an attachment, by its place in the message, from 0. Up to 16 MiB they are compared with their
+    /// The bytes of an attachment, by its place in [`Envelope::contents`], from 0. Up to 16 MiB they are compared with their
     /// digest first; a message that fails is put aside. Of larger ones the size is.
     ///
     /// # Errors
@@ -199,6 +291,29 @@ impl MessageStore {
         number: usize,
     ) -> Result<(crate::Attachment, Box<dyn Reading>), MailError> {
         let (row, envelope) = self.message(unique, id)?;
+        if !envelope.is_mail {
+            return self.file(unique, &row, &envelope, number);
+        }
+        let found = envelope.parts.get(number).map(|part| (part, part.as_attachment()));
+        let Some((part, attachment)) = found else {
+            return Err(MailError::NoSuchAttachment(number));
+        };
+        let (_, mut file) = self.file(unique, &row, &envelope, 0)?;
+        file.seek(SeekFrom::Start(part.from))?;
+        let mut body = Vec::new();
+        file.take(part.length).read_to_end(&mut body)?;
+        let bytes = email::decode(part.encoding, &body);
+        Ok((attachment, Box::new(io::Cursor::new(bytes))))
+    }
+
+    /// A file of a message.
+    fn file(
+        &self,
+        unique: &Unique,
+        row: &Row,
+        envelope: &Envelope,
+        number: usize,
+    ) -> Result<(crate::Attachment, Box<dyn Reading>), MailError> {
         let Some(attachment) = envelope.attachments.get(number).cloned() else {
             return Err(MailError::NoSuchAttachment(number));
         };
@@ -212,7 +327,7 @@ impl MessageStore {
         if digest.as_ref() == attachment.sha256 {
             Ok((attachment, Box::new(io::Cursor::new(bytes))))
         } else {
-            self.put_aside(unique, &row, format!("{file} is not what was delivered"))
+            self.put_aside(unique, row, format!("{file} is not what was delivered"))
         }
     }
 
@@ -227,6 +342,11 @@ impl MessageStore {
         }
         let folder = self.folder(unique).join(MESSAGES);
         let thread = envelope.thread.or(Some(id));
+        let draft = if envelope.is_mail {
+            self.unpacked(unique, &row, envelope)?
+        } else {
+            Draft::again(&row.name(), envelope, &self.disk, &folder)
+        };
         Ok(Draft {
             expires: None,
             reply_to: None,
@@ -234,7 +354,50 @@ impl MessageStore {
             thread,
             folder: Folder::Inbox,
             marks: Marks::default(),
-            ..Draft::again(&row.name(), envelope, &self.disk, &folder)
+            ..draft
         })
+    }
+
+    /// A draft of a message that came as e-mail, with what is in it as files of its own.
+    fn unpacked(&self, unique: &Unique, row: &Row, envelope: Envelope) -> Result<Draft, MailError> {
+        let attachment = |number| {
+            let (about, mut file) = self.attachment(unique, row.id, number)?;
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(NewAttachment {
+                media_type: about.media_type,
+                codec: about.codec,
+                duration_ms: about.duration_ms,
+                title: about.title,
+                peaks: about.peaks,
+                content: Content::Bytes(bytes.into()),
+            })
+        };
+        let attachments =
+            (0..envelope.parts.len()).map(attachment).collect::<Result<_, MailError>>()?;
+        let folder = self.folder(unique).join(MESSAGES);
+        let again = Draft::again(&row.name(), envelope, &self.disk, &folder);
+        Ok(Draft {
+            attachments,
+            is_mail: false,
+            parts: Vec::new(),
+            imap_envelope: String::new(),
+            ..again
+        })
+    }
+
+    /// A draft of the same message again, as a copy in another folder has it.
+    ///
+    /// # Errors
+    /// As [`Self::message`].
+    pub fn copied(
+        &self,
+        unique: &Unique,
+        id: MessageId,
+        folder: Folder,
+    ) -> Result<Draft, MailError> {
+        let (row, envelope) = self.message(unique, id)?;
+        let messages = self.folder(unique).join(MESSAGES);
+        Ok(Draft { folder, ..Draft::again(&row.name(), envelope, &self.disk, &messages) })
     }
 }

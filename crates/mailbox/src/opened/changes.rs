@@ -40,7 +40,7 @@ impl Opened {
         &mut self,
         around: Around<'_>,
         ids: &[MessageId],
-        edit: &dyn Fn(Folder, Marks) -> (Folder, Marks),
+        edit: &dyn Fn(&Row) -> (Folder, Marks),
         seen: &mut Vec<Seen>,
     ) -> Result<(), OwnError> {
         self.own_or_go_by_files(around, seen)?;
@@ -95,14 +95,14 @@ impl Opened {
         &mut self,
         around: Around<'_>,
         ids: &[MessageId],
-        edit: &dyn Fn(Folder, Marks) -> (Folder, Marks),
+        edit: &dyn Fn(&Row) -> (Folder, Marks),
         seen: &mut Vec<Seen>,
     ) -> io::Result<Vec<MessageId>> {
         let folder = self.messages();
         let (mut done, mut missed) = (Vec::new(), Vec::new());
         for id in ids {
-            let Some(name) = self.read.catalog.row(*id).map(Row::name) else { continue };
-            let (place, marks) = edit(name.folder, name.marks);
+            let Some(row) = self.read.catalog.row(*id) else { continue };
+            let (name, (place, marks)) = (row.name(), edit(row));
             let next = Name { folder: place, marks, ..name };
             if next == name {
                 continue;

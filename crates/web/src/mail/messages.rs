@@ -133,7 +133,7 @@ fn whole(row: Row, envelope: &Envelope) -> serde_json::Value {
         "forward_of": text(envelope.forward_of),
         "thread": text(envelope.thread),
         "text": envelope.body,
-        "attachments": envelope.attachments.iter().map(attachment).collect::<Vec<_>>(),
+        "attachments": envelope.contents().iter().map(attachment).collect::<Vec<_>>(),
     })
 }
 

@@ -144,7 +144,7 @@ fn sound(
         None => {
             let (_, envelope) = store.message(unique, message)?;
             let is_audio = |one: &Attachment| one.media_type.starts_with("audio/");
-            envelope.attachments.iter().position(is_audio).ok_or(MailError::NoSuchAttachment(0))?
+            envelope.contents().iter().position(is_audio).ok_or(MailError::NoSuchAttachment(0))?
         }
     };
     let (attachment, bytes) = store.attachment(unique, message, number)?;

@@ -99,7 +99,7 @@ impl<'a> Header<'a> {
     /// The value of a field of text, with its encoded words decoded. RFC 2047.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
-        self.value(name).map(|value| unencoded(&value))
+        self.field(name).map(Field::text)
     }
 
     /// The addresses of a field. What is none is passed over.
@@ -163,6 +163,12 @@ fn field(raw: &[u8]) -> Option<Field<'_>> {
 }
 
 impl Field<'_> {
+    /// Its value with its encoded words decoded. RFC 2047.
+    #[must_use]
+    pub fn text(&self) -> String {
+        unencoded(&self.value())
+    }
+
     /// Its value in one line, otherwise as it stands; bytes that are no UTF-8 are taken as Latin-1.
     #[must_use]
     pub fn value(&self) -> String {

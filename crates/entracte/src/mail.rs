@@ -1,16 +1,23 @@
-//! The message store of a server: opened, kept alive, and what happens in it told.
+//! The message store of a server: opened, kept alive, and what happens in it told; and the doors to it for mail programs.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use mailbox::{GUARD, MailChange, MailError, MailEvent, MessageStore, Sweeps, SystemHost, Ticker};
+use mailroom::imap_server::Begin;
+use mailroom::{Access, Limits, Mailroom};
 use store::SystemDisk;
+use tokio::net::TcpListener;
 use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
 
 use crate::announce::Announcer;
-use crate::config::{EventKind, Plan};
+use crate::certificates::Certificates;
+use crate::config::{EventKind, Plan, TlsPlan};
+use crate::net::stream;
 use crate::serve::StartError;
 
 /// The folder below `state_dir` with messages that wait for the root.
@@ -21,7 +28,97 @@ const SPOOL: &str = "spool";
 pub struct Mail {
     /// The store.
     pub store: Arc<MessageStore>,
+    /// What mail programs share, where they are served.
+    pub room: Option<Arc<Mailroom>>,
     _ticker: Ticker,
+}
+
+/// What mail programs connect to.
+#[derive(Debug, Default)]
+pub(crate) struct Doors {
+    lmtp: Vec<TcpListener>,
+    imap: Vec<TcpListener>,
+    imaps: Vec<TcpListener>,
+}
+
+impl Doors {
+    /// Binds what the settings name.
+    ///
+    /// # Errors
+    /// An address cannot be had, or there is no message store behind it.
+    pub(crate) fn bind(plan: &Plan) -> Result<Self, StartError> {
+        let listen = &plan.mail.listen;
+        let all = |key, what, addresses: &[SocketAddr]| {
+            let bind = |address: &SocketAddr| {
+                if !plan.mail.store_enabled {
+                    let why = "there is nothing to be reached: mail.store_enabled is false";
+                    return Err(StartError::new(key, why));
+                }
+                stream::listen(*address, None)
+                    .map_err(|error| StartError::bind(key, what, *address, &error))
+            };
+            addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self {
+            lmtp: all("mail.lmtp_listen", "LMTP", &listen.lmtp)?,
+            imap: all("mail.imap_listen", "IMAP", &listen.imap)?,
+            imaps: all("mail.imaps_listen", "IMAP with TLS", &listen.imaps)?,
+        })
+    }
+
+    /// Every address, with its protocol.
+    pub(crate) fn listens(&self) -> Vec<String> {
+        let all = [("lmtp", &self.lmtp), ("imap", &self.imap), ("imaps", &self.imaps)];
+        let each = all.into_iter().flat_map(|(word, listeners)| {
+            let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok());
+            addresses.map(move |address| format!("{word}/tcp {address}"))
+        });
+        each.collect()
+    }
+
+    /// Serves whoever comes.
+    pub(crate) fn serve(self, room: &Arc<Mailroom>) -> Vec<JoinHandle<()>> {
+        let lmtp = self
+            .lmtp
+            .into_iter()
+            .map(|listener| tokio::spawn(mailroom::lmtp::serve(listener, Arc::clone(room))));
+        let imap = self.imap.into_iter().map(|listener| (listener, Begin::Plain));
+        let imaps = self.imaps.into_iter().map(|listener| (listener, Begin::Tls));
+        let imap = imap.chain(imaps).map(|(listener, begin)| {
+            tokio::spawn(mailroom::imap_server::serve(listener, Arc::clone(room), begin))
+        });
+        lmtp.chain(imap).collect()
+    }
+}
+
+/// What mail programs share, if any are served. Pages and mail have one certificate.
+fn room(
+    plan: &Plan,
+    store: &Arc<MessageStore>,
+    certificates: Option<&Arc<Certificates>>,
+    host: &str,
+) -> Result<Option<Arc<Mailroom>>, StartError> {
+    let mail = &plan.mail;
+    if mail.listen.lmtp.is_empty() && !mail.listen.wants_tls() {
+        return Ok(None);
+    }
+    let own = match certificates {
+        Some(certificates) => Some(Arc::clone(certificates)),
+        None if mail.listen.wants_tls() => {
+            Some(Certificates::load(plan, &TlsPlan::default(), host)?)
+        }
+        None => None,
+    };
+    let tls = own.as_ref().map(Certificates::server).transpose()?;
+    let access = Access::new(Arc::clone(store), mail.services.clone());
+    let access = Arc::new(access.map_err(|why| StartError::new("the system", why))?);
+    let limits = Limits { message_bytes_max: mail.message_bytes_max, ..Limits::default() };
+    let limits = Limits {
+        taking_bytes_max: limits.taking_bytes_max.max(2 * mail.message_bytes_max),
+        ..limits
+    };
+    let names = (host.to_owned(), mail.domains.clone());
+    Ok(Some(Arc::new(Mailroom::new(Arc::clone(store), access, names, tls, limits))))
 }
 
 /// Opens the store of the settings, if there is to be one. A root that cannot be reached is noted, not an error: messages
@@ -32,6 +129,7 @@ pub struct Mail {
 pub fn start(
     plan: &Plan,
     announcer: &Announcer,
+    (certificates, host): (Option<&Arc<Certificates>>, &str),
     notes: &mut Vec<String>,
 ) -> Result<Option<Mail>, StartError> {
     if !plan.mail.store_enabled {
@@ -44,8 +142,8 @@ pub fn start(
     let disk = Arc::new(SystemDisk::new());
     let local = Arc::new(SystemDisk::new());
     let options = plan.mail.options();
-    let host = Arc::new(SystemHost);
-    let store = MessageStore::open(disk, host, &root, Some((local, spool.clone())), options)
+    let system = Arc::new(SystemHost);
+    let store = MessageStore::open(disk, system, &root, Some((local, spool.clone())), options)
         .map_err(|error| StartError::new("state_dir", format!("{}: {error}", spool.display())))?;
     let store = Arc::new(store);
     let ticker = Ticker::start(Arc::clone(&store), Sweeps::Hourly)
@@ -56,7 +154,8 @@ pub fn start(
             .map(|why| format!("mail.root: {why}; messages are kept in {}", spool.display())),
     );
     tokio::spawn(tell(store.subscribe(), announcer.clone()));
-    Ok(Some(Mail { store, _ticker: ticker }))
+    let room = room(plan, &store, certificates, host)?;
+    Ok(Some(Mail { store, room, _ticker: ticker }))
 }
 
 /// Makes our own root where no server ran before. What is set may be a share that is not mounted; and where there is a spool

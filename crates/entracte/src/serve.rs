@@ -87,7 +87,12 @@ impl StartError {
         self.busy_port
     }
 
-    fn bind(key: &'static str, what: &str, address: SocketAddr, error: &io::Error) -> Self {
+    pub(crate) fn bind(
+        key: &'static str,
+        what: &str,
+        address: SocketAddr,
+        error: &io::Error,
+    ) -> Self {
         let known = [
             (io::ErrorKind::AddrInUse, "the port is in use by another program"),
             (io::ErrorKind::PermissionDenied, "not permitted: ports below 1024 want a right"),
@@ -136,6 +141,7 @@ struct Bound {
     sip_tcp: Vec<tokio::net::TcpListener>,
     mrcp: Vec<tokio::net::TcpListener>,
     http: Option<tokio::net::TcpListener>,
+    doors: mail::Doors,
 }
 
 /// Starts everything; returns once every port is bound. Must be called within a tokio runtime.
@@ -168,11 +174,12 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     let limits = limits(plan, options);
     let (host, run) = (host_name(), tokens.next_hex());
     let watching = watching::start(plan, records(plan)?, &host, &run, &mut notes)?;
-    let mail = mail::start(plan, &watching.told.announcer, &mut notes)?;
+    let certificates = page_certificates(plan, &bound, &host)?;
+    let mail =
+        mail::start(plan, &watching.told.announcer, (certificates.as_ref(), &host), &mut notes)?;
     let Watching { wire, told, .. } = &watching;
     let most = &plan.general.sip.limits;
-    let most = (most.connections_max, most.connections_per_peer_max);
-    let registry = Registry::new(most.0, most.1, wire.clone());
+    let registry = Registry::new(most.connections_max, most.connections_per_peer_max, wire.clone());
     let parts = Parts {
         agent,
         server,
@@ -188,9 +195,8 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     };
     let http = bound.http.as_ref().and_then(|listener| listener.local_addr().ok());
     let rtp = rtp_ports(plan);
-    let listens = listens(&sip, &mrcp, &rtp, http);
-    let certificates = plan.tls.as_ref().filter(|_| http.is_some());
-    let certificates = certificates.map(|tls| Certificates::load(plan, tls, &host)).transpose()?;
+    let mut listens = listens(&sip, &mrcp, &rtp, http);
+    listens.extend(bound.doors.listens());
     let tls = certificates.as_ref().map(Certificates::server).transpose()?;
     let running = settings::Running {
         services: Arc::clone(&services),
@@ -220,6 +226,16 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
         view,
         setup_link,
     })
+}
+
+/// What pages are served with, if they are and by TLS.
+fn page_certificates(
+    plan: &Plan,
+    bound: &Bound,
+    host: &str,
+) -> Result<Option<Arc<Certificates>>, StartError> {
+    let tls = plan.tls.as_ref().filter(|_| bound.http.is_some());
+    tls.map(|tls| Certificates::load(plan, tls, host)).transpose()
 }
 
 /// Tells commands on this host where pages are.
@@ -341,6 +357,9 @@ fn listen(
             let run = stream::run(listener, protocol, limits, registry.clone(), events.clone());
             tasks.push(tokio::spawn(run));
         }
+    }
+    if let Some(room) = view.mail.as_ref().and_then(|mail| mail.room.as_ref()) {
+        tasks.extend(bound.doors.serve(room));
     }
     if let Some(listener) = bound.http {
         let setup_file = settings::setup_file(&plan.state_dir);
@@ -468,7 +487,9 @@ impl Drop for Running {
 
 fn bind(plan: &Plan) -> Result<Bound, StartError> {
     let general = &plan.general;
-    let mut bound = Bound { udp: Vec::new(), sip_tcp: Vec::new(), mrcp: Vec::new(), http: None };
+    let doors = mail::Doors::bind(plan)?;
+    let (udp, sip_tcp, mrcp) = (Vec::new(), Vec::new(), Vec::new());
+    let mut bound = Bound { udp, sip_tcp, mrcp, http: None, doors };
     let sip_mark = general.sip.mark.map(config::Dscp::value);
     for ip in &general.listen {
         let address = SocketAddr::new(*ip, general.sip.port);

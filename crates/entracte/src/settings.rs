@@ -63,7 +63,11 @@ const FILE_ONLY: &[&str] = &[
 /// Why a page does not change where a secret is sent.
 const BOUND: &str = "goes with a program or key file: set in the configuration file only";
 /// Keys whose values are shown to nobody.
-const SECRET: &[&str] = &["administration.users[].password_hash", "administration.tokens[].sha256"];
+const SECRET: &[&str] = &[
+    "administration.users[].password_hash",
+    "administration.tokens[].sha256",
+    "mail.services[].password_hash",
+];
 /// What is shown in their place.
 const HIDDEN: &str = "\"(hidden)\"";
 

@@ -87,6 +87,8 @@ pub struct Draft {
     pub parts: Vec<MailPart>,
     /// See [`Envelope::imap_envelope`].
     pub imap_envelope: String,
+    /// When it was received, if that was before now.
+    pub received: Option<Moment>,
     /// Where it begins.
     pub folder: Folder,
     /// With which marks.
@@ -116,6 +118,7 @@ impl Draft {
             is_mail: false,
             parts: Vec::new(),
             imap_envelope: String::new(),
+            received: None,
             folder: Folder::Inbox,
             marks: Marks {
                 read: false,
@@ -212,6 +215,7 @@ impl Draft {
             is_mail: envelope.is_mail,
             parts: envelope.parts,
             imap_envelope: envelope.imap_envelope,
+            received: Some(name.at),
             folder: name.folder,
             marks: name.marks,
         }

@@ -441,8 +441,9 @@ impl MessageStore {
     }
 
     fn new_name(&self, draft: &Draft) -> Name {
-        let at = self.host.wall();
-        let id = MessageId::new(at, self.host.random());
+        let now = self.host.wall();
+        let id = MessageId::new(now, self.host.random());
+        let at = draft.received.map_or(now, |received| received.min(now));
         Name { at, id, kind: draft.kind, marks: draft.marks, folder: draft.folder }
     }
 
@@ -494,8 +495,7 @@ impl MessageStore {
         unique: &Unique,
         draft: &Draft,
     ) -> Result<(), MailError> {
-        let messages = mailbox.quota_messages.unwrap_or(self.options.quota_messages);
-        let bytes = mailbox.quota_bytes.unwrap_or(self.options.quota_bytes);
+        let (messages, bytes) = self.quota_of(mailbox);
         if messages == 0 && bytes == 0 {
             return Ok(());
         }
@@ -507,6 +507,19 @@ impl MessageStore {
             return Err(MailError::Full("bytes"));
         }
         Ok(())
+    }
+
+    fn quota_of(&self, mailbox: &MailboxFile) -> (u64, u64) {
+        let messages = mailbox.quota_messages.unwrap_or(self.options.quota_messages);
+        (messages, mailbox.quota_bytes.unwrap_or(self.options.quota_bytes))
+    }
+
+    /// Most messages and most bytes of a mailbox; 0 is no bound.
+    ///
+    /// # Errors
+    /// There is no such mailbox, or it cannot be reached.
+    pub fn quota(&self, unique: &Unique) -> Result<(u64, u64), MailError> {
+        self.mailbox_file(unique).map(|file| self.quota_of(&file))
     }
 
     /// Runs `work` on an opened mailbox and tells those who listen what it saw.
@@ -710,6 +723,14 @@ impl MessageStore {
     /// As [`Self::change`].
     pub fn remove(&self, unique: &Unique, ids: &[MessageId]) -> Result<(), MailError> {
         self.remove_those(unique, ids, &|_| true)
+    }
+
+    /// As [`Self::remove`], of those only that wait to be expunged. RFC 9051 §6.4.3.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub fn expunge(&self, unique: &Unique, ids: &[MessageId]) -> Result<(), MailError> {
+        self.remove_those(unique, ids, &|row| row.marks.expunging)
     }
 
     fn remove_those(

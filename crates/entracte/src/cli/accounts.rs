@@ -15,11 +15,7 @@ pub(super) struct HashPassword {}
 
 impl HashPassword {
     pub(super) fn run(self) -> Exit {
-        let hashed = read_password().and_then(|password| {
-            web::check_password(&password)?;
-            web::hash_password(&password)
-        });
-        match hashed {
+        match read_hash() {
             Ok(hash) => {
                 println!("{hash}");
                 Exit::Done
@@ -30,6 +26,13 @@ impl HashPassword {
             }
         }
     }
+}
+
+/// The hash of a password that is read from standard input.
+pub(super) fn read_hash() -> Result<String, String> {
+    let password = read_password()?;
+    web::check_password(&password)?;
+    web::hash_password(&password)
 }
 
 fn read_password() -> Result<String, String> {

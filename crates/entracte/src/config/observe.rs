@@ -1,15 +1,9 @@
-//! `captures`, `hep`, `traces`, `webhooks`: who looks on; and `mail`.
-
-use std::path::PathBuf;
-
-use mailbox::{Compression, CompressionRule};
+//! `captures`, `hep`, `traces`, `webhooks`: who looks on.
 
 use super::fault::Wrong;
-use super::plan::{
-    CapturePlan, EventKind, HepPlan, MailPlan, MailSecurity, MailServerPlan, WebhookPlan,
-};
+use super::plan::{CapturePlan, EventKind, HepPlan, WebhookPlan};
 use super::read::{absolute, host};
-use super::reader::{Placed, Section};
+use super::reader::Section;
 
 pub(super) fn captures(section: &Section<'_>) -> CapturePlan {
     CapturePlan {
@@ -67,92 +61,4 @@ pub(super) fn webhooks(root: &Section<'_>) -> Vec<WebhookPlan> {
         }
     }
     webhooks
-}
-
-const SERVER_KEYS: [&str; 7] =
-    ["name", "host", "port", "security", "user", "authorization_id", "password_file"];
-const SECURITY: [(&str, MailSecurity); 3] = [
-    ("tls", MailSecurity::Tls),
-    ("starttls", MailSecurity::StartTls),
-    ("none", MailSecurity::None),
-];
-
-const COMPRESSIONS: [(&str, Compression); 4] = [
-    ("truespeech", Compression::TrueSpeech),
-    ("gsm", Compression::Gsm),
-    ("mulaw", Compression::MuLaw),
-    ("opus", Compression::Opus),
-];
-
-pub(super) fn mail(section: &Section<'_>) -> MailPlan {
-    let root = absolute(section, "root").filter(|root| {
-        let deep = |part| matches!(part, std::path::Component::Normal(_));
-        let up = root.components().any(|part| part == std::path::Component::ParentDir);
-        let whole = up || !root.components().any(deep);
-        if whole {
-            let found = Wrong::NotAllowed(format!("{root:?}"));
-            section.fault("root", found, Some("a folder below /, without .."));
-        }
-        !whole
-    });
-    let seconds = section.integer("imap_timeout_seconds", 60_i32, -1..=32_767);
-    let days = |key, default| section.integer(key, default, 0..=36_500_u32);
-    MailPlan {
-        store_enabled: section.flag("store_enabled", true),
-        quota_messages: section.integer("quota_messages", 0, 0..=10_000_000),
-        quota_bytes: section.integer("quota_bytes", 0, 0..=1_099_511_627_776),
-        retention_days: [
-            days("keep_inbox_days", 0),
-            days("keep_saved_days", 0),
-            days("keep_deleted_days", 30),
-            days("keep_sent_days", 0),
-            0,
-        ],
-        unused_days: section.integer("unused_days", 90, 1..=36_500),
-        compression: CompressionRule {
-            long_seconds: section.integer("long_seconds", 60, 1..=86_400),
-            long: section.choice("compression_long", Compression::Gsm, &COMPRESSIONS),
-            short: section.choice("compression_short", Compression::Gsm, &COMPRESSIONS),
-        },
-        retrieval_enabled: section.flag("retrieval_enabled", false),
-        imap_timeout_seconds: u32::try_from(seconds).ok(),
-        root,
-        servers: mail_servers(section),
-    }
-}
-
-fn mail_servers(section: &Section<'_>) -> Vec<MailServerPlan> {
-    let mut servers: Vec<MailServerPlan> = Vec::new();
-    for entry in section.sections("servers", &SERVER_KEYS) {
-        let name = entry.required("name").map(|name| name.value);
-        let address = entry.required("host").and_then(|Placed { value, .. }| {
-            let read = host(&value);
-            if read.is_none() {
-                let found = Wrong::NotAllowed(format!("{value:?}"));
-                entry.fault("host", found, Some("a host name or an IP address"));
-            }
-            read
-        });
-        let port = entry.integer("port", 993, 1..=u16::MAX);
-        let security = entry.choice("security", MailSecurity::Tls, &SECURITY);
-        let text = |key| entry.text(key).map(|text| text.value).filter(|text| !text.is_empty());
-        let (user, authorization_id) = (text("user"), text("authorization_id"));
-        let password_file: Option<PathBuf> = absolute(&entry, "password_file");
-        let (Some(name), Some(host)) = (name, address) else { continue };
-        if servers.iter().any(|other| other.name.eq_ignore_ascii_case(&name)) {
-            let found = Wrong::NotAllowed(format!("{name:?}"));
-            entry.fault("name", found, Some("a name that no other mail server has"));
-            continue;
-        }
-        servers.push(MailServerPlan {
-            name,
-            host,
-            port,
-            security,
-            user,
-            authorization_id,
-            password_file,
-        });
-    }
-    servers
 }

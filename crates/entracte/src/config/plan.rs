@@ -203,6 +203,33 @@ pub struct MailPlan {
     pub compression: mailbox::CompressionRule,
     /// The IMAP servers; names differ even when case is ignored.
     pub servers: Vec<MailServerPlan>,
+    /// Where mail programs are served.
+    pub listen: Listening,
+    /// Domains whose addresses are mailboxes here, in lower case; empty: all.
+    pub domains: Vec<String>,
+    /// Bytes of a message that is taken.
+    pub message_bytes_max: usize,
+    /// Programs that may log in for any mailbox.
+    pub services: Vec<mailroom::Service>,
+}
+
+/// `mail.lmtp_listen`, `mail.imap_listen`, `mail.imaps_listen`: where mail programs are served.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Listening {
+    /// LMTP.
+    pub lmtp: Vec<SocketAddr>,
+    /// IMAP, with TLS where it is asked for.
+    pub imap: Vec<SocketAddr>,
+    /// IMAP with TLS from the first byte.
+    pub imaps: Vec<SocketAddr>,
+}
+
+impl Listening {
+    /// Whether TLS may be spoken anywhere.
+    #[must_use]
+    pub const fn wants_tls(&self) -> bool {
+        !self.imap.is_empty() || !self.imaps.is_empty()
+    }
 }
 
 impl MailPlan {

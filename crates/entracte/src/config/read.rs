@@ -10,6 +10,7 @@ use web::Takes;
 use super::administration;
 use super::external;
 use super::fault::{Faults, Wrong};
+use super::mail;
 use super::network::{AddressType, Addresses, Dscp, InterfaceName, Interfaces, Network, PortRange};
 use super::observe;
 use super::plan::{
@@ -99,7 +100,7 @@ fn plan(root: &Section<'_>, machine: &Interfaces) -> Plan {
         hep: observe::hep(&root.section("hep")),
         traces: observe::traces(&root.section("traces")),
         webhooks: observe::webhooks(root),
-        mail: observe::mail(&root.section("mail")),
+        mail: mail::mail(&root.section("mail")),
         log: log(&root.section("log")),
         notes: Vec::new(),
         layers: Layers::default(),

@@ -61,6 +61,8 @@ pub struct Mailbox {
     pub created: String,
     /// Whether a user has it.
     pub has_user: bool,
+    /// Whether its user has a password to log in with by IMAP.
+    pub has_password: bool,
     /// Why the file that says whose it is cannot be used; then nothing is known but its unique string and its messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub damaged: Option<String>,
@@ -484,6 +486,7 @@ impl MessageStore {
             folder: folder.strip_prefix(&self.root).unwrap_or(&folder).display().to_string(),
             created: if damaged.is_some() { String::new() } else { rfc3339(file.created) },
             has_user: file.has_user,
+            has_password: file.password_hash.is_some(),
             damaged,
             deleted: file.deleted.map(rfc3339),
             last_login: login.map(rfc3339),

@@ -351,6 +351,7 @@ impl MessageStore {
             expires: None,
             reply_to: None,
             forward_of: Some(id),
+            received: None,
             thread,
             folder: Folder::Inbox,
             marks: Marks::default(),

@@ -106,7 +106,7 @@ const FIRST: &[Group] = &[
 const LISTS: &[&str] = &["external_audio.sources", "mail.servers", "webhooks"];
 
 /// Keys that have pages of their own.
-const ELSEWHERE: &[&str] = &["administration.users", "administration.tokens"];
+const ELSEWHERE: &[&str] = &["administration.users", "administration.tokens", "mail.services"];
 
 impl Group {
     fn find(path: &str) -> Option<&'static Self> {

@@ -105,7 +105,10 @@ impl Blueprint {
             {
                 Some(name)
             }
-            PlayUri::Source(_) | PlayUri::Prompt(_) | PlayUri::Enclosed { .. } => None,
+            PlayUri::Source(_)
+            | PlayUri::Prompt(_)
+            | PlayUri::Mail { .. }
+            | PlayUri::Enclosed { .. } => None,
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Catalog {
     pub sources: Vec<String>,
     /// Whether text can be spoken.
     pub speech: Speech,
+    /// Whether messages of the store and of mail servers can be played.
+    pub mail: bool,
     /// Words that mean a provider of speech: names and tags.
     pub providers: Vec<String>,
 }
@@ -55,7 +57,8 @@ impl Catalog {
         let sources = self.sources.iter().map(|source| ("x-audiosrc", percent_encode(source)));
         let speech =
             (self.speech == Speech::On).then(|| ("x-feature", "text-to-speech".to_owned()));
-        let on_offer: Vec<_> = sources.chain(speech).collect();
+        let mail = self.mail.then(|| ("x-feature", "mail".to_owned()));
+        let on_offer: Vec<_> = sources.chain(speech).chain(mail).collect();
         advertisement(&Origin { session_id: 0, version: 0, address }, capabilities, &on_offer)
     }
 }
@@ -85,13 +88,20 @@ mod tests {
             ip6: None,
             connected: Connected::Yes,
         };
-        let mut catalog =
-            Catalog { sources: vec!["Café 1".into()], speech: Speech::On, providers: Vec::new() };
+        let mut catalog = Catalog {
+            sources: vec!["Café 1".into()],
+            speech: Speech::On,
+            mail: true,
+            providers: Vec::new(),
+        };
         let sdp = catalog.session_description(&capabilities);
         assert!(sdp.contains("a=x-audiosrc:Caf%C3%A9%201\r\n"));
         assert!(sdp.contains("a=x-feature:text-to-speech\r\n"));
+        assert!(sdp.contains("a=x-feature:mail\r\n"));
         assert!(sdp.contains("a=resource:speechsynth\r\n"));
         catalog.speech = Speech::Missing("no helper".into());
-        assert!(!catalog.session_description(&capabilities).contains("text-to-speech"));
+        catalog.mail = false;
+        let sdp = catalog.session_description(&capabilities);
+        assert!(!sdp.contains("text-to-speech") && !sdp.contains("mail"));
     }
 }

@@ -72,6 +72,11 @@ fn announcement(uri: &Uri, catalog: &Catalog) -> Result<Door, Refusal> {
             Some(known) => PlayUri::Source(known.to_owned()),
             None => return Err(Refusal::not_found(&format!("no source is called \"{name}\""))),
         },
+        Ok(PlayUri::Mail { .. }) if !catalog.mail => {
+            return Err(Refusal::not_found(
+                "mail is not played here: mail.retrieval_enabled is false",
+            ));
+        }
         Ok(uri) => uri,
         Err(error) => return Err(Refusal::not_found(&error.to_string())),
     };

@@ -11,10 +11,14 @@ use ssml::values::{self, Scale};
 use crate::blueprint::{Blueprint, Play, Say, Step};
 use crate::capabilities::{Catalog, Speech};
 use crate::event::Failure;
-use crate::uri::PlayUri;
+use crate::uri::{After, PlayUri, without_token};
 
 /// URIs in one text/uri-list.
 pub const URIS_MAX: usize = 1_000;
+
+/// The vendor-specific parameter by which a client says what becomes of messages that it plays: `keep`, `read`, `delete`;
+/// `;after=` of a URI comes before it. RFC 6787 §6.2.16.
+pub const MAIL_AFTER: &str = "io.entracte.mail-after";
 
 /// What holds for everything that one call plays, before its settings are laid over it.
 #[derive(Clone, Debug, PartialEq)]
@@ -293,8 +297,23 @@ impl Cutter<'_> {
                 Some(known) => Ok(PlayUri::Source(known.to_owned())),
                 None => Err(no_uri(text, &format!("no source is called \"{name}\""))),
             },
-            PlayUri::Prompt(_) | PlayUri::Enclosed { .. } => Ok(uri),
+            PlayUri::Mail { .. } if !self.catalog.mail => Err(Failure::Uri {
+                uri: without_token(text).to_owned(),
+                why: "mail.retrieval_enabled is false".to_owned(),
+                cause: "not-allowed".to_owned(),
+            }),
+            PlayUri::Mail { uri, after: After::Keep } => {
+                Ok(PlayUri::Mail { uri, after: self.after()? })
+            }
+            PlayUri::Prompt(_) | PlayUri::Mail { .. } | PlayUri::Enclosed { .. } => Ok(uri),
         }
+    }
+
+    /// What is to become of messages whose URIs do not say.
+    fn after(&self) -> Result<After, Failure> {
+        let Some(parameter) = self.settings.vendor.get(MAIL_AFTER) else { return Ok(After::Keep) };
+        After::parse(&parameter.plain())
+            .ok_or_else(|| Failure::Parse(format!("{MAIL_AFTER} is keep, read or delete")))
     }
 
     fn timeout(&self) -> Option<Duration> {

@@ -123,6 +123,7 @@ impl Stand {
             catalog: Catalog {
                 sources: vec!["Radio".into(), "Lobby".into()],
                 speech: Speech::On,
+                mail: true,
                 providers: vec!["neural".into()],
             },
             liveness: Liveness::default(),

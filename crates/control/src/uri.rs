@@ -16,6 +16,13 @@ pub enum PlayUri {
     Source(String),
     /// Anything that is opened for this one utterance: `file:`, `http:`, `https:`, `tone:`.
     Prompt(String),
+    /// A message of the store or of a mail server, heard as voice mail: `fbmc:`, `imap:`.
+    Mail {
+        /// Its URI, without what is to become of it.
+        uri: String,
+        /// What becomes of it once it was heard.
+        after: After,
+    },
     /// Audio that came in the request's own body, named `cid:` there. RFC 2392.
     Enclosed {
         /// The Content-ID.
@@ -25,6 +32,26 @@ pub enum PlayUri {
         /// The file.
         bytes: Arc<[u8]>,
     },
+}
+
+/// What becomes of a message once it was heard. Nothing, unless a client says so.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum After {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is marked as read, as soon as some of it was heard.
+    Read,
+    /// It is deleted, when it was heard to its end; as soon as some of it was heard, it is marked as read.
+    Delete,
+}
+
+impl After {
+    /// Reads the word for it, in any case: `keep`, `read`, `delete`.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [("keep", Self::Keep), ("read", Self::Read), ("delete", Self::Delete)];
+        all.into_iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map(|(_, after)| after)
+    }
 }
 
 /// Why a URI cannot be played, before anybody tried to open it.
@@ -38,6 +65,8 @@ pub enum PlayUriError {
     SourceName,
     /// Longer than [`URI_BYTES_MAX`].
     TooLong,
+    /// What is to become of a message is none of the words for it.
+    After,
 }
 
 impl PlayUriError {
@@ -45,7 +74,7 @@ impl PlayUriError {
     pub const fn cause(&self) -> &'static str {
         match self {
             Self::Scheme(_) => "unknown-scheme",
-            Self::NoScheme | Self::SourceName | Self::TooLong => "malformed",
+            Self::NoScheme | Self::SourceName | Self::TooLong | Self::After => "malformed",
         }
     }
 }
@@ -56,6 +85,7 @@ impl fmt::Display for PlayUriError {
             Self::NoScheme => f.write_str("the URI has no scheme"),
             Self::Scheme(scheme) => write!(f, "the scheme \"{scheme}\" is not played here"),
             Self::SourceName => f.write_str("the source name is empty or not UTF-8"),
+            Self::After => f.write_str("after a message, ;after= is keep, read or delete"),
             Self::TooLong => write!(f, "the URI is longer than {URI_BYTES_MAX} bytes"),
         }
     }
@@ -94,6 +124,7 @@ impl PlayUri {
                 }
             }
             "file" | "http" | "https" | "tone" => Ok(Self::Prompt(text.to_owned())),
+            "fbmc" | "imap" => mail(text),
             other => Err(PlayUriError::Scheme(other.to_owned())),
         }
     }
@@ -104,6 +135,7 @@ impl fmt::Display for PlayUri {
         match self {
             Self::Source(name) => write!(f, "source:{name}"),
             Self::Prompt(uri) => f.write_str(uri),
+            Self::Mail { uri, .. } => f.write_str(without_token(uri)),
             Self::Enclosed { id, .. } => write!(f, "cid:{id}"),
         }
     }
@@ -116,6 +148,31 @@ fn scheme(text: &str) -> Option<&str> {
     let first_is_letter = letters.next().is_some_and(|c| c.is_ascii_alphabetic());
     let rest_fits = letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
     (first_is_letter && rest_fits).then_some(scheme)
+}
+
+/// A message, with `;after=` at the end if something is to become of it.
+fn mail(text: &str) -> Result<PlayUri, PlayUriError> {
+    const WORD: &str = ";after=";
+    let at = text.len().checked_sub(1).and_then(|_| {
+        text.as_bytes()
+            .windows(WORD.len())
+            .rposition(|part| part.eq_ignore_ascii_case(WORD.as_bytes()))
+    });
+    let Some(at) = at else {
+        return Ok(PlayUri::Mail { uri: text.to_owned(), after: After::Keep });
+    };
+    let (uri, word) = (text.get(..at), text.get(at + WORD.len()..));
+    let after = word.and_then(After::parse).ok_or(PlayUriError::After)?;
+    Ok(PlayUri::Mail { uri: uri.unwrap_or_default().to_owned(), after })
+}
+
+/// A URI as it may be shown: what authorizes it is a secret. RFC 4467 §9.
+pub fn without_token(uri: &str) -> &str {
+    let word = b";urlauth=";
+    let at = uri.as_bytes().windows(word.len()).position(|part| part.eq_ignore_ascii_case(word));
+    let Some(at) = at else { return uri };
+    let end = uri.get(at + word.len()..).and_then(|rest| rest.find(':'));
+    end.and_then(|end| uri.get(..at + word.len() + end)).unwrap_or(uri)
 }
 
 fn source(raw: &str) -> Result<PlayUri, PlayUriError> {
@@ -163,6 +220,7 @@ mod tests {
         let told = match PlayUri::parse(uri, base) {
             Ok(PlayUri::Source(name)) => format!("source {name}"),
             Ok(PlayUri::Prompt(uri)) => format!("prompt {uri}"),
+            Ok(PlayUri::Mail { uri, after }) => format!("mail {uri} {after:?}"),
             Ok(PlayUri::Enclosed { id, .. }) => format!("enclosed {id}"),
             Err(error) => format!("error: {error}"),
         };
@@ -177,6 +235,14 @@ mod tests {
         check("file:///srv/a.wav", None, "prompt file:///srv/a.wav");
         check(" https://h/a.mp3 \r\n", None, "prompt https://h/a.mp3");
         check("tone:440", None, "prompt tone:440");
+        check("fbmc:anna/01J", None, "mail fbmc:anna/01J Keep");
+        check("IMAP://h/INBOX/;UID=5;After=Read", None, "mail IMAP://h/INBOX/;UID=5 Read");
+        check("fbmc:anna/01J;after=delete", None, "mail fbmc:anna/01J Delete");
+        check(
+            "fbmc:anna/01J;after=x",
+            None,
+            "error: after a message, ;after= is keep, read or delete",
+        );
     }
 
     #[test]
@@ -201,6 +267,14 @@ mod tests {
         check("b.wav", Some("file:///srv/x/"), "prompt file:///srv/x/b.wav");
         check("b.wav", Some("http://h"), "prompt http://h/b.wav");
         check("b.wav", Some("nonsense"), "error: the URI has no scheme");
+    }
+
+    #[test]
+    fn what_authorizes_a_url_is_not_shown() {
+        let rump = "imap://a@h/INBOX/;UID=1;URLAUTH=user+b";
+        let uri = PlayUri::parse(&format!("{rump}:internal:0123"), None).unwrap();
+        assert_eq!(uri.to_string(), rump);
+        assert_eq!(without_token("imap://a@h/INBOX/;UID=1"), "imap://a@h/INBOX/;UID=1");
     }
 
     #[test]

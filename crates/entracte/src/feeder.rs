@@ -14,6 +14,7 @@ use engine::Piece;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::messages::{self, Heard};
 use crate::services::{Chunks, Services};
 use crate::wiring::{Event, Voiced};
 
@@ -92,6 +93,8 @@ pub async fn run(
         word: 0,
         next_tag: FIRST_SOUND + 1,
         voice: None,
+        heard: None,
+        text_steps: 0,
     };
     let mut line = Line::new(&blueprint, start.step, services);
     let failure = match feeder.play(&mut line).await {
@@ -150,7 +153,7 @@ struct Line {
 }
 
 /// A step that is being opened; dropping it stops that.
-struct Opening(JoinHandle<Result<Opened, Failure>>);
+struct Opening(JoinHandle<Result<Ready, Failure>>);
 
 impl Drop for Opening {
     fn drop(&mut self) {
@@ -159,11 +162,33 @@ impl Drop for Opening {
 }
 
 /// A step's audio.
-enum Opened {
+#[derive(Debug)]
+pub enum Opened {
+    /// Speech, as it is made.
     Speech(Chunks),
+    /// All of it.
     Clip(Arc<[i16]>),
+    /// Pieces of it, as they come.
     Stream(mpsc::Receiver<Result<Arc<[i16]>, sources::PromptError>>),
+    /// A live source.
     Live(Arc<audio::live::Ring>),
+    /// A message that has only a text: it is spoken.
+    Steps(Vec<Step>),
+}
+
+/// A step that is open.
+#[derive(Debug)]
+pub struct Ready {
+    /// Its audio.
+    pub audio: Opened,
+    /// What is to become of it, if it is a message.
+    pub heard: Option<Heard>,
+}
+
+impl From<Opened> for Ready {
+    fn from(audio: Opened) -> Self {
+        Self { audio, heard: None }
+    }
 }
 
 impl Line {
@@ -203,7 +228,9 @@ fn open(step: &Step, services: &Arc<Services>) -> Option<Opening> {
         Step::Silence(_) | Step::Mark(_) => return None,
         Step::Say(say) => {
             let say = say.as_ref().clone();
-            tokio::spawn(async move { services.say(say).await.map(Opened::Speech) })
+            tokio::spawn(async move {
+                services.say(say).await.map(|chunks| Opened::Speech(chunks).into())
+            })
         }
         Step::Play(play) => {
             let (uri, timeout) = (play.uri.clone(), play.fetch_timeout);
@@ -217,14 +244,14 @@ async fn open_uri(
     services: &Services,
     uri: &PlayUri,
     timeout: Option<Duration>,
-) -> Result<Opened, Failure> {
+) -> Result<Ready, Failure> {
     match uri {
-        PlayUri::Source(name) => services.live(name).map(Opened::Live),
+        PlayUri::Source(name) => services.live(name).map(|ring| Opened::Live(ring).into()),
         PlayUri::Prompt(text) => match services.prompts.open(text, timeout).await {
-            Ok(sources::Prompt::Whole(samples)) => Ok(Opened::Clip(samples)),
-            Ok(sources::Prompt::Stream(stream)) => Ok(Opened::Stream(stream)),
+            Ok(prompt) => Ok(Opened::of(prompt).into()),
             Err(error) => Err(prompt_failure(&error)),
         },
+        PlayUri::Mail { uri, after } => messages::open(services, uri, *after, timeout).await,
         PlayUri::Enclosed { id, media_type, bytes } => {
             let (bytes, hint) = (Arc::clone(bytes), Hint::none().with_media_type(media_type));
             let decoded = tokio::task::spawn_blocking(move || {
@@ -239,7 +266,7 @@ async fn open_uri(
                 cause: "unsupported-format".to_owned(),
             };
             match decoded.await {
-                Ok(Ok(samples)) => Ok(Opened::Clip(samples.into())),
+                Ok(Ok(samples)) => Ok(Opened::Clip(samples.into()).into()),
                 Ok(Err(error)) => Err(failure(error.to_string())),
                 Err(error) => Err(failure(error.to_string())),
             }
@@ -247,7 +274,18 @@ async fn open_uri(
     }
 }
 
-fn prompt_failure(error: &sources::PromptError) -> Failure {
+impl Opened {
+    /// A prompt that was opened.
+    pub fn of(prompt: sources::Prompt) -> Self {
+        match prompt {
+            sources::Prompt::Whole(samples) => Self::Clip(samples),
+            sources::Prompt::Stream(stream) => Self::Stream(stream),
+        }
+    }
+}
+
+/// What ends a request whose prompt cannot be had.
+pub fn prompt_failure(error: &sources::PromptError) -> Failure {
     Failure::Uri { uri: error.uri.clone(), why: error.why.to_string(), cause: error.why.cause() }
 }
 
@@ -268,6 +306,21 @@ struct Feeder {
     next_tag: u32,
     /// Who speaks, until its first sound.
     voice: Option<Voiced>,
+    /// The message that is being heard, and what was pushed before it.
+    heard: Option<(Heard, u64)>,
+    /// Steps of its text that are still to be spoken.
+    text_steps: usize,
+}
+
+/// Stopped in the middle: some of the message was heard, or nothing.
+impl Drop for Feeder {
+    fn drop(&mut self) {
+        if let Some((heard, from)) = self.heard.take()
+            && self.pushed > from
+        {
+            heard.some();
+        }
+    }
 }
 
 impl Feeder {
@@ -278,15 +331,19 @@ impl Feeder {
             self.word = 0;
             self.border(Unit::Step).await?;
             match step {
-                Step::Silence(span) => self.silence(span).await?,
+                Step::Silence(span) => {
+                    self.silence(span).await?;
+                    self.one_step_spoken();
+                }
                 Step::Mark(name) => self.mark(name).await?,
                 Step::Say(_) => {
-                    let opened = opened(opening).await.map_err(End::Failed)?;
-                    self.audio(opened, None).await?;
+                    let ready = opened(opening).await.map_err(End::Failed)?;
+                    self.audio(ready.audio, None).await?;
+                    self.one_step_spoken();
                 }
                 Step::Play(play) => {
                     let result = match opened(opening).await {
-                        Ok(opened) => self.stored(opened, &play, line).await,
+                        Ok(ready) => self.play_one(ready, &play, (number, &mut *line)).await,
                         Err(failure) => Err(End::Failed(failure)),
                     };
                     match result {
@@ -309,6 +366,46 @@ impl Feeder {
         self.passed + self.pushed
     }
 
+    /// Plays what is open, and sees to what is to become of it.
+    async fn play_one(
+        &mut self,
+        ready: Ready,
+        play: &Play,
+        (number, line): (usize, &mut Line),
+    ) -> Result<(), End> {
+        self.heard = ready.heard.map(|heard| (heard, self.pushed));
+        match ready.audio {
+            Opened::Steps(steps) => {
+                // The message was heard when the last of these was.
+                self.text_steps = steps.len();
+                let fits = line.replace(number, steps);
+                let too_many = || End::Failed(Failure::Error("the text is too long".to_owned()));
+                if fits { Ok(()) } else { Err(too_many()) }
+            }
+            audio @ (Opened::Speech(_) | Opened::Clip(_) | Opened::Stream(_) | Opened::Live(_)) => {
+                self.stored(audio, play, line).await?;
+                self.heard_to_its_end();
+                Ok(())
+            }
+        }
+    }
+
+    fn heard_to_its_end(&mut self) {
+        if let Some((heard, _)) = self.heard.take() {
+            heard.all();
+        }
+    }
+
+    /// Counts one step of a text that is spoken.
+    fn one_step_spoken(&mut self) {
+        if self.text_steps > 0 {
+            self.text_steps -= 1;
+            if self.text_steps == 0 {
+                self.heard_to_its_end();
+            }
+        }
+    }
+
     /// Plays one URI as often as asked.
     async fn stored(&mut self, first: Opened, play: &Play, line: &Line) -> Result<(), End> {
         let mut cut = Cut::new(play, self.at());
@@ -320,7 +417,7 @@ impl Feeder {
             }
             let again = match &opened {
                 Opened::Clip(samples) => Some(Arc::clone(samples)),
-                Opened::Speech(_) | Opened::Stream(_) | Opened::Live(_) => None,
+                Opened::Speech(_) | Opened::Stream(_) | Opened::Live(_) | Opened::Steps(_) => None,
             };
             self.audio(opened, Some(&mut cut)).await?;
             // A time of which nothing is heard would be followed by many like it.
@@ -333,6 +430,7 @@ impl Feeder {
                 Some(samples) => Opened::Clip(samples),
                 None => open_uri(&line.services, &play.uri, play.fetch_timeout)
                     .await
+                    .map(|ready| ready.audio)
                     .map_err(End::Failed)?,
             };
         }
@@ -365,7 +463,7 @@ impl Feeder {
 
     async fn audio(&mut self, opened: Opened, mut cut: Option<&mut Cut>) -> Result<(), End> {
         match opened {
-            Opened::Live(_) => Ok(()),
+            Opened::Live(_) | Opened::Steps(_) => Ok(()),
             Opened::Clip(samples) => {
                 if let Some(cut) = &mut cut {
                     cut.last_share(samples.len());
@@ -590,7 +688,7 @@ async fn tell(events: &mpsc::Sender<Event>, feed: Feed) -> Result<(), Gone> {
     events.send(Event::Feed(feed)).await.map_err(|_| Gone)
 }
 
-async fn opened(opening: Option<Opening>) -> Result<Opened, Failure> {
+async fn opened(opening: Option<Opening>) -> Result<Ready, Failure> {
     let Some(mut opening) = opening else {
         return Err(Failure::Error("a step was not opened".to_owned()));
     };

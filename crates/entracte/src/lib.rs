@@ -44,6 +44,7 @@ pub mod journal;
 pub mod lexicons;
 pub mod logging;
 pub mod mail;
+pub mod messages;
 pub mod net;
 pub mod pcap;
 pub mod recite;

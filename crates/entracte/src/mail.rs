@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mailbox::{GUARD, MailChange, MailError, MailEvent, MessageStore, Sweeps, SystemHost, Ticker};
 use mailroom::imap_server::Begin;
+use mailroom::retrieval::{self, Retrieval, Security, Server};
 use mailroom::{Access, Limits, Mailroom};
 use store::SystemDisk;
 use tokio::net::TcpListener;
@@ -16,9 +17,10 @@ use tokio::task::JoinHandle;
 
 use crate::announce::Announcer;
 use crate::certificates::Certificates;
-use crate::config::{EventKind, Plan, TlsPlan};
+use crate::config::{EventKind, MailSecurity, MailServerPlan, Plan, TlsPlan};
 use crate::net::stream;
 use crate::serve::StartError;
+use crate::services::{MailService, Services};
 
 /// The folder below `state_dir` with messages that wait for the root.
 const SPOOL: &str = "spool";
@@ -91,6 +93,39 @@ impl Doors {
     }
 }
 
+/// Lets calls hear messages, where that is switched on.
+fn offer(plan: &Plan, mail: Option<&Mail>, services: &Services) {
+    if !plan.mail.retrieval_enabled {
+        return;
+    }
+    let server = |server: &MailServerPlan| Server {
+        name: server.name.clone(),
+        host: server.host.clone(),
+        port: server.port,
+        security: match server.security {
+            MailSecurity::Tls => Security::Tls,
+            MailSecurity::StartTls => Security::StartTls,
+            MailSecurity::None => Security::None,
+        },
+        user: server.user.clone().unwrap_or_default(),
+        authorization_id: server.authorization_id.clone().unwrap_or_default(),
+        password_file: server.password_file.clone(),
+        ca_file: server.ca_file.clone(),
+    };
+    let config = retrieval::Config {
+        servers: plan.mail.servers.iter().map(server).collect(),
+        idle: plan.mail.imap_timeout_seconds.map(|seconds| Duration::from_secs(seconds.into())),
+        patience: Duration::from_secs(plan.mail.imap_answer_seconds.into()),
+    };
+    let store = mail.map(|mail| Arc::clone(&mail.store));
+    let service = MailService {
+        retrieval: Retrieval::new(store, config),
+        style: crate::serve::defaults(plan, services).style,
+    };
+    // Nobody was faster: this is the start.
+    let _ = services.mail.set(service);
+}
+
 /// What mail programs share, if any are served. Pages and mail have one certificate.
 fn room(
     plan: &Plan,
@@ -121,12 +156,23 @@ fn room(
     Ok(Some(Arc::new(Mailroom::new(Arc::clone(store), access, names, tls, limits))))
 }
 
-/// Opens the store of the settings, if there is to be one. A root that cannot be reached is noted, not an error: messages
+/// Opens the store of the settings, if there is to be one, and lets calls hear messages, if they may. A root that cannot be reached is noted, not an error: messages
 /// are taken into the spool until it can.
 ///
 /// # Errors
 /// The spool below `state_dir` cannot be used.
 pub fn start(
+    plan: &Plan,
+    (announcer, services): (&Announcer, &Services),
+    (certificates, host): (Option<&Arc<Certificates>>, &str),
+    notes: &mut Vec<String>,
+) -> Result<Option<Mail>, StartError> {
+    let mail = open(plan, announcer, (certificates, host), notes)?;
+    offer(plan, mail.as_ref(), services);
+    Ok(mail)
+}
+
+fn open(
     plan: &Plan,
     announcer: &Announcer,
     (certificates, host): (Option<&Arc<Certificates>>, &str),

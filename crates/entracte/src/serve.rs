@@ -175,8 +175,8 @@ pub async fn start_with(plan: &Plan, options: &Options) -> Result<Running, Start
     let (host, run) = (host_name(), tokens.next_hex());
     let watching = watching::start(plan, records(plan)?, &host, &run, &mut notes)?;
     let certificates = page_certificates(plan, &bound, &host)?;
-    let mail =
-        mail::start(plan, &watching.told.announcer, (certificates.as_ref(), &host), &mut notes)?;
+    let known = (certificates.as_ref(), &*host);
+    let mail = mail::start(plan, (&watching.told.announcer, &services), known, &mut notes)?;
     let Watching { wire, told, .. } = &watching;
     let most = &plan.general.sip.limits;
     let registry = Registry::new(most.connections_max, most.connections_per_peer_max, wire.clone());
@@ -625,6 +625,8 @@ pub async fn services(plan: &Plan, notes: &mut Vec<String>) -> Result<Services, 
         first_audio: crate::first_audio::FirstAudio::default(),
         limited: std::sync::atomic::AtomicU64::new(0),
         kept: Kept { speech: spoken, prompts: disk },
+        mail_enabled: plan.mail.retrieval_enabled,
+        mail: std::sync::OnceLock::new(),
         temporary,
     })
 }

@@ -1,7 +1,7 @@
 //! Where audio comes from: live sources, stored prompts, speech. Shared by every feeder.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use control::Failure;
 use control::blueprint::Say;
@@ -34,8 +34,21 @@ pub struct Services {
     pub limited: AtomicU64,
     /// What was spoken and fetched, on the disk; `None` where nothing is kept.
     pub kept: Kept,
+    /// Whether messages can be played into calls: `mail.retrieval_enabled`.
+    pub mail_enabled: bool,
+    /// Where messages are found, once the store is open.
+    pub mail: OnceLock<MailService>,
     /// Where what is spoken is written, if files are kept for troubleshooting.
     pub temporary: store::Temporary,
+}
+
+/// Where messages are found that calls hear.
+#[derive(Debug)]
+pub struct MailService {
+    /// Fetches them.
+    pub retrieval: mailroom::retrieval::Retrieval,
+    /// How those are spoken that have only a text.
+    pub style: ssml::Style,
 }
 
 /// The caches on the disk.
@@ -67,6 +80,7 @@ impl Services {
                 Speaking::On(speech) => speech.words().map(str::to_owned).collect(),
                 Speaking::Off | Speaking::Missing(_) => Vec::new(),
             },
+            mail: self.mail_enabled,
             speech: match &self.speech {
                 Speaking::On(_) => SpeechOnOffer::On,
                 Speaking::Off => SpeechOnOffer::Off,

@@ -51,6 +51,7 @@ const FILE_ONLY: &[&str] = &[
     "hep.key_file",
     "http.certificate",
     "http.key",
+    "mail.servers[].ca_file",
     "mail.servers[].password_file",
     "media.ffmpeg",
     "text_to_speech.helper_path",

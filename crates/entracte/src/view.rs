@@ -135,6 +135,7 @@ fn operation(blueprint: &Blueprint) -> &'static str {
         Step::Play(play) => Some(match play.uri {
             PlayUri::Source(_) => "source",
             PlayUri::Prompt(_) | PlayUri::Enclosed { .. } => "file",
+            PlayUri::Mail { .. } => "mail",
         }),
         Step::Silence(_) | Step::Mark(_) => None,
     };

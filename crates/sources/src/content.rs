@@ -35,7 +35,9 @@ pub(crate) fn route<'a>(content_type: Option<&'a str>, path: &str) -> Result<Rou
         "audio/aacp" | "audio/x-aacp" | "video/mp2t" | "audio/amr" | "audio/x-ms-wma" => {
             Route::Ffmpeg(None)
         }
-        "audio/gsm" | "audio/x-gsm" => Route::Ffmpeg(Some("gsm")),
+        "audio/gsm" | "audio/x-gsm" => Route::Ours("gsm"),
+        // G.726 with the first sample in the low bits: what VPIM has. RFC 3802 §3.
+        "audio/32kadpcm" => Route::Ffmpeg(Some("g726le")),
         "audio/x-scpls"
         | "audio/mpegurl"
         | "audio/x-mpegurl"
@@ -61,7 +63,7 @@ pub(crate) fn by_extension(path: &str) -> Route {
         "au" | "snd" => Route::Ours("au"),
         "m4a" | "mp4" | "m4b" => Route::Ours("m4a"),
         "webm" | "mka" => Route::Ours("webm"),
-        "gsm" => Route::Ffmpeg(Some("gsm")),
+        "gsm" => Route::Ours("gsm"),
         "g722" => Route::Ffmpeg(Some("g722")),
         "amr" | "wma" | "ts" | "mp2" | "spx" | "wv" => Route::Ffmpeg(None),
         "m3u" | "m3u8" | "pls" => Route::Playlist,
@@ -123,7 +125,8 @@ mod tests {
             (Some("audio/aacp"), "/", Ok(Route::Ffmpeg(None))),
             (Some("application/octet-stream"), "/x/a.MP3", Ok(Route::Ours("mp3"))),
             (None, "/stream", Ok(Route::Ours(""))),
-            (None, "/a.gsm", Ok(Route::Ffmpeg(Some("gsm")))),
+            (None, "/a.gsm", Ok(Route::Ours("gsm"))),
+            (Some("audio/32KADPCM"), "", Ok(Route::Ffmpeg(Some("g726le")))),
             (Some("audio/x-unheard-of"), "/a.flac", Ok(Route::Ours("flac"))),
             (Some("audio/x-mpegurl"), "/", Ok(Route::Playlist)),
             (Some("text/html; charset=utf-8"), "/a.mp3", Err("text/html")),

@@ -13,13 +13,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use audio::{RATE_HZ, tone};
+use bytes::Bytes;
 use store::Flights;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::config::shown;
-use crate::content::Route;
+use crate::content::{self, Route};
 use crate::decode::{self, DecodeError, Decoding, Source};
+use crate::feed::feed;
 use crate::fetch::Fetcher;
 use crate::ffmpeg::{Ffmpeg, Use};
 use crate::guard::{AddressGuard, Allowed};
@@ -190,6 +192,44 @@ impl Prompts {
             .map_err(|why| PromptError { uri: uri.to_owned(), why })
     }
 
+    /// Audio whose bytes come from elsewhere, decoded as they come: `pour` sends them, and says at the end what is wrong, if
+    /// anything is. `media_type` and `file_name` are what is said of them; the bytes are believed first. Nothing is kept. Waits
+    /// for the first audio as [`Self::open`] does.
+    ///
+    /// # Errors
+    /// It is no audio, or none comes in time; `uri` names it.
+    pub async fn open_pieces<P>(
+        &self,
+        uri: &str,
+        (media_type, file_name): (&str, &str),
+        fetch_timeout: Option<Duration>,
+        pour: impl FnOnce(mpsc::Sender<Bytes>) -> P,
+    ) -> Result<Prompt, PromptError>
+    where
+        P: Future<Output = Result<(), PromptFault>> + Send + 'static,
+    {
+        let patience = fetch_timeout.unwrap_or(self.0.patience);
+        let (bytes, feed) = feed();
+        let broke: Arc<Mutex<Option<PromptFault>>> = Arc::default();
+        let fault = Arc::clone(&broke);
+        let (last, poured) = (bytes.clone(), pour(bytes));
+        tokio::spawn(async move {
+            // The fault is written before the bytes end: so the decoder's thread finds it.
+            if let Err(why) = poured.await {
+                *fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            }
+            drop(last);
+        });
+        // What a mail program has called the type is often wrong; the bytes say.
+        let route = content::route(Some(media_type), file_name)
+            .unwrap_or_else(|_| content::by_extension(file_name));
+        let opened = Opened { source: Source::Download(feed), route, broke, keep: None };
+        let opened = timeout(patience, self.decode(uri, opened)).await;
+        opened
+            .unwrap_or(Err(PromptFault::Timeout(patience)))
+            .map_err(|why| PromptError { uri: uri.to_owned(), why })
+    }
+
     async fn read_document(&self, uri: &str, bytes_max: u64) -> Result<Vec<u8>, PromptFault> {
         let scheme = uri.split(':').next().unwrap_or_default().to_ascii_lowercase();
         match scheme.as_str() {
@@ -243,7 +283,7 @@ impl Prompts {
         }
         let opened = Opened {
             source: Source::File(file.file),
-            route: crate::content::by_extension(&file.key),
+            route: content::by_extension(&file.key),
             broke: Arc::default(),
             keep: Some((file.key, file.stamp)),
         };

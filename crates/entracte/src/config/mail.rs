@@ -10,8 +10,8 @@ use super::plan::{Listening, MailPlan, MailSecurity, MailServerPlan};
 use super::read::{absolute, host};
 use super::reader::{Placed, Section};
 
-const SERVER_KEYS: [&str; 7] =
-    ["name", "host", "port", "security", "user", "authorization_id", "password_file"];
+const SERVER_KEYS: [&str; 8] =
+    ["name", "host", "port", "security", "user", "authorization_id", "password_file", "ca_file"];
 const SECURITY: [(&str, MailSecurity); 3] = [
     ("tls", MailSecurity::Tls),
     ("starttls", MailSecurity::StartTls),
@@ -57,6 +57,7 @@ pub(super) fn mail(section: &Section<'_>) -> MailPlan {
         },
         retrieval_enabled: section.flag("retrieval_enabled", false),
         imap_timeout_seconds: u32::try_from(seconds).ok(),
+        imap_answer_seconds: section.integer("imap_answer_seconds", 10, 1..=600),
         root,
         servers: mail_servers(section),
         listen: Listening {
@@ -144,6 +145,7 @@ fn mail_servers(section: &Section<'_>) -> Vec<MailServerPlan> {
         let text = |key| entry.text(key).map(|text| text.value).filter(|text| !text.is_empty());
         let (user, authorization_id) = (text("user"), text("authorization_id"));
         let password_file: Option<PathBuf> = absolute(&entry, "password_file");
+        let ca_file: Option<PathBuf> = absolute(&entry, "ca_file");
         let (Some(name), Some(host)) = (name, address) else { continue };
         if servers.iter().any(|other| other.name.eq_ignore_ascii_case(&name)) {
             let found = Wrong::NotAllowed(format!("{name:?}"));
@@ -158,6 +160,7 @@ fn mail_servers(section: &Section<'_>) -> Vec<MailServerPlan> {
             user,
             authorization_id,
             password_file,
+            ca_file,
         });
     }
     servers

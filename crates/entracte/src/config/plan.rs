@@ -186,6 +186,8 @@ pub struct MailPlan {
     pub retrieval_enabled: bool,
     /// How long an IMAP connection may stand idle; `None`: for ever.
     pub imap_timeout_seconds: Option<u32>,
+    /// How long an IMAP server may take for an answer.
+    pub imap_answer_seconds: u32,
     /// Whether there is a message store.
     pub store_enabled: bool,
     /// The folder of the message store; `None`: `mail` below `state_dir`.
@@ -280,6 +282,8 @@ pub struct MailServerPlan {
     pub authorization_id: Option<String>,
     /// The file whose first line is the password.
     pub password_file: Option<PathBuf>,
+    /// A file with certificates that are trusted, besides those of the system.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `http.tls`, `http.certificate`, `http.key`.

@@ -50,6 +50,13 @@ pub enum PromptFault {
     NotAudio(String),
     /// The format needs ffmpeg, and it cannot be run.
     NoFfmpeg(String),
+    /// Whoever brings the bytes says what is wrong.
+    Elsewhere {
+        /// A short word for Failed-URI-Cause. RFC 6787 §8.4.11.
+        cause: &'static str,
+        /// What is wrong.
+        why: String,
+    },
     /// The decoder ended without a word: our fault.
     Died,
 }
@@ -69,6 +76,7 @@ impl PromptFault {
             Self::Timeout(_) => "timeout",
             Self::TooLarge(_) => "too-large",
             Self::WrongType(_) | Self::NotAudio(_) | Self::NoFfmpeg(_) => "not-audio",
+            Self::Elsewhere { cause, .. } => cause,
             Self::Died => "internal",
         }
         .to_owned()
@@ -102,6 +110,7 @@ impl fmt::Display for PromptFault {
             Self::WrongType(kind) => write!(f, "the server sends {kind}, which is no audio"),
             Self::NotAudio(why) => write!(f, "cannot be decoded: {why}"),
             Self::NoFfmpeg(why) => write!(f, "needs ffmpeg, which fails: {why}"),
+            Self::Elsewhere { why, .. } => f.write_str(why),
             Self::Died => f.write_str("the decoder died"),
         }
     }

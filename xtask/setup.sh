@@ -50,6 +50,11 @@ if [ "$stage" = test ]; then
     program libxml2-utils xmllint "checks an archive of settings by its schema"
     need e2fsprogs "command -v mkfs.ext4 || test -x /sbin/mkfs.ext4" "tests fill a small disk that it makes"
     program mount mount "tests mount that disk, where they may"
+    program python3 python3 "its own mail modules are clients of the message store"
+    program curl curl "tests read mail with it"
+    program isync mbsync "tests keep a folder of mail in step with it"
+    need dovecot-core "test -x /usr/sbin/dovecot" "a mail server that messages are played from"
+    need dovecot-imapd "test -e /usr/lib/dovecot/imap" "the half of it that tests speak with"
     program tshark tshark "tests dissect captured calls with it"
 fi
 

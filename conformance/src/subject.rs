@@ -156,7 +156,8 @@ impl Subject {
 
     /// Where its pages and its API are.
     pub fn http(&self) -> String {
-        self.ready().unwrap().rsplit("http/tcp ").next().unwrap().trim().to_owned()
+        let after = self.ready().unwrap().rsplit("http/tcp ").next().unwrap();
+        after.split(',').next().unwrap_or_default().trim().to_owned()
     }
 
     /// The file by which commands on this host are known to it.

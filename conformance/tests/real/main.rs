@@ -12,6 +12,8 @@ mod dissector;
 mod doctor;
 mod hostile;
 mod killed;
+mod mail_in_calls;
+mod mail_programs;
 mod mailbox_commands;
 mod mailboxes;
 mod onlookers;

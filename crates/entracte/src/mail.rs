@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use mailbox::{GUARD, MailChange, MailError, MailEvent, MessageStore, Sweeps, SystemHost, Ticker};
 use mailroom::imap_server::Begin;
-use mailroom::retrieval::{self, Retrieval, Security, Server};
+use mailroom::retrieval::{self, Fault, Retrieval, Security, Server};
 use mailroom::{Access, Limits, Mailroom};
 use store::SystemDisk;
 use tokio::net::TcpListener;
@@ -33,6 +34,23 @@ pub struct Mail {
     /// What mail programs share, where they are served.
     pub room: Option<Arc<Mailroom>>,
     _ticker: Ticker,
+}
+
+impl Mail {
+    /// What mail programs did since the start.
+    pub(crate) fn programs(&self) -> Option<web::MailPrograms> {
+        let stats = &self.room.as_ref()?.stats;
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Some(web::MailPrograms {
+            connections: u64::try_from(stats.connections.load(Ordering::Relaxed)).unwrap_or(0),
+            refused: count(&stats.refused),
+            delivered: count(&stats.delivered),
+            rejected: count(&stats.rejected),
+            logins: count(&stats.logins),
+            login_failures: count(&stats.login_failures),
+            commands: count(&stats.commands),
+        })
+    }
 }
 
 /// What mail programs connect to.
@@ -124,6 +142,67 @@ fn offer(plan: &Plan, mail: Option<&Mail>, services: &Services) {
     };
     // Nobody was faster: this is the start.
     let _ = services.mail.set(service);
+}
+
+/// A moment as pages and programs read it, RFC 3339.
+fn moment(seconds: u64) -> String {
+    mailbox::Moment::from_micros(seconds.saturating_mul(1_000_000)).to_string()
+}
+
+fn counted(counts: retrieval::Counts) -> web::MailCounts {
+    let retrieval::Counts { mailbox, messages, unseen, at } = counts;
+    web::MailCounts { mailbox, messages, unseen, at: moment(at) }
+}
+
+/// How it stands with the mail servers.
+pub(crate) fn servers(services: &Services) -> Vec<web::MailServer> {
+    let Some(service) = services.mail.get() else { return Vec::new() };
+    let told = |state: retrieval::AccountState| web::MailServer {
+        state: match (&state.last_fault, state.last_success) {
+            (None, None) => "unused",
+            (Some((_, failed)), done) if state.left_alone.is_some() || done < Some(*failed) => {
+                "failing"
+            }
+            (Some(_) | None, _) => "working",
+        }
+        .to_owned(),
+        name: state.server,
+        address: state.address,
+        user: state.as_whom,
+        idle: state.connections.0,
+        in_use: state.connections.1,
+        left_alone_ms: state.left_alone.and_then(|left| u64::try_from(left.as_millis()).ok()),
+        last_fault: state.last_fault.map(|(why, at)| web::MailFault { why, at: moment(at) }),
+        last_success: state.last_success.map(moment),
+        fetched: state.fetched,
+        failed: state.failed,
+        counts: state.counts.map(counted),
+    };
+    service.retrieval.states().into_iter().map(told).collect()
+}
+
+/// What a mailbox of a mail server holds.
+///
+/// # Errors
+/// Why it cannot be asked, with what was known last; none when there is no such server.
+pub(crate) async fn counts(
+    services: &Services,
+    server: &str,
+    user: &str,
+    mailbox: &str,
+) -> Result<web::MailCounts, Option<(String, Option<web::MailCounts>)>> {
+    let service = services.mail.get().ok_or(None)?;
+    match service.retrieval.counts(server, user, mailbox).await {
+        Ok(counts) => Ok(counted(counts)),
+        Err(Fault::NotAllowed(_)) => Err(None),
+        Err(fault) => {
+            let known = servers(services).into_iter().find_map(|known| {
+                let is_it = known.name == server && (known.user == user || known.user.is_empty());
+                known.counts.filter(|counts| is_it && counts.mailbox == mailbox)
+            });
+            Err(Some((fault.to_string(), known)))
+        }
+    }
 }
 
 /// What mail programs share, if any are served. Pages and mail have one certificate.

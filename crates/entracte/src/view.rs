@@ -388,6 +388,7 @@ impl View for ServerView {
             codecs: self.offered.laws.iter().map(|law| law.name().to_owned()).collect(),
             sources: self.services.sources.names().iter().map(ToString::to_string).collect(),
             text_to_speech: matches!(self.services.speech, Speaking::On(_)),
+            mail: self.services.mail_enabled,
         }
     }
 
@@ -529,6 +530,23 @@ impl View for ServerView {
 
     fn mail(&self) -> Option<Arc<mailbox::MessageStore>> {
         self.mail.as_ref().map(|mail| Arc::clone(&mail.store))
+    }
+
+    fn mail_servers(&self) -> Vec<web::MailServer> {
+        crate::mail::servers(&self.services)
+    }
+
+    async fn mail_counts(
+        &self,
+        server: &str,
+        user: &str,
+        mailbox: &str,
+    ) -> Result<web::MailCounts, Option<(String, Option<web::MailCounts>)>> {
+        crate::mail::counts(&self.services, server, user, mailbox).await
+    }
+
+    fn mail_programs(&self) -> Option<web::MailPrograms> {
+        self.mail.as_ref().and_then(Mail::programs)
     }
 
     fn sip_counts(&self) -> Vec<web::SipCount> {

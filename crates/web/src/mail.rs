@@ -2,6 +2,7 @@
 //! to it is noted.
 
 mod messages;
+pub(crate) mod servers;
 mod sound;
 
 pub(crate) use messages::{
@@ -341,6 +342,50 @@ pub(crate) async fn create<V: View + Settings>(
         Ok(mailbox) => (StatusCode::CREATED, Json(mailbox)).into_response(),
         Err(error) => refusal(&error),
     }
+}
+
+/// The password of a mailbox's user.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MailboxPassword {
+    /// At least 8 characters; null takes it away: nobody logs in as this user.
+    password: Option<String>,
+}
+
+/// Sets the password that a user logs in with by IMAP.
+pub(crate) async fn password<V: View + Settings>(
+    State(web): State<Arc<Web<V>>>,
+    Extension(visitor): Extension<Visitor>,
+    Path(name): Path<String>,
+    Json(new): Json<MailboxPassword>,
+) -> Response {
+    if let Some(Err(why)) = new.password.as_deref().map(crate::accounts::check_password) {
+        return refused(StatusCode::UNPROCESSABLE_ENTITY, &why);
+    }
+    let hash = match new.password {
+        Some(password) => {
+            let hashed =
+                tokio::task::spawn_blocking(move || crate::accounts::hash_password(&password));
+            match hashed.await {
+                Ok(Ok(hash)) => Some(hash),
+                Ok(Err(why)) => return refused(StatusCode::INTERNAL_SERVER_ERROR, &why),
+                Err(_) => {
+                    return refused(StatusCode::INTERNAL_SERVER_ERROR, "it could not be hashed");
+                }
+            }
+        }
+        None => None,
+    };
+    let note = (
+        if hash.is_some() { "mailbox password set" } else { "mailbox password removed" },
+        name.clone(),
+    );
+    noted_answer(&web, &visitor, note, move |store| {
+        let unique = Unique::parse(&name)?;
+        store.set_password_hash(&unique, hash)?;
+        store.mailbox(&unique)
+    })
+    .await
 }
 
 /// What is to be other about a mailbox; what is absent stays.

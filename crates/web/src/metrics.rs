@@ -8,8 +8,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::settings::{Pending, Settings};
 use crate::view::{
-    Delivery, Engine, Heard, Host, Provider, SipCount, Source, SourceState, Speech, Standing, View,
-    Waits, alarms,
+    Delivery, Engine, Heard, Host, MailPrograms, MailServer, Provider, SipCount, Source,
+    SourceState, Speech, Standing, View, Waits, alarms,
 };
 
 /// All metrics as Prometheus reads them.
@@ -24,6 +24,7 @@ pub(crate) fn exposition(
         describe();
         describe_host();
         describe_others();
+        describe_mail();
         sources.iter().for_each(of_source);
         counter!("entracte_sources_late_total").absolute(view.sources_late());
         of_speech(&speech);
@@ -39,6 +40,8 @@ pub(crate) fn exposition(
         if let Some(store) = view.mail() {
             of_mail(&store);
         }
+        view.mail_programs().iter().for_each(of_programs);
+        of_mail_servers(&view.mail_servers());
         let missed = view.missed();
         counter!("entracte_capture_missed_total").absolute(missed.captures);
         counter!("entracte_hep_lost_total").absolute(missed.hep);
@@ -194,6 +197,64 @@ fn of_mail(store: &mailbox::MessageStore) {
     gauge!("entracte_mail_store_up").set(f64::from(u8::from(store.trouble().is_none())));
     gauge!("entracte_mail_spooled").set(count(store.pending().len()));
     counter!("entracte_mail_quarantined_total").absolute(store.quarantined());
+}
+
+fn describe_mail() {
+    describe_gauge!("entracte_mail_connections", "Connections of mail programs");
+    describe_counter!(
+        "entracte_mail_connections_refused_total",
+        "Connections of mail programs that were refused because there were too many"
+    );
+    describe_counter!(
+        "entracte_lmtp_messages_total",
+        "Messages brought by LMTP, for each receiver, by what became of them: taken, refused"
+    );
+    describe_counter!("entracte_imap_logins_total", "Log-ins by IMAP, by outcome: let in, refused");
+    describe_counter!("entracte_imap_commands_total", "Commands of IMAP clients");
+    describe_counter!(
+        "entracte_mail_fetched_total",
+        "Messages of mail servers that calls asked for, by server and outcome: found, failed"
+    );
+    describe_gauge!("entracte_mail_server_up", "0 while a mail server fails");
+}
+
+fn of_programs(programs: &MailPrograms) {
+    let MailPrograms {
+        connections,
+        refused,
+        delivered,
+        rejected,
+        logins,
+        login_failures,
+        commands,
+    } = *programs;
+    gauge!("entracte_mail_connections").set(count(usize::try_from(connections).unwrap_or(0)));
+    counter!("entracte_mail_connections_refused_total").absolute(refused);
+    counter!("entracte_lmtp_messages_total", "outcome" => "taken").absolute(delivered);
+    counter!("entracte_lmtp_messages_total", "outcome" => "refused").absolute(rejected);
+    counter!("entracte_imap_logins_total", "outcome" => "let in").absolute(logins);
+    counter!("entracte_imap_logins_total", "outcome" => "refused").absolute(login_failures);
+    counter!("entracte_imap_commands_total").absolute(commands);
+}
+
+/// By server, whoever was acted for there: names of users are nobody's business.
+fn of_mail_servers(servers: &[MailServer]) {
+    let mut all: std::collections::BTreeMap<&str, (u64, u64, bool)> =
+        std::collections::BTreeMap::new();
+    for server in servers {
+        let entry = all.entry(&server.name).or_insert((0, 0, true));
+        entry.0 += server.fetched;
+        entry.1 += server.failed;
+        entry.2 &= server.state != "failing";
+    }
+    for (name, (found, failed, is_up)) in all {
+        for (outcome, messages) in [("found", found), ("failed", failed)] {
+            let labels = [("server", name.to_owned()), ("outcome", outcome.to_owned())];
+            counter!("entracte_mail_fetched_total", &labels).absolute(messages);
+        }
+        let label = [("server", name.to_owned())];
+        gauge!("entracte_mail_server_up", &label).set(f64::from(u8::from(is_up)));
+    }
 }
 
 fn of_sip(count: &SipCount) {

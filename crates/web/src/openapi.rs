@@ -269,6 +269,30 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         One("Stats"),
         "What all mailboxes hold together. It looks at each of them.",
     ),
+    get(
+        "/api/v1/mail/servers",
+        Administrator,
+        Many("MailServer"),
+        "How it stands with the mail servers that messages are fetched from, and with each user there that was acted for.",
+    ),
+    Operation {
+        query: &[
+            ("user", "On whose behalf, where the account acts for others."),
+            ("mailbox", "Which mailbox; INBOX without it."),
+        ],
+        ..get(
+            "/api/v1/mail/servers/{name}/counts",
+            Administrator,
+            One("MailCounts"),
+            "What a mailbox of a mail server holds. When it cannot be asked the answer is 503, with what was known last in known; what is not known is never 0.",
+        )
+    },
+    post(
+        "/api/v1/mailboxes/{name}/password",
+        Some(One("MailboxPassword")),
+        One("Mailbox"),
+        "Sets the password that a mailbox's user logs in with by IMAP, or takes it away.",
+    ),
     post(
         "/api/v1/mail/move",
         Some(One("ToFolder")),
@@ -615,6 +639,8 @@ fn components() -> Components {
         view::Engine,
         view::Finding,
         view::Happening,
+        view::MailCounts,
+        view::MailServer,
         view::Resource,
         view::Source,
         view::Speech,
@@ -643,6 +669,7 @@ fn components() -> Components {
         crate::mail::Imported,
         crate::mail::Letter,
         crate::mail::MailboxChange,
+        crate::mail::MailboxPassword,
         crate::mail::Mailboxes,
         crate::mail::Message,
         crate::mail::MessageChange,

@@ -68,6 +68,23 @@ pub trait View: Send + Sync + 'static {
     /// The message store, if there is one. Its calls may block.
     fn mail(&self) -> Option<Arc<mailbox::MessageStore>>;
 
+    /// How it stands with the mail servers that messages are fetched from.
+    fn mail_servers(&self) -> Vec<MailServer>;
+
+    /// What a mailbox of a mail server holds, on behalf of a user.
+    ///
+    /// # Errors
+    /// It cannot be asked: why, and what was known last; none when there is no such server.
+    fn mail_counts(
+        &self,
+        server: &str,
+        user: &str,
+        mailbox: &str,
+    ) -> impl Future<Output = Result<MailCounts, Option<(String, Option<MailCounts>)>>> + Send;
+
+    /// What mail programs did since the start; none where they are not served.
+    fn mail_programs(&self) -> Option<MailPrograms>;
+
     /// SIP messages since the start.
     fn sip_counts(&self) -> Vec<SipCount>;
 
@@ -104,6 +121,82 @@ pub trait View: Send + Sync + 'static {
     /// What a source plays from now on, as a call would hear it; `None` when there is none of this name.
     /// Whoever holds it is a listener.
     fn listen(&self, source: &str) -> Option<Listening>;
+}
+
+/// A mail server that messages are fetched from, or one user there that the account acts for.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, ToSchema)]
+pub struct MailServer {
+    /// Its name.
+    pub name: String,
+    /// Its host and port.
+    pub address: String,
+    /// Who is acted for; empty: the account itself.
+    pub user: String,
+    /// In one word: `unused`, `working`, `failing`.
+    pub state: String,
+    /// Connections that stand idle.
+    pub idle: usize,
+    /// Connections in use.
+    pub in_use: usize,
+    /// How long it is left alone after it failed, in milliseconds; absent when it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_alone_ms: Option<u64>,
+    /// What failed last; absent when nothing did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_fault: Option<MailFault>,
+    /// When something succeeded last, RFC 3339; absent when nothing did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<String>,
+    /// Messages that were found for calls since the start.
+    pub fetched: u64,
+    /// Messages that could not be had.
+    pub failed: u64,
+    /// What a mailbox held when that was known last; absent while it never was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<MailCounts>,
+}
+
+/// What failed at a mail server.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, ToSchema)]
+pub struct MailFault {
+    /// Why.
+    pub why: String,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// What a mailbox of a mail server holds. What the server does not say is absent, and not 0.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, ToSchema)]
+pub struct MailCounts {
+    /// The mailbox.
+    pub mailbox: String,
+    /// Messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u64>,
+    /// Those not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<u64>,
+    /// When that was so, RFC 3339.
+    pub at: String,
+}
+
+/// What mail programs did since the start.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize, ToSchema)]
+pub struct MailPrograms {
+    /// Connections that are there.
+    pub connections: u64,
+    /// Connections that were refused because there were too many.
+    pub refused: u64,
+    /// Messages taken by LMTP, for each receiver.
+    pub delivered: u64,
+    /// Messages that LMTP refused, for each receiver.
+    pub rejected: u64,
+    /// Log-ins over IMAP.
+    pub logins: u64,
+    /// Log-ins that were refused.
+    pub login_failures: u64,
+    /// Commands over IMAP.
+    pub commands: u64,
 }
 
 /// SIP messages of one kind.
@@ -613,6 +706,9 @@ pub struct Capabilities {
     pub sources: Vec<String>,
     /// Whether texts are spoken.
     pub text_to_speech: bool,
+    /// Whether messages of the store and of mail servers are played.
+    #[serde(default)]
+    pub mail: bool,
 }
 
 /// How texts are spoken.

@@ -19,7 +19,7 @@ use crate::context::{Web, toml_text};
 use crate::settings::{
     Applied, Change, Difference, Field, FieldFault, Pending, Proposal, Revision, Settings, Takes,
 };
-use crate::view::{Finding, View};
+use crate::view::{Finding, MailServer, View};
 
 /// One page of settings: its address, its name, what it holds, and a word about it.
 struct Group {
@@ -47,7 +47,7 @@ const GROUPS: &[Group] = &[
         path: "mail",
         name: "Mail Server",
         tables: &["mail"],
-        about: "Where voice mail is: the message store with its root, bounds and compression, and IMAP servers, which are checked and kept and not asked yet. Mail is not played into calls yet. Mailboxes are on the page Mailboxes. Thirty seconds of voice take 256 kilobits (32 kB) with truespeech, 390 (49 kB) with gsm, 1920 (240 kB) with mulaw and about 360 (45 kB) with opus. A root that is set is looked at and written to before it is used.",
+        about: "Where voice mail is: the message store with its root, bounds and compression, where mail programs reach it, and IMAP servers that messages are fetched from. Mailboxes are on the page Mailboxes. Thirty seconds of voice take 256 kilobits (32 kB) with truespeech, 390 (49 kB) with gsm, 1920 (240 kB) with mulaw and about 360 (45 kB) with opus. A root that is set is looked at and written to before it is used.",
     },
     Group {
         path: "external-audio",
@@ -177,6 +177,8 @@ struct ConfigPage<'a> {
     wrong: Vec<String>,
     pending: Pending,
     is_sources: bool,
+    /// How it stands with each, on the page that sets them.
+    mail_servers: Option<Vec<MailServer>>,
 }
 
 /// What was submitted, by key.
@@ -511,7 +513,11 @@ fn form_page<V: View + Settings>(
     let sections = sections(fields, submitted, faults);
     let is_sources = group.path == "external-audio";
     let pending = web.view.pending();
-    page(status, &ConfigPage { frame, group, sections, errors, wrong, pending, is_sources })
+    let mail_servers = (group.path == "mail").then(|| web.view.mail_servers());
+    page(
+        status,
+        &ConfigPage { frame, group, sections, errors, wrong, pending, is_sources, mail_servers },
+    )
 }
 
 pub(crate) async fn form<V: View + Settings>(

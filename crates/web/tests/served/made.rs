@@ -86,6 +86,36 @@ impl View for Made {
         }]
     }
 
+    fn mail_servers(&self) -> Vec<web::MailServer> {
+        let failing = web::MailServer {
+            name: "office".to_owned(),
+            address: "imap.example.com:993".to_owned(),
+            user: "anna".to_owned(),
+            state: "failing".to_owned(),
+            left_alone_ms: Some(500),
+            last_fault: Some(web::MailFault {
+                why: "the mail server closed the connection".to_owned(),
+                at: "2026-11-29T10:00:00Z".to_owned(),
+            }),
+            failed: 3,
+            ..web::MailServer::default()
+        };
+        vec![failing]
+    }
+
+    async fn mail_counts(
+        &self,
+        _: &str,
+        _: &str,
+        _: &str,
+    ) -> Result<web::MailCounts, Option<(String, Option<web::MailCounts>)>> {
+        Err(None)
+    }
+
+    fn mail_programs(&self) -> Option<web::MailPrograms> {
+        Some(web::MailPrograms { logins: 2, ..web::MailPrograms::default() })
+    }
+
     fn mail(&self) -> Option<Arc<mailbox::MessageStore>> {
         self.mail.clone()
     }
@@ -110,6 +140,7 @@ impl View for Made {
             codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()],
             sources: vec!["Radio".to_owned()],
             text_to_speech: true,
+            mail: true,
         }
     }
 

@@ -1,0 +1,700 @@
+//! Messages of the store and of mail servers, heard in calls: from a store, from our own IMAP server, from Dovecot, and from
+//! servers that fail in every way that is known.
+
+#![expect(clippy::indexing_slicing, reason = "whatever an answer lacks shall fail the test")]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use conformance::rig::{Controlled, call};
+use conformance::{Folder, Subject};
+use entracte::client::Phone;
+use entracte::client::ear::timeline;
+use entracte::client::link::Link;
+use entracte::demo::hearing::pitch_hz;
+use mrcp::{EventName, Headers, Message, Method};
+
+use crate::mail_programs::{Line, deliver, door, letter, with_mail};
+use crate::mailboxes::{PATIENCE, QUIET, get, tone};
+
+const USER: &str = "anna@office.example";
+const HEARD: &str = "retrieval_enabled = true\n";
+
+/// How a SPEAK ended: its completion cause and reason, the cause of the URI that failed, and what was heard.
+struct Ended {
+    cause: String,
+    reason: String,
+    uri_cause: String,
+    heard: Vec<i16>,
+}
+
+impl std::fmt::Debug for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cause, reason, uri_cause, .. } = self;
+        write!(f, "{cause:?} {uri_cause:?} {reason:?}, {} ms heard", self.sounding_ms())
+    }
+}
+
+impl Ended {
+    /// Milliseconds that are not silent.
+    fn sounding_ms(&self) -> usize {
+        self.heard.iter().filter(|sample| sample.unsigned_abs() > 200).count() / 8
+    }
+}
+
+struct Caller {
+    call: Controlled,
+    _phone: Phone,
+    _link: Link,
+}
+
+async fn caller(subject: &Subject) -> Caller {
+    let phone = Phone::open(subject.sip, None).await.unwrap();
+    let link = Link::open(subject.mrcp, None).await.unwrap();
+    let call = call(subject.sip, &phone, &link, None).await.unwrap();
+    Caller { call, _phone: phone, _link: link }
+}
+
+impl Caller {
+    async fn speak(&mut self, uri: &str, vendor: Option<&str>) -> Ended {
+        let mut headers = Headers::new();
+        headers.push("Content-Type", "text/uri-list");
+        if let Some(vendor) = vendor {
+            headers.push("Vendor-Specific-Parameters", vendor);
+        }
+        let before = self.call.ear.count();
+        let response = self.call.ask(Method::Speak, headers, format!("{uri}\r\n").into()).await;
+        let said = |headers: &Headers, name| headers.get(name).unwrap_or_default().to_owned();
+        let told = |headers: &Headers| {
+            (
+                said(headers, "completion-cause"),
+                said(headers, "completion-reason"),
+                said(headers, "failed-uri-cause"),
+            )
+        };
+        if response.state == mrcp::State::Complete {
+            let (cause, reason, uri_cause) = told(&response.headers);
+            return Ended { cause, reason, uri_cause, heard: Vec::new() };
+        }
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.call.channel.next()).await;
+            let (_, message) = next.expect("an end in time").unwrap();
+            if let Message::Event(event) = message
+                && event.name == EventName::SpeakComplete
+            {
+                let (cause, reason, uri_cause) = told(&event.headers);
+                let heard = timeline(&self.call.ear.heard()[before..]);
+                return Ended { cause, reason, uri_cause, heard };
+            }
+        }
+    }
+}
+
+async fn speak(subject: &Subject, uri: &str) -> Ended {
+    caller(subject).await.speak(uri, None).await
+}
+
+#[track_caller]
+fn sounds_like_the_tone(ended: &Ended) {
+    assert_eq!(ended.cause, "000 normal", "{} {}", ended.reason, ended.uri_cause);
+    let ms = ended.sounding_ms();
+    assert!((2_800..3_050).contains(&ms), "{ms} ms of three seconds were heard");
+    let middle = &ended.heard[ended.heard.len() / 3..ended.heard.len() / 2];
+    let pitch = pitch_hz(middle);
+    assert!((pitch - 440.0).abs() < 10.0, "{pitch} Hz");
+}
+
+/// The ids of messages in a folder.
+fn ids(subject: &Subject, folder: &str) -> Vec<(String, bool)> {
+    let listed = get(subject, &format!("/api/v1/mailboxes/{USER}/messages?folder={folder}")).json();
+    let row = |row: &serde_json::Value| {
+        (row["id"].as_str().unwrap().to_owned(), row["marks"]["read"] == true)
+    };
+    listed["messages"].as_array().unwrap().iter().map(row).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_came_by_lmtp_is_heard_and_marked_only_when_told() {
+    let subject = with_mail(HEARD);
+    deliver(&subject, USER, &letter("one"));
+    let (id, _) = ids(&subject, "inbox").remove(0);
+    let uri = format!("fbmc:{USER}/{id}");
+    let mut caller = caller(&subject).await;
+    sounds_like_the_tone(&caller.speak(&uri, None).await);
+    assert_eq!(ids(&subject, "inbox"), [(id.clone(), false)], "nobody said that it be marked");
+    // Stopped in the middle, it was heard: an IMAP client sees it.
+    let mut imap = Line::imap(&subject);
+    imap.done("SELECT INBOX");
+    imap.say(b"i IDLE\r\n");
+    imap.until("+ ");
+    let mut headers = Headers::new();
+    headers.push("Content-Type", "text/uri-list");
+    let body = format!("{uri};after=read\r\n").into();
+    caller.call.ask(Method::Speak, headers, body).await;
+    caller.call.hears_within(PATIENCE).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    caller.call.ask(Method::Stop, Headers::new(), Vec::new()).await;
+    let told = tokio::task::spawn_blocking(move || imap.hear()).await.unwrap();
+    assert_eq!(told, "* 1 FETCH (FLAGS (\\Seen))");
+    // To its end, and deleted: as the parameter of the request says.
+    let ended = caller.speak(&uri, Some("io.entracte.mail-after=delete")).await;
+    sounds_like_the_tone(&ended);
+    let gone = async {
+        while ids(&subject, "deleted").is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("it is deleted");
+    // What is none says so.
+    let wrong = caller.speak(&uri, Some("io.entracte.mail-after=burn")).await;
+    assert!(wrong.reason.contains("keep, read or delete"), "{wrong:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_thing_that_can_be_wrong_with_a_stored_message_has_its_own_cause() {
+    let subject = with_mail(HEARD);
+    deliver(&subject, USER, &letter("one"));
+    let (id, _) = ids(&subject, "inbox").remove(0);
+    let nowhere = "01J0000000000000000000000A";
+    for (uri, cause) in [
+        (format!("fbmc:{USER}"), "malformed"),
+        (format!("fbmc:{USER}/nonsense"), "malformed"),
+        (format!("fbmc:{USER}/{nowhere}"), "not-found"),
+        (format!("fbmc:nobody/{id}"), "not-found"),
+        (format!("fbmc:{USER}/{id}/7"), "not-found"),
+        (format!("fbmc:{USER}/{id};after=x"), "malformed"),
+        ("imap://elsewhere/INBOX/;UID=1".to_owned(), "not-allowed"),
+        ("imap://elsewhere/INBOX".to_owned(), "malformed"),
+    ] {
+        let ended = speak(&subject, &uri).await;
+        assert_eq!(
+            (&*ended.cause, &*ended.uri_cause),
+            ("003 uri-failure", cause),
+            "{uri}: {ended:?}"
+        );
+        assert!(!ended.reason.is_empty(), "{uri}");
+    }
+    // Only a text, and nobody to speak it.
+    deliver(&subject, USER, b"Subject: x\r\n\r\nonly a text\r\n");
+    let text = ids(&subject, "inbox").into_iter().map(|(id, _)| id).find(|other| *other != id);
+    let ended = speak(&subject, &format!("fbmc:{USER}/{}", text.unwrap())).await;
+    assert!(ended.reason.contains("text_to_speech.enabled"), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_that_is_switched_off_is_neither_offered_nor_played() {
+    let subject = with_mail("");
+    deliver(&subject, USER, &letter("one"));
+    let (id, _) = ids(&subject, "inbox").remove(0);
+    let ended = speak(&subject, &format!("fbmc:{USER}/{id}")).await;
+    assert_eq!((&*ended.cause, &*ended.uri_cause), ("003 uri-failure", "not-allowed"));
+    assert!(ended.reason.contains("mail.retrieval_enabled is false"), "{ended:?}");
+    let on = with_mail(HEARD);
+    for (subject, expected) in [(&subject, false), (&on, true)] {
+        let told = get(subject, "/api/v1/capabilities").json();
+        assert_eq!(told["mail"], expected, "{told}");
+    }
+}
+
+/// The argon2id hash of a password.
+fn hash(password: &str) -> String {
+    let mut command = Command::new(conformance::entracte());
+    command.arg("hash-password");
+    let left = conformance::programs::run_with_input(&mut command, password.as_bytes(), PATIENCE);
+    left.out.trim().to_owned()
+}
+
+/// A server that plays from our own IMAP server at `port`, as a service.
+fn player(port: u16, more: &str) -> (Subject, Folder) {
+    let folder = Folder::create();
+    let password = folder.write("password", "a service's own\n");
+    let subject = Subject::own(&format!(
+        "{QUIET}[mail]\n{HEARD}imap_answer_seconds = 2\n[[mail.servers]]\nname = \"office\"\nhost = \"127.0.0.1\"\n\
+         port = {port}\nsecurity = \"none\"\nuser = \"mediaserver\"\nauthorization_id = \"*\"\npassword_file = {password:?}\n{more}"
+    ));
+    (subject, folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rfc_5616_a_part_is_authorized_by_its_owner_and_fetched_by_a_media_server() {
+    let hash = hash("a service's own");
+    let store = with_mail(&format!(
+        "[[mail.services]]\nname = \"mediaserver\"\npassword_hash = \"{hash}\"\n"
+    ));
+    deliver(&store, USER, &letter("one"));
+    let port = door(&store, "imap").port();
+    let (player, _folder) = player(port, "");
+    let mut owner = Line::imap(&store);
+    let mut authorize = |expires: &str| {
+        let url = format!(
+            "imap://anna%40office.example@127.0.0.1:{port}/INBOX/;UID=1/;SECTION=2{expires};URLAUTH=stream"
+        );
+        let told = owner.done(&format!("GENURLAUTH \"{url}\" INTERNAL"));
+        let line = told[0].strip_prefix("* GENURLAUTH \"").unwrap().strip_suffix('"').unwrap();
+        assert!(line.starts_with(&format!("{url}:internal:01")), "{line}");
+        line.to_owned()
+    };
+    let url = authorize(";EXPIRE=2999-01-01T00:00:00Z");
+    sounds_like_the_tone(&speak(&player, &url).await);
+    // By RFC 4240, too: the way that RFC 5616 describes.
+    let late = authorize(";EXPIRE=2020-01-01T00:00:00Z");
+    let tampered = url.replace("UID=1", "UID=2");
+    for url in [late, tampered] {
+        let ended = speak(&player, &url).await;
+        assert_eq!(
+            (&*ended.cause, &*ended.uri_cause),
+            ("003 uri-failure", "url-refused"),
+            "{ended:?}"
+        );
+        assert!(!ended.reason.contains("internal:"), "the token is a secret: {ended:?}");
+    }
+    // The user is not a media server, and nobody else is the user.
+    let told = owner.done(&format!("URLFETCH \"{url}\""));
+    assert!(told[0].ends_with(" NIL"), "{told:?}");
+    owner.done("RESETKEY INBOX INTERNAL");
+    let ended = speak(&player, &url).await;
+    assert_eq!(ended.uri_cause, "url-refused", "all URLs are void after RESETKEY");
+    // As the service on the user's behalf, without a URL's authorization.
+    let plain = format!("imap://anna%40office.example@127.0.0.1:{port}/INBOX/;UID=1;after=read");
+    sounds_like_the_tone(&speak(&player, &plain).await);
+    let seen = async {
+        while !ids(&store, "inbox").iter().all(|(_, read)| *read) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.expect("it is marked as read");
+}
+
+/// A Dovecot of the test's own. It ends with it.
+struct Dovecot {
+    child: Child,
+    folder: Folder,
+    imap: u16,
+}
+
+/// Who its mail belongs to.
+const OWNER: u32 = 12_346;
+
+impl Dovecot {
+    fn start() -> Self {
+        let folder = Folder::create();
+        let at = folder.path().to_owned();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&at, open).unwrap();
+        fs::create_dir(at.join("mail")).unwrap();
+        std::os::unix::fs::chown(at.join("mail"), Some(OWNER), Some(OWNER)).unwrap();
+        let imap = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let shown = at.display();
+        // A master user may act for others, as a service does. Passwords are those of the test.
+        let masters = folder.write("masters", "mediaserver:{PLAIN}a service's own\n");
+        let config = folder.write(
+            "dovecot.conf",
+            format!(
+                "base_dir = {shown}/run\nstate_dir = {shown}/state\nlog_path = {shown}/log\n\
+                 protocols = imap\nssl = no\ndisable_plaintext_auth = no\nauth_master_user_separator = *\n\
+                 mail_location = maildir:{shown}/mail/%u\nfirst_valid_uid = {OWNER}\nfirst_valid_gid = {OWNER}\n\
+                 auth_cache_size = 0\nauth_failure_delay = 0\n\
+                 passdb {{\n  driver = passwd-file\n  args = {masters}\n  master = yes\n  pass = yes\n}}\n\
+                 passdb {{\n  driver = static\n  args = password=secret\n}}\n\
+                 userdb {{\n  driver = static\n  args = uid={OWNER} gid={OWNER} home={shown}/mail/%u allow_all_users=yes\n}}\n\
+                 service imap-login {{\n  inet_listener imap {{\n    address = 127.0.0.1\n    port = {imap}\n  }}\n  inet_listener imaps {{\n    port = 0\n  }}\n}}\n",
+                masters = masters.display(),
+            ),
+        );
+        let child = Command::new("/usr/sbin/dovecot")
+            .arg("-F")
+            .arg("-c")
+            .arg(&config)
+            .stderr(Stdio::null())
+            .spawn();
+        let dovecot = Self { child: child.unwrap(), folder, imap };
+        for _ in 0..400 {
+            if TcpStream::connect(("127.0.0.1", imap)).is_ok() {
+                return dovecot;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        let log = fs::read_to_string(dovecot.folder.path().join("log")).unwrap_or_default();
+        unreachable!("Dovecot does not answer: {log}");
+    }
+
+    /// A connection of the user.
+    fn line(&self) -> Line {
+        let mut line = Line::to(SocketAddr::from(([127, 0, 0, 1], self.imap)));
+        line.until("* OK");
+        line.done("LOGIN anna secret");
+        line
+    }
+
+    fn append(&self, message: &[u8]) {
+        let mut line = self.line();
+        line.say(format!("a APPEND INBOX {{{}}}\r\n", message.len()).as_bytes());
+        line.until("+ ");
+        line.say(message);
+        line.say(b"\r\n");
+        line.until("a OK");
+    }
+}
+
+impl Drop for Dovecot {
+    fn drop(&mut self) {
+        // Its first process ends all others.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// A message that is one part, in base64.
+fn mail(headers: &str, body: &[u8]) -> Vec<u8> {
+    let mut text = format!(
+        "From: a@b\r\nSubject: x\r\nMIME-Version: 1.0\r\n{headers}Content-Transfer-Encoding: base64\r\n\r\n"
+    )
+    .into_bytes();
+    email::compose::base64_lines(body, &mut text);
+    text
+}
+
+/// The tone in another form, made by ffmpeg.
+fn converted(folder: &Path, name: &str, arguments: &[&str]) -> Vec<u8> {
+    let (from, to) = (folder.join("tone.wav"), folder.join(name));
+    fs::write(&from, tone()).unwrap();
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg
+        .args(["-hide_banner", "-loglevel", "error", "-y", "-i"])
+        .arg(&from)
+        .args(arguments)
+        .arg(&to);
+    let left = conformance::programs::run(&mut ffmpeg, PATIENCE);
+    assert_eq!(left.status.code(), Some(0), "{name}: {}", left.err);
+    fs::read(to).unwrap()
+}
+
+/// Messages in every form that people have, each with its name.
+fn forms(at: &Path) -> Vec<(&'static str, Vec<u8>)> {
+    let wav = |codec: &str| converted(at, &format!("{codec}.wav"), &["-c:a", codec, "-ar", "8000"]);
+    let compressed = |form: mailbox::Compression| {
+        let samples: Vec<i16> = audio::wav::read(&tone()).unwrap().samples();
+        form.file(&samples).unwrap()
+    };
+    let sound = |kind: &str, bytes: &[u8]| mail(&format!("Content-Type: {kind}\r\n"), bytes);
+    let mut forms = vec![
+        ("WAV, linear", letter("x")),
+        ("WAV, mu-law", sound("audio/wav", &wav("pcm_mulaw"))),
+        ("WAV, A-law", sound("audio/x-wav", &wav("pcm_alaw"))),
+        ("WAV, IMA ADPCM", sound("audio/x-wav", &wav("adpcm_ima_wav"))),
+        ("WAV, MS ADPCM", sound("audio/x-wav", &wav("adpcm_ms"))),
+        ("WAV, GSM", sound("audio/x-wav", &compressed(mailbox::Compression::Gsm))),
+        ("WAV, TrueSpeech", sound("audio/x-wav", &compressed(mailbox::Compression::TrueSpeech))),
+        ("MP3", sound("audio/mpeg", &converted(at, "tone.mp3", &[]))),
+        ("Ogg Opus", sound("audio/ogg", &compressed(mailbox::Compression::Opus))),
+        ("forwarded", forwarded()),
+        ("VPIM", vpim(at)),
+        ("quoted-printable", quoted()),
+        ("a wrong type, a right name", sound("application/x-download; name=\"m.wav\"", &tone())),
+        ("a wrong type of audio", sound("audio/mpeg", &tone())),
+        ("no type at all", sound("application/octet-stream", &tone())),
+    ];
+    match maybe_amr(at) {
+        Some(amr) => forms.push(("AMR", sound("audio/amr", &amr))),
+        None => println!("this ffmpeg makes no AMR: that form is not tried"),
+    }
+    forms
+}
+
+/// A message within a message.
+fn forwarded() -> Vec<u8> {
+    let outer = "From: a@b\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=O\r\n\r\n\
+                 --O\r\nContent-Type: text/plain\r\n\r\nsee below\r\n--O\r\nContent-Type: message/rfc822\r\n\r\n";
+    [outer.as_bytes(), &letter("inner"), b"\r\n--O--\r\n"].concat()
+}
+
+/// RFC 3801: a spoken name, and then the message, in G.726.
+fn vpim(at: &Path) -> Vec<u8> {
+    let part = |what: &str| {
+        format!(
+            "--V\r\nContent-Type: audio/32KADPCM\r\nContent-Transfer-Encoding: base64\r\n\
+             Content-Disposition: inline; voice={what}\r\n\r\n"
+        )
+    };
+    let mut text = format!(
+        "From: a@b\r\nMIME-Version: 1.0\r\nContent-Type: multipart/voice-message; version=2.0; boundary=V\r\n\r\n\
+         {}AAAA\r\n{}",
+        part("Originator-Spoken-Name"),
+        part("Voice-Message")
+    )
+    .into_bytes();
+    let coding = ["-c:a", "g726le", "-code_size", "4", "-ar", "8000", "-f", "g726le"];
+    email::compose::base64_lines(&converted(at, "tone.g726", &coding), &mut text);
+    text.extend_from_slice(b"--V--\r\n");
+    text
+}
+
+fn quoted() -> Vec<u8> {
+    let escapes: String = tone().iter().map(|byte| format!("={byte:02X}")).collect();
+    let lines = escapes.as_bytes().chunks(72);
+    let body: String =
+        lines.map(|line| format!("{}=\r\n", String::from_utf8_lossy(line))).collect();
+    format!(
+        "From: a@b\r\nMIME-Version: 1.0\r\nContent-Type: audio/x-wav\r\n\
+         Content-Transfer-Encoding: quoted-printable\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_every_form_are_heard_from_dovecot() {
+    let dovecot = Dovecot::start();
+    let folder = Folder::create();
+    let forms = forms(folder.path());
+    for (_, message) in &forms {
+        dovecot.append(message);
+    }
+    // The master user of Dovecot acts for anna.
+    let (player, _folder) = player(dovecot.imap, "");
+    let mut caller = caller(&player).await;
+    for (uid, (name, _)) in (1..).zip(&forms) {
+        let ended = caller
+            .speak(&format!("imap://anna@127.0.0.1:{}/INBOX/;UID={uid}", dovecot.imap), None)
+            .await;
+        assert_eq!(ended.cause, "000 normal", "{name}: {} {}", ended.reason, ended.uri_cause);
+        let ms = ended.sounding_ms();
+        assert!((2_700..3_200).contains(&ms), "{name}: {ms} ms of three seconds");
+        let middle = &ended.heard[ended.heard.len() / 3..ended.heard.len() / 2];
+        let pitch = pitch_hz(middle);
+        assert!((pitch - 440.0).abs() < 20.0, "{name}: {pitch} Hz");
+    }
+    // Nothing was marked by that; and then one is, and one is deleted.
+    let mut line = dovecot.line();
+    line.done("SELECT INBOX");
+    let unseen = line.done("SEARCH UNSEEN");
+    assert_eq!(unseen[0].split(' ').count(), 2 + forms.len(), "{unseen:?}");
+    caller
+        .speak(&format!("imap://anna@127.0.0.1:{}/INBOX/;UID=1;after=read", dovecot.imap), None)
+        .await;
+    caller
+        .speak(&format!("imap://anna@127.0.0.1:{}/INBOX/;UID=2;after=delete", dovecot.imap), None)
+        .await;
+    let settled = async {
+        loop {
+            line.done("NOOP");
+            let all = line.done("UID SEARCH ALL");
+            let seen = line.done("UID SEARCH SEEN");
+            if !all[0].contains(" 2 ") && seen[0] == "* SEARCH 1" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, settled).await.expect("one is read, one is gone");
+}
+
+fn maybe_amr(folder: &Path) -> Option<Vec<u8>> {
+    let (from, to) = (folder.join("tone.wav"), folder.join("tone.amr"));
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg
+        .args(["-hide_banner", "-loglevel", "error", "-y", "-i"])
+        .arg(&from)
+        .args(["-ar", "8000", "-b:a", "12.2k"])
+        .arg(&to);
+    let left = conformance::programs::run(&mut ffmpeg, PATIENCE);
+    left.status.success().then(|| fs::read(to).unwrap())
+}
+
+/// What a proxy does with what the server says.
+#[derive(Clone, Copy, Debug)]
+enum Trick {
+    /// Nothing.
+    Honest,
+    /// It closes when the audio is on its way.
+    CutInFetch,
+    /// It says nothing more once somebody logged in.
+    Silent,
+    /// It says that the part is longer than it is.
+    LongerThanItIs,
+    /// It closes at once.
+    Closed,
+    /// It speaks something else.
+    Nonsense,
+}
+
+/// A proxy before a server, which plays tricks; and how many connected.
+fn proxy(server: u16, trick: Trick) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let Ok(mut client) = client else { return };
+            counted.fetch_add(1, Ordering::SeqCst);
+            match trick {
+                Trick::Closed => continue,
+                Trick::Nonsense => {
+                    let _ = client.write_all(b"220 smtp.example ESMTP\r\n");
+                    continue;
+                }
+                Trick::Honest | Trick::CutInFetch | Trick::Silent | Trick::LongerThanItIs => {}
+            }
+            let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+            let (mut up_from, mut up_to) =
+                (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut up_from, &mut up_to);
+                let _ = up_to.shutdown(std::net::Shutdown::Write);
+            });
+            std::thread::spawn(move || down(server, client, trick));
+        }
+    });
+    (port, count)
+}
+
+fn down(mut server: TcpStream, mut client: TcpStream, trick: Trick) {
+    let mut buffer = [0; 4_096];
+    let mut said = 0;
+    loop {
+        let count = server.read(&mut buffer).unwrap_or(0);
+        if count == 0 {
+            let _ = client.shutdown(std::net::Shutdown::Both);
+            return;
+        }
+        said += count;
+        let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+        let is_audio = text.contains("BODY[2]<");
+        match trick {
+            Trick::CutInFetch if is_audio => {
+                let _ = client.write_all(&buffer[..count / 2]);
+                let _ = client.shutdown(std::net::Shutdown::Both);
+                return;
+            }
+            Trick::Silent if text.contains("UIDVALIDITY") => {
+                std::thread::sleep(Duration::from_secs(8));
+                return;
+            }
+            // The same number of digits, so that nothing else changes.
+            Trick::LongerThanItIs if text.contains("BODYSTRUCTURE") => {
+                let (before, after) = text.split_once("\"base64\" ").unwrap();
+                let lie = format!("{before}\"base64\" 9{}", &after[1..]);
+                assert_ne!(lie, text, "the part has that size");
+                let _ = client.write_all(lie.as_bytes());
+            }
+            Trick::Honest | Trick::CutInFetch | Trick::Silent | Trick::LongerThanItIs => {
+                if client.write_all(&buffer[..count]).is_err() {
+                    return;
+                }
+            }
+            Trick::Closed | Trick::Nonsense => return,
+        }
+        assert!(said < 100 << 20, "no end");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn complaint_40_each_way_in_which_a_mail_server_fails_has_its_own_cause_and_none_hangs() {
+    let dovecot = Dovecot::start();
+    dovecot.append(&letter("one"));
+    let folder = Folder::create();
+    let mp3 = converted(folder.path(), "tone.mp3", &[]);
+    dovecot.append(&mail("Content-Type: audio/mpeg\r\n", &mp3));
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (trick, cause) in [
+        (Some(Trick::Honest), ""),
+        (Some(Trick::CutInFetch), "closed"),
+        (Some(Trick::Silent), "timeout"),
+        (Some(Trick::LongerThanItIs), "wrong-size"),
+        (Some(Trick::Closed), "closed"),
+        (Some(Trick::Nonsense), "not-imap"),
+        (None, "unreachable"),
+    ] {
+        let port = trick.map_or(closed, |trick| proxy(dovecot.imap, trick).0);
+        let (player, _folder) = player(port, "");
+        // A WAV file has its own length in it, and is whole when that is there; an MP3 file ends where it ends.
+        let uid = if matches!(trick, Some(Trick::LongerThanItIs)) { 2 } else { 1 };
+        let uri = format!("imap://anna@127.0.0.1:{port}/INBOX/;UID={uid}");
+        let begun = entracte::clock::instant();
+        let ended = speak(&player, &uri).await;
+        assert_eq!(ended.uri_cause, cause, "{trick:?}: {ended:?}");
+        assert!(begun.elapsed() < Duration::from_secs(9), "{trick:?} took {:?}", begun.elapsed());
+        if cause.is_empty() {
+            sounds_like_the_tone(&ended);
+            continue;
+        }
+        assert_eq!(ended.cause, "003 uri-failure", "{trick:?}: {ended:?}");
+        // What came before the fault was heard.
+        if cause == "wrong-size" {
+            assert!(ended.sounding_ms() > 2_700, "{ended:?}");
+        }
+        // It is on record, and the calls of others live on.
+        let told = get(&player, "/api/v1/mail/servers").json();
+        let last = told[0]["last_fault"]["why"].as_str().unwrap_or_default();
+        assert!(!last.is_empty() || cause == "wrong-size", "{trick:?}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_or_refused_at_a_mail_server_says_so() {
+    let dovecot = Dovecot::start();
+    dovecot.append(&letter("one"));
+    dovecot.append(b"Subject: x\r\nContent-Type: image/png\r\n\r\nx\r\n");
+    let port = dovecot.imap;
+    let (player, _folder) = player(port, "");
+    let mut caller = caller(&player).await;
+    for (uri, cause) in [
+        (format!("imap://anna@127.0.0.1:{port}/INBOX/;UID=99"), "not-found"),
+        (format!("imap://anna@127.0.0.1:{port}/Nowhere/;UID=1"), "not-found"),
+        (format!("imap://anna@127.0.0.1:{port}/INBOX/;UID=1/;SECTION=7"), "not-found"),
+        (format!("imap://anna@127.0.0.1:{port}/INBOX;UIDVALIDITY=1/;UID=1"), "uidvalidity-changed"),
+        (format!("imap://anna@127.0.0.1:{port}/INBOX/;UID=2"), "no-audio"),
+        (format!("imap://127.0.0.1:{port}/INBOX/;UID=1"), "malformed"),
+    ] {
+        let ended = caller.speak(&uri, None).await;
+        assert_eq!(
+            (&*ended.cause, &*ended.uri_cause),
+            ("003 uri-failure", cause),
+            "{uri}: {ended:?}"
+        );
+    }
+    sounds_like_the_tone(&caller.speak("imap://anna@office/INBOX/;UID=1/;SECTION=2", None).await);
+    let folder = Folder::create();
+    let wrong = folder.write("password", "not the password\n");
+    let refused = Subject::own(&format!(
+        "{QUIET}[mail]\n{HEARD}[[mail.servers]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {port}\n\
+         security = \"none\"\nuser = \"anna\"\npassword_file = {wrong:?}\n"
+    ));
+    let uri = format!("imap://127.0.0.1:{port}/INBOX/;UID=1");
+    let ended = speak(&refused, &uri).await;
+    assert_eq!(ended.uri_cause, "login-refused", "{ended:?}");
+    // It is left alone for a moment then: a wrong password tried again and again locks accounts.
+    let ended = speak(&refused, &uri).await;
+    assert_eq!(ended.uri_cause, "backed-off", "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn complaint_41_counts_that_are_not_known_are_not_told_as_none() {
+    let dovecot = Dovecot::start();
+    dovecot.append(&letter("one"));
+    let (port, count) = proxy(dovecot.imap, Trick::Honest);
+    let (player, _folder) = player(port, "");
+    let path = "/api/v1/mail/servers/office/counts?user=anna";
+    let told = get(&player, path).json();
+    assert_eq!((&told["messages"], &told["unseen"]), (&1.into(), &1.into()), "{told}");
+    assert!(count.load(Ordering::SeqCst) >= 1);
+    drop(dovecot);
+    let told = get(&player, path);
+    assert_eq!(told.status, 503, "{}", told.text());
+    let told = told.json();
+    assert_eq!(told["known"]["messages"], 1, "what was known last is kept: {told}");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (never, _other) = self::player(closed, "");
+    let told = get(&never, path);
+    assert_eq!(
+        (told.status, &told.json()["known"]),
+        (503, &serde_json::Value::Null),
+        "never is not none"
+    );
+}

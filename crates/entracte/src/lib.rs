@@ -10,7 +10,7 @@
 //! - [`voices`], [`lexicons`], [`first_audio`]: who speaks, how words are pronounced, how soon a call
 //!   heard it. [`journal`]: what happened to the sources lately.
 //! - [`client`]: a SIP, MRCPv2 and RTP client over real sockets, for demo, load and tests.
-//! - [`demo`]: six calls to itself, judged by what is heard.
+//! - [`demo`]: seven calls to itself, judged by what is heard.
 //! - [`bench`]: measures a server from outside.
 //! - [`config`]: settings from file, environment and command line to one checked [`config::Plan`].
 //! - [`settings`]: the settings while the server runs: changed, kept, put to use. [`audit`]: who did what.

@@ -441,6 +441,11 @@ impl Running {
         answer.await.ok()
     }
 
+    /// The message store, if there is one.
+    pub fn mail(&self) -> Option<Arc<mailbox::MessageStore>> {
+        self.view.mail.as_ref().map(|mail| Arc::clone(&mail.store))
+    }
+
     /// The live sources, prompts and speech.
     pub fn services(&self) -> &Services {
         &self.services

@@ -1,4 +1,4 @@
-//! `entracte demo`: the server, a radio station and six calls, judged by what was received.
+//! `entracte demo`: the server, a radio station and seven calls, judged by what was received.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::Exit;
 use super::player::Player;
 use crate::demo::{self, SCENES, Scene, Stage};
 
-/// Starts the server on 127.0.0.1 with a radio station of its own, places six real calls to it and
+/// Starts the server on 127.0.0.1 with a radio station of its own, places seven real calls to it and
 /// checks what they received. Writes a WAV file for each scene and one capture for Wireshark; then
 /// stays up, so that you can dial it yourself.
 #[derive(Args, Debug)]

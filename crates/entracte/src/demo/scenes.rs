@@ -1,5 +1,6 @@
-//! The six scenes: real calls, judged by what was received.
+//! The seven scenes: real calls, judged by what was received.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mrcp::synthesizer::Cause;
@@ -7,6 +8,7 @@ use mrcp::{Event, EventName, Headers, Message, Method, RequestId, Response, Stat
 
 use super::hearing::{first_audible, lateness, longest_silence, pitch_hz};
 use super::stage::{Controlled, STATION, Stage};
+use super::voice_mail as mail;
 use crate::client::ear::{Heard, lost, timeline};
 
 /// Samples a millisecond.
@@ -51,10 +53,17 @@ impl Scene {
 }
 
 /// The scenes' names, in order.
-pub const SCENES: [&str; 6] =
-    ["hold music", "speech", "queue", "stream cut", "unknown source", "plain SIP call"];
+pub const SCENES: [&str; 7] = [
+    "hold music",
+    "speech",
+    "queue",
+    "stream cut",
+    "unknown source",
+    "plain SIP call",
+    "voice mail",
+];
 
-/// Plays scene `number`, 1 to 6.
+/// Plays scene `number`, 1 to 7.
 pub async fn run(stage: &Stage, number: usize) -> Scene {
     let name = SCENES.get(number.saturating_sub(1)).copied().unwrap_or_default();
     let mut scene =
@@ -65,7 +74,8 @@ pub async fn run(stage: &Stage, number: usize) -> Scene {
         3 => queue(stage, &mut scene).await,
         4 => stream_cut(stage, &mut scene).await,
         5 => unknown_source(stage, &mut scene).await,
-        _ => plain_call(stage, &mut scene).await,
+        6 => plain_call(stage, &mut scene).await,
+        _ => voice_mail(stage, &mut scene).await,
     };
     if let Err(fault) = played {
         scene.faults.push(fault);
@@ -290,6 +300,48 @@ async fn plain_call(stage: &Stage, scene: &mut Scene) -> Result<(), String> {
     scene.check(heard.len() >= 140, || format!("{} packets in 3 s instead of 150", heard.len()));
     scene.check(lost(&heard) == 0, || format!("{} packets were lost", lost(&heard)));
     scene.check(likeness >= ALIKE, || format!("it is not the station: likeness {likeness:.3}"));
+    scene.heard = audio;
+    Ok(())
+}
+
+/// A message comes by LMTP, is heard, is marked as read, and a mail program sees that.
+async fn voice_mail(stage: &Stage, scene: &mut Scene) -> Result<(), String> {
+    let store = stage.running.mail().ok_or("there is no message store")?;
+    mail::mailbox(Arc::clone(&store)).await?;
+    let mut program = mail::waiting(mail::door(stage, "imap")?).await?;
+    let message = mail::message()?;
+    let begun = crate::clock::instant();
+    mail::deliver(mail::door(stage, "lmtp")?, &message).await?;
+    let delivered = begun.elapsed();
+    program.ask(b"", "* 1 EXISTS").await?;
+    let uri = mail::uri(store).await?;
+
+    let mut call = stage.controlled().await?;
+    let asked = crate::clock::instant();
+    call.speak_uris(&[&format!("{uri};after=read")]).await?;
+    call.started().await?;
+    let (_, done) = call.event_named(&EventName::SpeakComplete).await?;
+    wait(Duration::from_millis(100)).await;
+    let heard = call.ear.heard();
+    stage.hang_up(call.answer).await;
+    let seen = program.ask(b"", "* 1 FETCH (FLAGS (\\Seen))").await;
+    program.ask(b"DONE\r\n", "c OK").await?;
+
+    let cause = done.completion().and_then(|done| done.cause);
+    let first = first_audible(&heard).map(|at| at.saturating_duration_since(asked));
+    let audio = timeline(&heard);
+    let sounding = audio.iter().filter(|sample| sample.unsigned_abs() > 200).count() / PER_MS;
+    let middle = audio.get(audio.len() / 3..audio.len() / 2).unwrap_or_default();
+    let hz = pitch_hz(middle);
+    scene.figure("delivered_ms", millis(delivered));
+    scene.figure("first_sample_ms", first.map_or_else(|| "none".to_owned(), millis));
+    scene.figure("heard_ms", sounding.to_string());
+    scene.figure("hz", format!("{hz:.1}"));
+    scene.figure("seen_by_imap", if seen.is_ok() { "yes" } else { "no" });
+    scene.check(cause == Some(Cause::Normal), || format!("the cause was {cause:?}"));
+    scene.check((1_900..=2_050).contains(&sounding), || format!("{sounding} ms of 2000 were heard"));
+    scene.check((hz - mail::TONE_HZ).abs() < 5.0, || format!("it is another tone: {hz:.1} Hz"));
+    scene.check(seen.is_ok(), || "the mail program did not see that it was heard".to_owned());
     scene.heard = audio;
     Ok(())
 }

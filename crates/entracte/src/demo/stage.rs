@@ -240,6 +240,7 @@ fn plan(state: &Path, radio: &Radio, usual_ports: bool) -> Result<Plan, StageErr
          [audio.rtp]\ninterface = \"127.0.0.1\"\n\
          [external_audio]\nenabled = true\n\
          [[external_audio.sources]]\nname = \"{STATION}\"\nuri = \"{}\"\n\
+         [mail]\nretrieval_enabled = true\nlmtp_listen = [\"127.0.0.1:0\"]\nimap_listen = [\"127.0.0.1:0\"]\n\
          [text_to_speech]\nenabled = true\n[http]\nport = {}\n",
         ports.0,
         ports.1,

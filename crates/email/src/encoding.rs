@@ -72,14 +72,13 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 pub struct Decoder {
     encoding: Encoding,
     held: Vec<u8>,
-    is_over: bool,
 }
 
 impl Decoder {
     /// For the bytes of a part.
     #[must_use]
     pub const fn new(encoding: Encoding) -> Self {
-        Self { encoding, held: Vec::new(), is_over: false }
+        Self { encoding, held: Vec::new() }
     }
 
     /// Takes the next bytes of the part, and appends to `out` what they are.
@@ -106,18 +105,31 @@ impl Decoder {
     }
 
     fn base64(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        for byte in bytes {
-            if self.is_over {
-                return;
+        // Most of it is whole lines of letters.
+        let mut lines = bytes;
+        while !lines.is_empty() {
+            let end = memchr::memchr2(b'\r', b'\n', lines).unwrap_or(lines.len());
+            let (line, after) = lines.split_at(end);
+            let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+            if line.iter().all(is_plain) {
+                self.held.extend_from_slice(line);
+            } else {
+                self.base64_odd(line, out);
             }
+            if self.held.len() >= LETTERS {
+                self.letters(false, out);
+            }
+            lines = after.get(1..).unwrap_or_default();
+        }
+    }
+
+    fn base64_odd(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        for byte in line {
             match byte {
                 b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => self.held.push(*byte),
                 // What follows the padding is not of it. Some writers pad each line; then letters follow.
                 b'=' if self.held.len() % 4 >= 2 => self.letters(true, out),
                 _ => {}
-            }
-            if self.held.len() >= LETTERS {
-                self.letters(false, out);
             }
         }
     }
@@ -195,6 +207,22 @@ pub fn decode(encoding: Encoding, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// About how many bytes they are when the encoding is undone: for lists; of what keeps to the standard it is right.
+#[must_use]
+pub fn decoded_length(encoding: Encoding, bytes: &[u8]) -> usize {
+    match encoding {
+        Encoding::Base64 => {
+            let breaks = memchr::memchr2_iter(b'\r', b'\n', bytes).count();
+            let padding = bytes.iter().rev().take(8).filter(|byte| **byte == b'=').count();
+            (bytes.len() - breaks).saturating_sub(padding) * 3 / 4
+        }
+        Encoding::QuotedPrintable => decode(encoding, bytes).len(),
+        Encoding::SevenBit | Encoding::EightBit | Encoding::Binary | Encoding::Unknown => {
+            bytes.len()
+        }
+    }
+}
+
 /// Bytes of a line of base64 as we write it: 76 letters. RFC 2045 §6.8.
 pub(crate) const LINE_BYTES: usize = 57;
 
@@ -268,5 +296,6 @@ mod tests {
         base64_lines(&bytes, &mut text);
         assert!(text.split(|byte| *byte == b'\n').all(|line| line.len() <= 77));
         assert_eq!(decode(Encoding::Base64, &text), bytes);
+        assert_eq!(decoded_length(Encoding::Base64, &text), bytes.len());
     }
 }

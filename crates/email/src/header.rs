@@ -59,7 +59,7 @@ impl<'a> Header<'a> {
     pub fn of(bytes: &'a [u8]) -> Self {
         let bytes = bytes.get(..HEADER_BYTES_MAX).unwrap_or(bytes);
         let mut fields = Vec::new();
-        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').peekable();
+        let mut lines = crate::part::lines(bytes).peekable();
         let mut at = 0;
         while let Some(line) = lines.next() {
             let begin = at;

@@ -13,7 +13,7 @@ mod header;
 mod part;
 mod sort;
 
-pub use encoding::{Decoder, Encoding, decode};
+pub use encoding::{Decoder, Encoding, decode, decoded_length};
 pub use header::{Date, Field, Header, Mailbox, Recipient, plain_text};
 pub use part::{Body, DEPTH_MAX, HEADER_BYTES_MAX, PARTS_MAX, Parameter, Part};
 pub use sort::{Voice, audio, text, voice};

@@ -251,7 +251,7 @@ impl Scan<'_> {
         let fields = Header::of(self.message.get(header.clone()).unwrap_or_default());
         let mut part = Part { header, body, ..described(&fields, default) };
         let body = self.message.get(part.body.clone()).unwrap_or_default();
-        part.lines = body.iter().filter(|byte| **byte == b'\n').count();
+        part.lines = memchr::memchr_iter(b'\n', body).count();
         if depth >= DEPTH_MAX || *self.parts == 0 {
             return as_leaf(part);
         }
@@ -393,10 +393,24 @@ fn pieces(value: &str) -> impl Iterator<Item = (Piece, String)> {
     })
 }
 
+/// The lines, each with its break.
+pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+        let (line, after) = rest.split_at_checked(end)?;
+        rest = after;
+        Some(line)
+    })
+}
+
 /// Bytes of the header, with the empty line after it.
 fn header_end(bytes: &[u8]) -> usize {
     let mut at = 0;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+    for line in lines(bytes) {
         at += line.len();
         if matches!(line, b"\r\n" | b"\n") {
             break;
@@ -413,18 +427,23 @@ fn between(message: &[u8], body: Range<usize>, boundary: &[u8]) -> Vec<Range<usi
     }
     let bytes = message.get(body.clone()).unwrap_or_default();
     let mut begin = None;
-    let mut at = body.start;
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        if let Some(is_last) = delimiter(line, boundary) {
-            if let Some(begin) = begin.take() {
-                found.push(begin..without_break(message, begin, at));
-            }
-            if is_last || found.len() >= PARTS_MAX {
-                return found;
-            }
-            begin = Some(at + line.len());
+    let needle = [b"--", boundary].concat();
+    for place in memchr::memmem::find_iter(bytes, &needle) {
+        // Only at the begin of a line.
+        if place > 0 && bytes.get(place - 1) != Some(&b'\n') {
+            continue;
         }
-        at += line.len();
+        let rest = bytes.get(place..).unwrap_or_default();
+        let line = lines(rest).next().unwrap_or_default();
+        let Some(is_last) = delimiter(line, boundary) else { continue };
+        let at = body.start + place;
+        if let Some(begin) = begin.take() {
+            found.push(begin..without_break(message, begin, at));
+        }
+        if is_last || found.len() >= PARTS_MAX {
+            return found;
+        }
+        begin = Some(at + line.len());
     }
     // The end is missing: what is there is the last part.
     found.extend(begin.map(|begin| begin..body.end));

@@ -92,7 +92,7 @@ impl CommandFramer {
     /// Where the first line break is; each byte is looked at once.
     fn line_end(&mut self) -> Option<usize> {
         let rest = self.pending.get(self.looked..).unwrap_or_default();
-        let end = rest.iter().position(|byte| *byte == b'\n').map(|at| self.looked + at);
+        let end = memchr::memchr(b'\n', rest).map(|at| self.looked + at);
         self.looked = end.unwrap_or(self.pending.len());
         end
     }
@@ -275,7 +275,7 @@ impl Iterator for ResponseFramer {
         loop {
             let from = self.line.max(self.looked);
             let rest = self.pending.get(from..);
-            let end = rest.and_then(|rest| rest.iter().position(|byte| *byte == b'\n'));
+            let end = rest.and_then(|rest| memchr::memchr(b'\n', rest));
             let Some(end) = end else {
                 self.looked = self.pending.len();
                 if self.pending.len() > self.response_bytes_max {

@@ -154,7 +154,7 @@ pub struct MailPart {
     pub from: u64,
     /// Bytes of it as it stands.
     pub length: u64,
-    /// Bytes of it when its transfer encoding is undone.
+    /// About how many bytes it has when its transfer encoding is undone.
     pub bytes: u64,
 }
 

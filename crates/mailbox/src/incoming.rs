@@ -128,11 +128,7 @@ fn mail_part(part: &Part, message: &[u8], is_audio: bool) -> MailPart {
         encoding: part.encoding,
         from: part.body.start as u64,
         length: body.len() as u64,
-        bytes: if part.encoding.is_identity() {
-            body.len() as u64
-        } else {
-            email::decode(part.encoding, body).len() as u64
-        },
+        bytes: email::decoded_length(part.encoding, body) as u64,
     }
 }
 

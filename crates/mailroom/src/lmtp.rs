@@ -387,17 +387,20 @@ fn take_lines(input: &mut Vec<u8>, text: &mut Vec<u8>, at_line: &mut bool) -> bo
             *at_line = false;
             continue;
         }
-        let Some(line) = rest.windows(2).position(|pair| pair == b"\r\n") else {
-            // A line break may be half there.
-            let count = if rest.last() == Some(&b'\r') { rest.len() - 1 } else { rest.len() };
-            text.extend_from_slice(rest.get(..count).unwrap_or_default());
-            *at_line &= count == 0;
-            at += count;
-            break false;
-        };
-        text.extend_from_slice(rest.get(..line + 2).unwrap_or_default());
-        at += line + 2;
-        *at_line = true;
+        // Only a dot at the begin of a line means anything.
+        if let Some(line) = memchr::memmem::find(rest, b"\r\n.") {
+            text.extend_from_slice(rest.get(..line + 2).unwrap_or_default());
+            at += line + 2;
+            *at_line = true;
+            continue;
+        }
+        // A line break may be half there.
+        let count = if rest.last() == Some(&b'\r') { rest.len() - 1 } else { rest.len() };
+        let whole = rest.get(..count).unwrap_or_default();
+        text.extend_from_slice(whole);
+        *at_line = whole.ends_with(b"\r\n") || (count == 0 && *at_line);
+        at += count;
+        break false;
     };
     input.drain(..at);
     end

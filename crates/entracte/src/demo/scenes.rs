@@ -339,7 +339,8 @@ async fn voice_mail(stage: &Stage, scene: &mut Scene) -> Result<(), String> {
     scene.figure("hz", format!("{hz:.1}"));
     scene.figure("seen_by_imap", if seen.is_ok() { "yes" } else { "no" });
     scene.check(cause == Some(Cause::Normal), || format!("the cause was {cause:?}"));
-    scene.check((1_900..=2_050).contains(&sounding), || format!("{sounding} ms of 2000 were heard"));
+    scene
+        .check((1_900..=2_050).contains(&sounding), || format!("{sounding} ms of 2000 were heard"));
     scene.check((hz - mail::TONE_HZ).abs() < 5.0, || format!("it is another tone: {hz:.1} Hz"));
     scene.check(seen.is_ok(), || "the mail program did not see that it was heard".to_owned());
     scene.heard = audio;

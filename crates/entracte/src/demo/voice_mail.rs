@@ -58,7 +58,9 @@ impl Line {
 pub(super) fn door(stage: &Stage, protocol: &str) -> Result<SocketAddr, String> {
     let prefix = format!("{protocol}/tcp ");
     let found = stage.running.listens.iter().find_map(|door| door.strip_prefix(&prefix));
-    found.and_then(|address| address.parse().ok()).ok_or_else(|| format!("{protocol} is not spoken"))
+    found
+        .and_then(|address| address.parse().ok())
+        .ok_or_else(|| format!("{protocol} is not spoken"))
 }
 
 /// The user's mailbox, with a password; made on a thread that may wait for the disk.
@@ -74,7 +76,8 @@ pub(super) async fn mailbox(store: std::sync::Arc<MessageStore>) -> Result<(), S
 
 /// A voice message as a mail server sends it.
 pub(super) fn message() -> Result<Vec<u8>, String> {
-    let (mut tone, samples) = tone::parse(&format!("{TONE_HZ};ms=2000")).map_err(|e| e.to_string())?;
+    let (mut tone, samples) =
+        tone::parse(&format!("{TONE_HZ};ms=2000")).map_err(|e| e.to_string())?;
     let mut sound = vec![0; usize::try_from(samples).unwrap_or(0)];
     tone.fill(&mut sound);
     let wav = audio::wav::to_bytes(audio::wav::Format::TELEPHONE, &sound);

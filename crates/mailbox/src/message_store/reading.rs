@@ -303,6 +303,7 @@ impl MessageStore {
         let mut body = Vec::new();
         file.take(part.length).read_to_end(&mut body)?;
         let bytes = email::decode(part.encoding, &body);
+        let attachment = crate::Attachment { bytes: bytes.len() as u64, ..attachment };
         Ok((attachment, Box::new(io::Cursor::new(bytes))))
     }
 

@@ -10,7 +10,7 @@ use mailbox::{Draft, Folder, MailError, Marks, MessageId, MessageStore, Moment, 
 use super::fetching::{self, Order};
 use super::folders;
 use super::searching;
-use super::selected::{Entry, Selected, mark};
+use super::selected::{Entry, Expunges, Selected, Telling, mark};
 use super::session::{Answer, Asked, Session};
 
 /// Messages that are changed in one go, so that others come in between.
@@ -41,6 +41,16 @@ impl Session {
         Ok(entries.collect())
     }
 
+    /// What is told after a command with numbers or UIDs of messages. RFC 9051 §7.5.1: who may be sending numbers is not told that
+    /// they change.
+    fn sync_of(&self, by: Numbering) -> (Expunges, Telling) {
+        let expunges = match by {
+            Numbering::Sequence => Expunges::Hold,
+            Numbering::Uid => Expunges::Tell,
+        };
+        (expunges, self.telling(by == Numbering::Uid))
+    }
+
     pub(super) async fn search(
         &mut self,
         tag: &str,
@@ -52,19 +62,18 @@ impl Session {
         }
         self.features.condstore |= search.asks_for_mod_seq();
         let (tag, is_rev2) = (tag.to_owned(), self.features.rev2);
-        let out = self.with_selected(move |store, selected| {
+        let sync = self.sync_of(by);
+        let done = self.with_selected_synced(sync, move |store, selected, out| {
             let found = searching::search(store, selected, &search)?;
-            let mut out = Vec::new();
-            searching::tell(selected, (by, &search), (&tag, is_rev2), &found, &mut out);
+            searching::tell(selected, (by, &search), (&tag, is_rev2), &found, out);
             if let Some(options) = &search.results
                 && options.contains(&ResultOption::Save)
             {
                 selected.saved = saved(selected, options, &found);
             }
-            Ok(out)
+            Ok(())
         });
-        let mut out = out.await?;
-        self.out.append(&mut out);
+        done.await?;
         Ok(Answer::ok("that is all"))
     }
 
@@ -98,16 +107,26 @@ impl Session {
             marked,
         };
         let (mut next, mut failures, mut unknown) = (0, Vec::new(), false);
-        while next < order.messages.len() {
+        let sync = self.sync_of(by);
+        loop {
             let (order, last) = (order.clone(), self.last.take());
-            let fetched =
-                self.room.blocking(move |store| fetching::fetch(store, &order, next, last));
-            let mut fetched = fetched.await?;
+            let fetched = self.with_selected(move |store, selected| {
+                let mut fetched = fetching::fetch(store, &order, next, last);
+                let is_last = fetched.next >= order.messages.len();
+                if is_last && let Err(error) = selected.sync(store, sync, &mut fetched.out) {
+                    tracing::debug!(%error, "a folder could not be looked at");
+                }
+                Ok((fetched, is_last))
+            });
+            let (mut fetched, is_last) = fetched.await?;
             next = fetched.next.max(next + 1);
             self.last = fetched.last;
             failures.append(&mut fetched.failed);
             unknown |= fetched.unknown_encoding;
             self.out.append(&mut fetched.out);
+            if is_last {
+                break;
+            }
             self.link.write(&mut self.out).await?;
         }
         if unknown {
@@ -159,8 +178,8 @@ impl Session {
         self.writable()?;
         let chosen = self.chosen(by, set)?;
         self.features.condstore |= order.unchanged_since.is_some();
-        let telling = self.telling(by == Numbering::Uid);
-        let done = self.with_selected(move |store, selected| {
+        let sync @ (_, telling) = self.sync_of(by);
+        let done = self.with_selected_synced(sync, move |store, selected, out| {
             let refused = RefCell::new(BTreeSet::new());
             let edit = |row: &mailbox::Row| {
                 if order.unchanged_since.is_some_and(|since| row.changed > since) {
@@ -172,11 +191,10 @@ impl Session {
             let ids: Vec<_> = chosen.iter().map(|(_, entry)| entry.id).collect();
             change(store, selected, &ids, &edit)?;
             let refused = refused.into_inner();
-            let mut out = Vec::new();
             for (number, entry) in &chosen {
                 let is_told = !order.silent || telling.mod_seq;
                 if is_told && !refused.contains(&entry.id) {
-                    selected.tell_flags(number - 1, telling, &mut out);
+                    selected.tell_flags(number - 1, telling, out);
                 }
             }
             let modified: Vec<u32> = chosen
@@ -187,10 +205,9 @@ impl Session {
                     Numbering::Uid => entry.uid,
                 })
                 .collect();
-            Ok((out, modified))
+            Ok(modified)
         });
-        let (mut out, modified) = done.await?;
-        self.out.append(&mut out);
+        let modified = done.await?;
         if modified.is_empty() {
             return Ok(Answer::ok("done"));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use imap::{BadCommand, Command, CommandFrame, CommandFramer, Mode, Numbering, write};
+use imap::{BadCommand, Command, CommandFrame, CommandFramer, Mode, write};
 use mailbox::{MailError, MessageStore, Unique};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -496,6 +496,29 @@ impl Session {
         Ok(done?)
     }
 
+    /// As [`Self::with_selected`]; in the same go the folder is brought up to date, and what the client must be told of that goes
+    /// with what `work` has to say.
+    pub(super) async fn with_selected_synced<T: Send + 'static>(
+        &mut self,
+        (expunges, telling): (Expunges, Telling),
+        work: impl FnOnce(&MessageStore, &mut Selected, &mut Vec<u8>) -> Result<T, MailError>
+        + Send
+        + 'static,
+    ) -> Result<T, Asked> {
+        let done = self.with_selected(move |store, selected| {
+            let mut out = Vec::new();
+            let done = work(store, selected, &mut out)?;
+            // What was done is answered, also when it cannot be seen what else was.
+            if let Err(error) = selected.sync(store, (expunges, telling), &mut out) {
+                tracing::debug!(%error, "a folder could not be looked at");
+            }
+            Ok((done, out))
+        });
+        let (done, mut out) = done.await?;
+        self.out.append(&mut out);
+        Ok(done)
+    }
+
     /// The mailbox of who logged in.
     pub(super) fn user(&self) -> Result<Unique, Asked> {
         match &self.who {
@@ -573,12 +596,6 @@ impl From<io::Error> for Asked {
 /// What is told after a command: whether messages that are no more may be, and whether with UIDs. RFC 9051 §7.5.1.
 const fn sync_after(command: &Command) -> Option<(Expunges, bool)> {
     match command {
-        Command::Fetch(by, ..) | Command::Store(by, ..) | Command::Search(by, ..) => {
-            Some(match by {
-                Numbering::Sequence => (Expunges::Hold, false),
-                Numbering::Uid => (Expunges::Tell, true),
-            })
-        }
         Command::Noop
         | Command::Check
         | Command::Expunge(_)
@@ -586,6 +603,8 @@ const fn sync_after(command: &Command) -> Option<(Expunges, bool)> {
         | Command::Move(..)
         | Command::Append(_)
         | Command::Status { .. } => Some((Expunges::Tell, false)),
+        // These do it themselves.
+        Command::Fetch(..) | Command::Store(..) | Command::Search(..) => None,
         Command::Capability
         | Command::Logout
         | Command::Id(_)

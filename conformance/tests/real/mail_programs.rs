@@ -272,6 +272,28 @@ fn a_desktop_program_hears_of_changes_on_each_of_its_connections() {
 }
 
 #[test]
+fn what_another_connection_moved_away_is_not_reached_by_its_old_number() {
+    let subject = with_mail("");
+    for name in ["one", "two"] {
+        deliver(&subject, USER, &letter(name));
+    }
+    let mut first = Line::imap(&subject);
+    let mut second = Line::imap(&subject);
+    first.done("SELECT INBOX");
+    second.done("SELECT INBOX");
+    first.done("STORE 1 +FLAGS (\\Deleted)");
+    // Somebody keeps it, just before the first expunges what it saw.
+    second.done("UID MOVE 1 Saved");
+    first.done("EXPUNGE");
+    // And marks what is elsewhere by now.
+    second.done("UID MOVE 2 Saved");
+    first.ask("UID STORE 2 +FLAGS (\\Deleted)");
+    second.done("SELECT Saved");
+    let told = second.done("FETCH 1:* (FLAGS)");
+    assert_eq!(told[..2], ["* 1 FETCH (FLAGS (\\Deleted))", "* 2 FETCH (FLAGS ())"], "{told:?}");
+}
+
+#[test]
 fn section_7_5_1_a_client_that_may_be_sending_numbers_is_not_told_that_they_change() {
     let subject = with_mail("");
     for n in 0..3 {
@@ -326,7 +348,7 @@ fn what_is_wrong_is_answered_and_the_connection_goes_on() {
         ("FETCH 1 (UID)", "BAD no folder is open"),
         ("SELECT Projects", "NO [NONEXISTENT] there is no such folder"),
         ("CREATE Projects", "NO [CANNOT] a mailbox has these five folders, and no others"),
-        ("APPEND INBOX {65537}", "BAD [TOOBIG] that is more than is taken"),
+        ("APPEND INBOX {65537}", "NO [TOOBIG] that is more than is taken"),
         ("APPEND Projects {1+}\r\nx", "NO [TRYCREATE] there is no such folder"),
         ("LOGIN a b", "BAD somebody is logged in already"),
         ("UID EXPUNGE 1", "BAD no folder is open"),

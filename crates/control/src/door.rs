@@ -12,7 +12,7 @@ use sip::uri::Uri;
 use crate::blueprint::{Blueprint, Play, Step};
 use crate::capabilities::Catalog;
 use crate::negotiation::Refusal;
-use crate::uri::{PlayUri, percent_decode};
+use crate::uri::{After, PlayUri, percent_decode};
 
 /// Repeats of an announcement that are played at most; more are `forever`, which is not offered.
 const REPEATS_MAX: u32 = 1_000;
@@ -76,6 +76,18 @@ fn announcement(uri: &Uri, catalog: &Catalog) -> Result<Door, Refusal> {
             return Err(Refusal::not_found(
                 "mail is not played here: mail.retrieval_enabled is false",
             ));
+        }
+        // Whoever calls is nobody that we know: only what authorizes itself is played, and nothing is changed.
+        Ok(PlayUri::Mail { uri, after }) => {
+            let is_imap = uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("imap:"));
+            if is_imap && !uri.to_ascii_lowercase().contains(";urlauth=") {
+                let why = "an announcement plays imap: only with ;URLAUTH= (RFC 5616)";
+                return Err(Refusal::bad_request(why));
+            }
+            if after.is_some_and(|after| after != After::Keep) {
+                return Err(Refusal::bad_request("an announcement leaves messages as they are"));
+            }
+            PlayUri::Mail { uri, after: None }
         }
         Ok(uri) => uri,
         Err(error) => return Err(Refusal::not_found(&error.to_string())),

@@ -302,18 +302,17 @@ impl Cutter<'_> {
                 why: "mail.retrieval_enabled is false".to_owned(),
                 cause: "not-allowed".to_owned(),
             }),
-            PlayUri::Mail { uri, after: After::Keep } => {
-                Ok(PlayUri::Mail { uri, after: self.after()? })
-            }
+            PlayUri::Mail { uri, after: None } => Ok(PlayUri::Mail { uri, after: self.after()? }),
             PlayUri::Prompt(_) | PlayUri::Mail { .. } | PlayUri::Enclosed { .. } => Ok(uri),
         }
     }
 
     /// What is to become of messages whose URIs do not say.
-    fn after(&self) -> Result<After, Failure> {
-        let Some(parameter) = self.settings.vendor.get(MAIL_AFTER) else { return Ok(After::Keep) };
-        After::parse(&parameter.plain())
-            .ok_or_else(|| Failure::Parse(format!("{MAIL_AFTER} is keep, read or delete")))
+    fn after(&self) -> Result<Option<After>, Failure> {
+        let Some(parameter) = self.settings.vendor.get(MAIL_AFTER) else { return Ok(None) };
+        let after = After::parse(&parameter.plain());
+        let wrong = || Failure::Parse(format!("{MAIL_AFTER} is keep, read or delete"));
+        after.map(Some).ok_or_else(wrong)
     }
 
     fn timeout(&self) -> Option<Duration> {

@@ -20,8 +20,8 @@ pub enum PlayUri {
     Mail {
         /// Its URI, without what is to become of it.
         uri: String,
-        /// What becomes of it once it was heard.
-        after: After,
+        /// What becomes of it once it was heard; none where the URI does not say.
+        after: Option<After>,
     },
     /// Audio that came in the request's own body, named `cid:` there. RFC 2392.
     Enclosed {
@@ -159,11 +159,11 @@ fn mail(text: &str) -> Result<PlayUri, PlayUriError> {
             .rposition(|part| part.eq_ignore_ascii_case(WORD.as_bytes()))
     });
     let Some(at) = at else {
-        return Ok(PlayUri::Mail { uri: text.to_owned(), after: After::Keep });
+        return Ok(PlayUri::Mail { uri: text.to_owned(), after: None });
     };
     let (uri, word) = (text.get(..at), text.get(at + WORD.len()..));
     let after = word.and_then(After::parse).ok_or(PlayUriError::After)?;
-    Ok(PlayUri::Mail { uri: uri.unwrap_or_default().to_owned(), after })
+    Ok(PlayUri::Mail { uri: uri.unwrap_or_default().to_owned(), after: Some(after) })
 }
 
 /// A URI as it may be shown: what authorizes it is a secret. RFC 4467 §9.
@@ -237,7 +237,7 @@ mod tests {
         check("tone:440", None, "prompt tone:440");
         check("fbmc:anna/01J", None, "mail fbmc:anna/01J Keep");
         check("IMAP://h/INBOX/;UID=5;After=Read", None, "mail IMAP://h/INBOX/;UID=5 Read");
-        check("fbmc:anna/01J;after=delete", None, "mail fbmc:anna/01J Delete");
+        check("fbmc:anna/01J;after=delete", None, "mail fbmc:anna/01J Some(Delete)");
         check(
             "fbmc:anna/01J;after=x",
             None,

@@ -23,9 +23,9 @@ pub use fault::{Fault, Faults, Place, Wrong};
 pub use network::{AddressType, Addresses, Dscp, Interfaces, Network, PortRange};
 pub use plan::{
     Administration, Audio, BuiltIn, CapturePlan, Cdr, CdrFormat, Engine, EventKind, ExternalAudio,
-    General, HepPlan, Listening, Location, Log, LogFormat, LogLevel, MailPlan, MailSecurity,
-    MailServerPlan, Media, Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits,
-    SourcePlan, Start, TextToSpeech, TlsPlan, Transport, VoicePlan, WebhookPlan,
+    General, HepPlan, Listening, Location, Log, LogFormat, LogLevel, MailPlan, MailServerPlan,
+    Media, Mrcp, Order, Plan, ProviderForm, ProviderPlan, Rtp, Sip, SipLimits, SourcePlan, Start,
+    TextToSpeech, TlsPlan, Transport, VoicePlan, WebhookPlan,
 };
 pub use reference::{EXAMPLE, Reference, references};
 pub use tree::{Layers, SYSTEM_FILE};

@@ -270,7 +270,10 @@ fn secrets(plan: &Plan, report: &mut Report) {
     let webhooks = webhooks.map(|file| ("webhooks.secret_file", file));
     let mail = plan.mail.servers.iter().filter_map(|server| server.password_file.as_ref());
     let mail = mail.map(|file| ("mail.servers.password_file", file));
-    for (key, file) in hep.chain(webhooks).chain(mail) {
+    let relays = plan.mail.outgoing.iter().flat_map(|outgoing| &outgoing.relays);
+    let relays = relays.filter_map(|relay| relay.password_file.as_ref());
+    let relays = relays.map(|file| ("mail.relays.password_file", file));
+    for (key, file) in hep.chain(webhooks).chain(mail).chain(relays) {
         match crate::webhooks::first_line(file) {
             Ok(_) => report.fine("secrets", format!("{key}: {} can be read", file.display())),
             Err(error) => report.fault(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use audio::decode::Hint;
 use control::blueprint::{Blueprint, Play, Step};
 use control::position::{Border, Limit, Skip, Start, Unit};
-use control::uri::PlayUri;
+use control::uri::{After, PlayUri};
 use control::{Failure, Feed, ProgramId};
 use engine::Piece;
 use tokio::sync::mpsc;
@@ -41,6 +41,26 @@ const FALLBACK_STEPS_MAX: usize = 1_000;
 
 /// The tag before the first sound of a program that begins with speech; marks have others.
 pub const FIRST_SOUND: u32 = 0;
+
+/// Tags from here on are before the first and after the last sound of a message, in turn.
+const MESSAGES: u32 = 1 << 31;
+
+/// What a tag says about messages: which, by number, and whether it was heard to its end; none where it is a mark.
+#[must_use]
+pub const fn message_of(tag: u32) -> Option<(u32, bool)> {
+    match tag.checked_sub(MESSAGES) {
+        Some(tag) => Some((tag / 2, tag % 2 == 1)),
+        None => None,
+    }
+}
+
+/// A message that is being played.
+enum Hearing {
+    /// Nothing of it was pushed: a jump may pass over all of it.
+    Waiting(Heard),
+    /// Its number.
+    Begun(u32),
+}
 
 /// What one program plays, and how much of it.
 #[derive(Debug)]
@@ -93,7 +113,8 @@ pub async fn run(
         word: 0,
         next_tag: FIRST_SOUND + 1,
         voice: None,
-        heard: None,
+        hearing: None,
+        messages: 0,
         text_steps: 0,
     };
     let mut line = Line::new(&blueprint, start.step, services);
@@ -251,7 +272,9 @@ async fn open_uri(
             Ok(prompt) => Ok(Opened::of(prompt).into()),
             Err(error) => Err(prompt_failure(&error)),
         },
-        PlayUri::Mail { uri, after } => messages::open(services, uri, *after, timeout).await,
+        PlayUri::Mail { uri, after } => {
+            messages::open(services, uri, after.unwrap_or(After::Keep), timeout).await
+        }
         PlayUri::Enclosed { id, media_type, bytes } => {
             let (bytes, hint) = (Arc::clone(bytes), Hint::none().with_media_type(media_type));
             let decoded = tokio::task::spawn_blocking(move || {
@@ -306,21 +329,12 @@ struct Feeder {
     next_tag: u32,
     /// Who speaks, until its first sound.
     voice: Option<Voiced>,
-    /// The message that is being heard, and what was pushed before it.
-    heard: Option<(Heard, u64)>,
+    /// The message that is being played.
+    hearing: Option<Hearing>,
+    /// Messages of which something was pushed.
+    messages: u32,
     /// Steps of its text that are still to be spoken.
     text_steps: usize,
-}
-
-/// Stopped in the middle: some of the message was heard, or nothing.
-impl Drop for Feeder {
-    fn drop(&mut self) {
-        if let Some((heard, from)) = self.heard.take()
-            && self.pushed > from
-        {
-            heard.some();
-        }
-    }
 }
 
 impl Feeder {
@@ -333,13 +347,13 @@ impl Feeder {
             match step {
                 Step::Silence(span) => {
                     self.silence(span).await?;
-                    self.one_step_spoken();
+                    self.one_step_spoken().await?;
                 }
                 Step::Mark(name) => self.mark(name).await?,
                 Step::Say(_) => {
                     let ready = opened(opening).await.map_err(End::Failed)?;
                     self.audio(ready.audio, None).await?;
-                    self.one_step_spoken();
+                    self.one_step_spoken().await?;
                 }
                 Step::Play(play) => {
                     let result = match opened(opening).await {
@@ -373,7 +387,7 @@ impl Feeder {
         play: &Play,
         (number, line): (usize, &mut Line),
     ) -> Result<(), End> {
-        self.heard = ready.heard.map(|heard| (heard, self.pushed));
+        self.hearing = ready.heard.map(Hearing::Waiting);
         match ready.audio {
             Opened::Steps(steps) => {
                 // The message was heard when the last of these was.
@@ -384,26 +398,45 @@ impl Feeder {
             }
             audio @ (Opened::Speech(_) | Opened::Clip(_) | Opened::Stream(_) | Opened::Live(_)) => {
                 self.stored(audio, play, line).await?;
-                self.heard_to_its_end();
-                Ok(())
+                Ok(self.message_ends().await?)
             }
         }
     }
 
-    fn heard_to_its_end(&mut self) {
-        if let Some((heard, _)) = self.heard.take() {
-            heard.all();
+    /// The first sound of a message comes next: the engine tells when it is sent.
+    async fn message_begins(&mut self) -> Result<(), Stop> {
+        self.hearing = match self.hearing.take() {
+            Some(Hearing::Waiting(heard)) => {
+                let number = self.messages;
+                self.messages = number.saturating_add(1);
+                let event = Event::Hears { program: self.program, number, heard };
+                self.events.send(event).await.map_err(|_| Gone)?;
+                self.push(Piece::Tag(MESSAGES | (2 * number))).await?;
+                Some(Hearing::Begun(number))
+            }
+            begun_or_none => begun_or_none,
+        };
+        Ok(())
+    }
+
+    async fn message_ends(&mut self) -> Result<(), Gone> {
+        match self.hearing.take() {
+            Some(Hearing::Begun(number)) => {
+                self.push(Piece::Tag(MESSAGES | (2 * number + 1))).await
+            }
+            Some(Hearing::Waiting(_)) | None => Ok(()),
         }
     }
 
     /// Counts one step of a text that is spoken.
-    fn one_step_spoken(&mut self) {
+    async fn one_step_spoken(&mut self) -> Result<(), Gone> {
         if self.text_steps > 0 {
             self.text_steps -= 1;
             if self.text_steps == 0 {
-                self.heard_to_its_end();
+                self.message_ends().await?;
             }
         }
+        Ok(())
     }
 
     /// Plays one URI as often as asked.
@@ -548,6 +581,7 @@ impl Feeder {
             to = from + (to - from).min(left);
         }
         if from < to {
+            self.message_begins().await?;
             self.push(Piece::Clip { samples: Arc::clone(samples), from, to }).await?;
             self.pushed += (to - from) as u64;
         }
@@ -564,6 +598,7 @@ impl Feeder {
             samples = samples.min(limit.saturating_sub(self.pushed));
         }
         if samples > 0 {
+            self.message_begins().await?;
             self.push(Piece::Silence { samples }).await?;
             self.pushed += samples;
         }

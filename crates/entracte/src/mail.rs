@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use mailbox::{GUARD, MailChange, MailError, MailEvent, MessageStore, Sweeps, SystemHost, Ticker};
 use mailroom::imap_server::Begin;
-use mailroom::retrieval::{self, Fault, Retrieval, Security, Server};
+use mailroom::outgoing::{self, Outgoing};
+use mailroom::retrieval::{self, Fault, Retrieval, Server};
 use mailroom::{Access, Limits, Mailroom};
 use store::SystemDisk;
 use tokio::net::TcpListener;
@@ -18,7 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::announce::Announcer;
 use crate::certificates::Certificates;
-use crate::config::{EventKind, MailSecurity, MailServerPlan, Plan, TlsPlan};
+use crate::config::{EventKind, MailServerPlan, Plan, TlsPlan};
 use crate::net::stream;
 use crate::serve::StartError;
 use crate::services::{MailService, Services};
@@ -33,6 +34,8 @@ pub struct Mail {
     pub store: Arc<MessageStore>,
     /// What mail programs share, where they are served.
     pub room: Option<Arc<Mailroom>>,
+    /// What sends messages on by e-mail, where relays are set.
+    pub outgoing: Option<Arc<Outgoing>>,
     _ticker: Ticker,
 }
 
@@ -50,6 +53,14 @@ impl Mail {
             login_failures: count(&stats.login_failures),
             commands: count(&stats.commands),
         })
+    }
+
+    /// How it stands with messages that go on by e-mail.
+    pub(crate) fn sent_on(&self) -> Option<web::MailSentOn> {
+        let state = self.outgoing.as_ref()?.state();
+        let outgoing::OutgoingState { pending, sent, deferred, bounced, last_fault } = state;
+        let last_fault = last_fault.map(|(why, at)| web::MailFault { why, at: moment(at) });
+        Some(web::MailSentOn { pending, sent, deferred, bounced, last_fault })
     }
 }
 
@@ -120,11 +131,7 @@ fn offer(plan: &Plan, mail: Option<&Mail>, services: &Services) {
         name: server.name.clone(),
         host: server.host.clone(),
         port: server.port,
-        security: match server.security {
-            MailSecurity::Tls => Security::Tls,
-            MailSecurity::StartTls => Security::StartTls,
-            MailSecurity::None => Security::None,
-        },
+        security: server.security,
         user: server.user.clone().unwrap_or_default(),
         authorization_id: server.authorization_id.clone().unwrap_or_default(),
         password_file: server.password_file.clone(),
@@ -280,7 +287,12 @@ fn open(
     );
     tokio::spawn(tell(store.subscribe(), announcer.clone()));
     let room = room(plan, &store, certificates, host)?;
-    Ok(Some(Mail { store, room, _ticker: ticker }))
+    let outgoing = plan.mail.outgoing.clone().map(|config| {
+        let outgoing = Arc::new(Outgoing::new(Arc::clone(&store), config));
+        tokio::spawn(Arc::clone(&outgoing).run());
+        outgoing
+    });
+    Ok(Some(Mail { store, room, outgoing, _ticker: ticker }))
 }
 
 /// Makes our own root where no server ran before. What is set may be a share that is not mounted; and where there is a spool

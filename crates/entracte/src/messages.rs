@@ -12,41 +12,60 @@ use tokio::runtime;
 use crate::feeder::{Opened, Ready, prompt_failure};
 use crate::services::Services;
 
-/// What is to become of a message that is heard.
+/// What is to become of a message that is heard. Dropped after its begin and before its end, it counts as read: who hung up heard
+/// that it is there.
 #[derive(Debug)]
 pub struct Heard {
-    handle: Handle,
+    handle: Option<Handle>,
     after: After,
+    is_begun: bool,
     runtime: runtime::Handle,
 }
 
+/// How often it is tried to mark a message.
+const TRIES: u32 = 4;
+/// How long the second try is waited for; each further one twice as long.
+const WAIT: Duration = Duration::from_secs(5);
+
 impl Heard {
-    /// Some of it was heard.
-    pub fn some(self) {
-        match self.after {
-            After::Keep => {}
-            After::Read | After::Delete => self.spawn(After::Read),
-        }
+    /// Its first sound was sent.
+    pub const fn begins(&mut self) {
+        self.is_begun = true;
     }
 
-    /// All of it was heard.
-    pub fn all(self) {
-        let after = self.after;
-        self.spawn(after);
+    /// Its last sound was sent.
+    pub fn all(mut self) {
+        self.spawn(self.after);
     }
 
-    fn spawn(self, after: After) {
-        let handle = self.handle;
+    fn spawn(&mut self, after: After) {
+        let Some(handle) = self.handle.take().filter(|_| after != After::Keep) else { return };
         self.runtime.spawn(async move {
-            let done = match after {
-                After::Keep => Ok(()),
-                After::Read => handle.mark_read().await,
-                After::Delete => handle.delete().await,
-            };
-            if let Err(fault) = done {
-                tracing::warn!(%fault, "a message that was heard could not be marked");
+            let mut wait = WAIT;
+            for attempt in 1..=TRIES {
+                let done = match after {
+                    After::Keep => Ok(()),
+                    After::Read => handle.mark_read().await,
+                    After::Delete => handle.delete().await,
+                };
+                let Err(fault) = done else { return };
+                if fault.cause() == "not-found" {
+                    // Somebody else took it away.
+                    return;
+                }
+                tracing::warn!(%fault, attempt, of = TRIES, "a message that was heard could not be marked");
+                tokio::time::sleep(wait).await;
+                wait *= 2;
             }
         });
+    }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        if self.is_begun && self.after != After::Keep {
+            self.spawn(After::Read);
+        }
     }
 }
 
@@ -75,10 +94,15 @@ pub async fn open(
         None => open.await,
     };
     let message = message.map_err(|fault| failed(&fault))?;
-    let heard = Heard { handle: message.handle, after, runtime: runtime::Handle::current() };
-    if after != After::Keep && heard.handle.is_fixed() {
+    if after != After::Keep && message.handle.is_fixed() {
         return Err(failed(&Fault::NotAllowed("to leave a message as it is, by such a URL")));
     }
+    let heard = Heard {
+        handle: Some(message.handle),
+        after,
+        is_begun: false,
+        runtime: runtime::Handle::current(),
+    };
     let audio = match message.content {
         Content::Audio(audio) => sounding(services, shown, audio, timeout).await?,
         Content::Text(text) => Opened::Steps(spoken(&text, &service.style)),

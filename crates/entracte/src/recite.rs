@@ -114,6 +114,7 @@ async fn listen(mut program: Program, mut told: mpsc::Receiver<Event>) -> Result
                 recital.samples.resize(length, 0);
             }
             Ok(Piece::Tag(feeder::FIRST_SOUND)) => {}
+            Ok(Piece::Tag(tag)) if feeder::message_of(tag).is_some() => {}
             Ok(Piece::Tag(tag)) => {
                 let name = names.remove(&tag).unwrap_or_default();
                 recital.marks.push((name, recital.samples.len()));

@@ -51,6 +51,8 @@ const FILE_ONLY: &[&str] = &[
     "hep.key_file",
     "http.certificate",
     "http.key",
+    "mail.relays[].ca_file",
+    "mail.relays[].password_file",
     "mail.servers[].ca_file",
     "mail.servers[].password_file",
     "media.ffmpeg",

@@ -549,6 +549,10 @@ impl View for ServerView {
         self.mail.as_ref().and_then(Mail::programs)
     }
 
+    fn mail_sent_on(&self) -> Option<web::MailSentOn> {
+        self.mail.as_ref().and_then(Mail::sent_on)
+    }
+
     fn sip_counts(&self) -> Vec<web::SipCount> {
         self.watching.wire.counts()
     }

@@ -23,6 +23,7 @@ use tokio::task::AbortHandle;
 use vocab::{ConnectionId, SessionId};
 
 use crate::clock::{Clock, wall};
+use crate::messages::Heard;
 use crate::net::stream::{self, Registry, Writer};
 use crate::net::udp::UdpPort;
 use crate::net::{NetEvent, Origin, Protocol};
@@ -60,6 +61,15 @@ pub enum Event {
         program: ProgramId,
         /// Who speaks in it first.
         voiced: Voiced,
+    },
+    /// A message begins in a program.
+    Hears {
+        /// Which program.
+        program: ProgramId,
+        /// Its number in it, as its tags have it.
+        number: u32,
+        /// What is to become of it.
+        heard: Heard,
     },
     /// What became of the lexicons that a request wanted.
     Lexicons {
@@ -230,6 +240,19 @@ struct Loaded {
     voice: Option<Voiced>,
     utterance: Utterance,
     feeder: Option<AbortHandle>,
+    /// Messages that it has come to, by number.
+    messages: BTreeMap<u32, Heard>,
+}
+
+impl Loaded {
+    const fn new(
+        program: Option<Program>,
+        ordered: Mono,
+        utterance: Utterance,
+        feeder: Option<AbortHandle>,
+    ) -> Self {
+        Self { program, ordered, voice: None, utterance, feeder, messages: BTreeMap::new() }
+    }
 }
 
 impl Drop for Loaded {
@@ -332,6 +355,11 @@ impl Wiring {
             Event::Speaks { program, voiced } => {
                 if let Some(loaded) = self.programs.get_mut(&program) {
                     loaded.voice = Some(voiced);
+                }
+            }
+            Event::Hears { program, number, heard } => {
+                if let Some(loaded) = self.programs.get_mut(&program) {
+                    loaded.messages.insert(number, heard);
                 }
             }
             Event::Lexicons { session, ticket, fetched } => {
@@ -675,8 +703,7 @@ impl Wiring {
             let _ = pieces.push(Piece::Live { ring, samples: None });
             let _ = pieces.push(Piece::End);
             let program = Some(program);
-            self.programs
-                .insert(id, Loaded { program, ordered, voice: None, utterance, feeder: None });
+            self.programs.insert(id, Loaded::new(program, ordered, utterance, None));
             return self.decide(control::Event::Feed(Feed::Ready { program: id }));
         }
         let (pieces, program) = Program::new(number, Gain::UNITY, feeder::PIECES_MAX);
@@ -684,7 +711,7 @@ impl Wiring {
         let task = tokio::spawn(feeder::run(order, pieces, services, events));
         let feeder = Some(task.abort_handle());
         let program = Some(program);
-        self.programs.insert(id, Loaded { program, ordered, voice: None, utterance, feeder });
+        self.programs.insert(id, Loaded::new(program, ordered, utterance, feeder));
     }
 
     /// The packet with a program's first speech was sent.
@@ -816,10 +843,26 @@ impl Wiring {
         self.command(key, wish);
     }
 
+    /// A message was begun, or heard to its end.
+    fn heard(&mut self, program: ProgramId, tag: u32) {
+        let Some((number, is_end)) = feeder::message_of(tag) else { return };
+        let Some(loaded) = self.programs.get_mut(&program) else { return };
+        if is_end {
+            if let Some(heard) = loaded.messages.remove(&number) {
+                heard.all();
+            }
+        } else if let Some(heard) = loaded.messages.get_mut(&number) {
+            heard.begins();
+        }
+    }
+
     fn report(&mut self, report: Report) {
         match report {
             Report::Tag { program, tag: feeder::FIRST_SOUND, sent_at, .. } => {
                 self.spoke(program_of(program), sent_at);
+            }
+            Report::Tag { program, tag, .. } if feeder::message_of(tag).is_some() => {
+                self.heard(program_of(program), tag);
             }
             Report::Tag { program, tag, sent_at, .. } => {
                 let program = program_of(program);

@@ -81,6 +81,10 @@ fn the_example_states_the_defaults() {
     assert_eq!((stated.webhooks.len(), stated.mail.servers.len()), (1, 1));
     stated.webhooks.clear();
     stated.mail.servers.clear();
+    // And who sends messages on, and who may log in for others.
+    assert_eq!(stated.mail.outgoing.take().map(|outgoing| outgoing.relays.len()), Some(1));
+    assert_eq!(stated.mail.services.len(), 1);
+    stated.mail.services.clear();
     // And people and programs that may come in.
     let accounts = &mut stated.administration.accounts;
     assert_eq!((accounts.users.len(), accounts.tokens.len()), (1, 1));

@@ -54,6 +54,11 @@ impl CommandFramer {
         }
     }
 
+    /// From the next command on, literals of messages have at most so many bytes.
+    pub const fn set_literal_bytes_max(&mut self, bytes: usize) {
+        self.literal_bytes_max = bytes;
+    }
+
     /// Takes bytes of the client.
     pub fn push(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
@@ -97,56 +102,67 @@ impl CommandFramer {
         end
     }
 
+    /// Goes on until there is something to be told. A loop, not a call of itself: whoever sends decides how often.
     fn step(&mut self) -> Option<CommandFrame> {
+        loop {
+            if !self.pass() {
+                return None;
+            }
+            match self.take_line() {
+                Step::More => {}
+                Step::Wait => return None,
+                Step::Done(frame) => return Some(frame),
+            }
+        }
+    }
+
+    /// Passes over what is not wanted and takes what of a literal is there; whether a line comes next.
+    fn pass(&mut self) -> bool {
         if self.passed > 0 {
             let count = self.pending.len().min(usize::try_from(self.passed).unwrap_or(usize::MAX));
             self.pending.drain(..count);
             self.looked = 0;
             self.passed -= count as u64;
-            if self.passed > 0 {
-                return None;
-            }
         }
-        if self.literal > 0 {
+        if self.passed == 0 && self.literal > 0 {
             let count = self.pending.len().min(self.literal);
             self.command.extend(self.pending.drain(..count));
             self.looked = 0;
             self.literal -= count;
-            if self.literal > 0 {
-                return None;
-            }
         }
+        self.passed == 0 && self.literal == 0
+    }
+
+    fn take_line(&mut self) -> Step {
         let room = COMMAND_BYTES_MAX;
         let Some(end) = self.line_end() else {
             if self.pending.len() > room {
                 let line = self.take_rest();
                 if !self.is_passed {
                     self.is_passed = true;
-                    return Some(self.refuse(&line));
+                    return Step::Done(self.refuse(&line));
                 }
             }
-            return None;
+            return Step::Wait;
         };
         let mut line: Vec<u8> = self.pending.drain(..=end).collect();
         self.looked = 0;
         let told = announced(&line);
         if std::mem::take(&mut self.is_passed) {
             // The end of what was refused; a literal that was announced on it comes, too.
-            if let Some((length, Announced::Unasked)) = told {
-                self.passed = length;
-                self.is_passed = true;
-            }
-            return self.step();
+            self.pass_unasked(told);
+            return Step::More;
         }
         if line.len() > room {
-            return Some(self.refuse(&line));
+            self.pass_unasked(told);
+            return Step::Done(self.refuse(&line));
         }
         let Some((length, announced)) = told else {
             trim(&mut line);
             let mut command = std::mem::take(&mut self.command);
             command.append(&mut line);
             self.literals = 0;
-            return Some(CommandFrame::Command(command));
+            return Step::Done(CommandFrame::Command(command));
         };
         let begun = self.command.len() + line.len();
         let is_message = self.command.is_empty() && is_append(&line) || is_append(&self.command);
@@ -155,17 +171,21 @@ impl CommandFramer {
         let fits = usize::try_from(length).ok().filter(|length| *length <= most);
         let fits = fits.filter(|_| self.literals <= LITERALS_MAX && self.held() < most + 2 * room);
         let Some(length) = fits else {
-            if announced == Announced::Unasked {
-                self.passed = length;
-                self.is_passed = true;
-            }
-            return Some(self.refuse(&line));
+            self.pass_unasked(told);
+            return Step::Done(self.refuse(&line));
         };
         self.command.append(&mut line);
         self.literal = length;
         match announced {
-            Announced::Asked => Some(CommandFrame::Literal),
-            Announced::Unasked => self.step(),
+            Announced::Asked => Step::Done(CommandFrame::Literal),
+            Announced::Unasked => Step::More,
+        }
+    }
+
+    fn pass_unasked(&mut self, told: Option<(u64, Announced)>) {
+        if let Some((length, Announced::Unasked)) = told {
+            self.passed = length;
+            self.is_passed = true;
         }
     }
 
@@ -178,6 +198,13 @@ impl CommandFramer {
         self.literal = 0;
         CommandFrame::TooLarge(command)
     }
+}
+
+/// What a line came to.
+enum Step {
+    More,
+    Wait,
+    Done(CommandFrame),
 }
 
 impl Iterator for CommandFramer {
@@ -306,6 +333,26 @@ impl Iterator for ResponseFramer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn however_often_a_refused_command_announces_more_nothing_piles_up() {
+        let mut text = "x".repeat(COMMAND_BYTES_MAX + 1);
+        text.push_str(&"{0+}\n".repeat(20_000));
+        text.push_str("\na NOOP\n");
+        let mut framer = CommandFramer::new(100);
+        framer.push(text.as_bytes());
+        let all: Vec<_> = framer.collect();
+        assert!(matches!(all.as_slice(), [CommandFrame::TooLarge(_), CommandFrame::Command(_)]));
+        // What a line announced that was too long itself is no command.
+        let mut framer = CommandFramer::new(100);
+        let long = "x".repeat(COMMAND_BYTES_MAX);
+        framer.push(format!("a {long} {{8+}}\nb LOGOUT\nc NOOP\n").as_bytes());
+        let all: Vec<_> = framer.collect();
+        let [CommandFrame::TooLarge(_), CommandFrame::Command(last)] = all.as_slice() else {
+            panic!("{} frames", all.len());
+        };
+        assert_eq!(last, b"c NOOP");
+    }
 
     fn frames(text: &str) -> Vec<String> {
         let read = |piece: usize| {

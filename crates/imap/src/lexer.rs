@@ -19,6 +19,12 @@ const fn is_astring(byte: u8) -> bool {
     is_atom(byte) || byte == b']'
 }
 
+/// Whether a word can be the tag of a command. RFC 9051 §9.
+#[must_use]
+pub fn is_tag(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| is_astring(byte) && byte != b'+')
+}
+
 const fn is_pattern(byte: u8) -> bool {
     is_astring(byte) || matches!(byte, b'%' | b'*')
 }

@@ -28,6 +28,7 @@ pub use fetch::{Attribute, Fetch, Section, SectionPart};
 pub use framing::{
     COMMAND_BYTES_MAX, CommandFrame, CommandFramer, LineTooLong, ResponseFrame, ResponseFramer,
 };
+pub use lexer::is_tag;
 pub use name::modified_utf7;
 pub use response::{Response, Status, Value};
 pub use search::{KEYS_MAX, Key, ResultOption, Search};

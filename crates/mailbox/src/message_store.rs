@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,7 +32,9 @@ mod upkeep;
 
 pub use administration::{Checked, Damage, Exported, Purged, Repair, Stats};
 use mailboxes::MailboxFile;
-pub use mailboxes::{Mailbox, NewUser, UserOutcome};
+pub use mailboxes::{
+    EmailAfter, EmailRule, EmailSend, Mailbox, NewUser, UserOutcome, is_email_address,
+};
 pub use moving::Moved;
 pub use reading::{Cursor, PAGE_MAX, Page, Query, View};
 pub use upkeep::{NodeState, PendingMessage, Swept};
@@ -725,12 +727,15 @@ impl MessageStore {
         self.remove_those(unique, ids, &|_| true)
     }
 
-    /// As [`Self::remove`], of those only that wait to be expunged. RFC 9051 §6.4.3.
+    /// As [`Self::remove`], of those only that wait to be expunged and have the UIDs that they had: a message that was moved since has
+    /// another. RFC 9051 §6.4.3.
     ///
     /// # Errors
     /// As [`Self::change`].
-    pub fn expunge(&self, unique: &Unique, ids: &[MessageId]) -> Result<(), MailError> {
-        self.remove_those(unique, ids, &|row| row.marks.expunging)
+    pub fn expunge(&self, unique: &Unique, messages: &[(MessageId, u32)]) -> Result<(), MailError> {
+        let ids: Vec<_> = messages.iter().map(|(id, _)| *id).collect();
+        let uids: BTreeSet<_> = messages.iter().map(|(_, uid)| *uid).collect();
+        self.remove_those(unique, &ids, &|row| row.marks.expunging && uids.contains(&row.uid))
     }
 
     fn remove_those(

@@ -67,17 +67,20 @@ impl Link {
         if out.is_empty() {
             return Ok(());
         }
-        let write = async {
-            match &mut self.wire {
-                Wire::Plain(stream) => stream.write_all(out).await,
-                Wire::Tls(stream) => {
-                    stream.write_all(out).await?;
-                    stream.flush().await
+        // A slow line is no reason to give up, only one that takes nothing.
+        for some in out.chunks(READ_BYTES) {
+            let write = async {
+                match &mut self.wire {
+                    Wire::Plain(stream) => stream.write_all(some).await,
+                    Wire::Tls(stream) => {
+                        stream.write_all(some).await?;
+                        stream.flush().await
+                    }
+                    Wire::Gone => Err(io::ErrorKind::NotConnected.into()),
                 }
-                Wire::Gone => Err(io::ErrorKind::NotConnected.into()),
-            }
-        };
-        timeout(WRITE_WAIT, write).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            };
+            timeout(WRITE_WAIT, write).await.map_err(|_| io::ErrorKind::TimedOut)??;
+        }
         out.clear();
         // One long answer is no reason to hold as much for ever.
         out.shrink_to(READ_BYTES);

@@ -43,6 +43,6 @@ pub use view::alarms;
 pub use view::{
     About, Alarm, Cache, Call, Capabilities, CaptureFile, CaptureOrder, Channel, Delivery, Device,
     Engine, Finding, Happening, Heard, Host, Listening, Looks, MailCounts, MailFault, MailPrograms,
-    MailServer, Missed, Packets, Preview, Provider, Resource, Severity, SipCount, Skipped, Source,
-    SourceState, Speech, Standing, Tried, View, Voice, Waits,
+    MailSentOn, MailServer, Missed, Packets, Preview, Provider, Resource, Severity, SipCount,
+    Skipped, Source, SourceState, Speech, Standing, Tried, View, Voice, Waits,
 };

@@ -20,7 +20,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use mailbox::{Address, MailError, Mailbox, MessageStore, NewUser, Repair, Unique, UserOutcome};
+use mailbox::{
+    Address, EmailRule, MailError, Mailbox, MessageStore, NewUser, Repair, Unique, UserOutcome,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -402,10 +404,18 @@ pub(crate) struct MailboxChange {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<u64>)]
     quota_bytes: Option<Option<u64>>,
+    /// How messages that come from now on go on by e-mail; null is not at all.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<EmailRule>)]
+    email: Option<Option<EmailRule>>,
 }
 
 /// A value that is there, although it may be null.
-fn given<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<u64>>, D::Error> {
+fn given<'de, D, T>(from: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
     Option::deserialize(from).map(Some)
 }
 
@@ -419,11 +429,14 @@ impl MailboxChange {
         if let Some(name) = &self.name {
             store.rename(unique, name)?;
         }
+        if let Some(email) = &self.email {
+            store.set_email_rule(unique, email.clone())?;
+        }
         store.mailbox(unique)
     }
 }
 
-/// Gives a mailbox another friendly name, or bounds of its own.
+/// Gives a mailbox another friendly name, bounds of its own, or another way for its messages by e-mail.
 pub(crate) async fn rename<V: View + Settings>(
     State(web): State<Arc<Web<V>>>,
     Extension(visitor): Extension<Visitor>,

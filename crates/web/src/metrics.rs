@@ -8,8 +8,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::settings::{Pending, Settings};
 use crate::view::{
-    Delivery, Engine, Heard, Host, MailPrograms, MailServer, Provider, SipCount, Source,
-    SourceState, Speech, Standing, View, Waits, alarms,
+    Delivery, Engine, Heard, Host, MailPrograms, MailSentOn, MailServer, Provider, SipCount,
+    Source, SourceState, Speech, Standing, View, Waits, alarms,
 };
 
 /// All metrics as Prometheus reads them.
@@ -41,6 +41,7 @@ pub(crate) fn exposition(
             of_mail(&store);
         }
         view.mail_programs().iter().for_each(of_programs);
+        view.mail_sent_on().iter().for_each(of_sent_on);
         of_mail_servers(&view.mail_servers());
         let missed = view.missed();
         counter!("entracte_capture_missed_total").absolute(missed.captures);
@@ -200,6 +201,11 @@ fn of_mail(store: &mailbox::MessageStore) {
 }
 
 fn describe_mail() {
+    describe_gauge!("entracte_email_pending", "Messages that wait to be sent on by e-mail");
+    describe_counter!(
+        "entracte_email_tries_total",
+        "Messages sent on by e-mail, by what became of them: sent, deferred, bounced"
+    );
     describe_gauge!("entracte_mail_connections", "Connections of mail programs");
     describe_counter!(
         "entracte_mail_connections_refused_total",
@@ -235,6 +241,15 @@ fn of_programs(programs: &MailPrograms) {
     counter!("entracte_imap_logins_total", "outcome" => "let in").absolute(logins);
     counter!("entracte_imap_logins_total", "outcome" => "refused").absolute(login_failures);
     counter!("entracte_imap_commands_total").absolute(commands);
+}
+
+fn of_sent_on(state: &MailSentOn) {
+    gauge!("entracte_email_pending").set(count(usize::try_from(state.pending).unwrap_or(0)));
+    for (outcome, messages) in
+        [("sent", state.sent), ("deferred", state.deferred), ("bounced", state.bounced)]
+    {
+        counter!("entracte_email_tries_total", "outcome" => outcome).absolute(messages);
+    }
 }
 
 /// By server, whoever was acted for there: names of users are nobody's business.

@@ -287,6 +287,12 @@ pub(crate) const OPERATIONS: &[Operation] = &[
             "What a mailbox of a mail server holds. When it cannot be asked the answer is 503, with what was known last in known; what is not known is never 0.",
         )
     },
+    get(
+        "/api/v1/mail/sent-on",
+        Administrator,
+        One("MailSentOn"),
+        "How it stands with messages that go on by e-mail; null where no relay is set.",
+    ),
     post(
         "/api/v1/mailboxes/{name}/password",
         Some(One("MailboxPassword")),
@@ -640,6 +646,10 @@ fn components() -> Components {
         view::Finding,
         view::Happening,
         view::MailCounts,
+        view::MailSentOn,
+        mailbox::EmailRule,
+        mailbox::EmailSend,
+        mailbox::EmailAfter,
         view::MailServer,
         view::Resource,
         view::Source,

@@ -148,6 +148,7 @@ fn mail_routes<V: View + Settings>() -> Router<Arc<Web<V>>> {
             get(mail::mailbox::<V>).patch(mail::rename::<V>).delete(mail::delete::<V>),
         )
         .route("/api/v1/mail/servers", get(mail::servers::servers::<V>))
+        .route("/api/v1/mail/sent-on", get(mail::servers::sent_on::<V>))
         .route("/api/v1/mail/servers/{name}/counts", get(mail::servers::counts::<V>))
         .route("/api/v1/mailboxes/{name}/password", post(mail::password::<V>))
         .route("/api/v1/mailboxes/{name}/restore", post(mail::restore::<V>))

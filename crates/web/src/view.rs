@@ -85,6 +85,9 @@ pub trait View: Send + Sync + 'static {
     /// What mail programs did since the start; none where they are not served.
     fn mail_programs(&self) -> Option<MailPrograms>;
 
+    /// How it stands with messages that go on by e-mail; none where no relay is set.
+    fn mail_sent_on(&self) -> Option<MailSentOn>;
+
     /// SIP messages since the start.
     fn sip_counts(&self) -> Vec<SipCount>;
 
@@ -197,6 +200,22 @@ pub struct MailPrograms {
     pub login_failures: u64,
     /// Commands over IMAP.
     pub commands: u64,
+}
+
+/// How it stands with messages that go on by e-mail.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, ToSchema)]
+pub struct MailSentOn {
+    /// Messages that wait, or are being sent.
+    pub pending: u64,
+    /// Messages that a relay took, since the start.
+    pub sent: u64,
+    /// Tries that failed for the time being, since the start.
+    pub deferred: u64,
+    /// Messages that were given up, since the start; their mailboxes were told.
+    pub bounced: u64,
+    /// What failed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_fault: Option<MailFault>,
 }
 
 /// SIP messages of one kind.

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use mailbox::{
-    Address, Checked, Content, Cursor, Draft, Folder, Kind, MailError, Mailbox, MessageStore,
-    Moment, NewAttachment, NewUser, Query, Repair, Row, Sweeps, SystemHost, Ticker, Unique,
-    UserOutcome,
+    Address, Checked, Content, Cursor, Draft, EmailAfter, EmailRule, EmailSend, Folder, Kind,
+    MailError, Mailbox, MessageStore, Moment, NewAttachment, NewUser, Query, Repair, Row, Sweeps,
+    SystemHost, Ticker, Unique, UserOutcome,
 };
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use serde_json::json;
@@ -103,6 +103,22 @@ enum Verb {
         address: String,
         /// Takes the password away: nobody logs in as this user.
         #[arg(long)]
+        remove: bool,
+    },
+    /// Lets messages that come into a mailbox from now on go on by e-mail, through mail.relays.
+    Email {
+        /// Its address or unique string.
+        address: String,
+        /// To whom, as anna@office.example; without it nothing changes, and how it is is shown.
+        to: Option<String>,
+        /// What: copy is all of the message; notice is word that it came, notice-with-audio with its files.
+        #[arg(long, default_value = "copy", requires = "to")]
+        send: EmailSend,
+        /// What becomes of the message here once a relay took it: keep, read, delete.
+        #[arg(long, default_value = "keep", requires = "to")]
+        after: EmailAfter,
+        /// Nothing goes on any more.
+        #[arg(long, conflicts_with = "to")]
         remove: bool,
     },
     /// Deletes mailboxes: they take no messages any more. Their data stay until they are purged.

@@ -2,21 +2,22 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mailbox::{Compression, CompressionRule};
+use mailroom::outgoing::{self, Relay};
+use mailroom::retrieval::Security;
 
 use super::fault::Wrong;
-use super::plan::{Listening, MailPlan, MailSecurity, MailServerPlan};
+use super::plan::{Listening, MailPlan, MailServerPlan};
 use super::read::{absolute, host};
 use super::reader::{Placed, Section};
 
 const SERVER_KEYS: [&str; 8] =
     ["name", "host", "port", "security", "user", "authorization_id", "password_file", "ca_file"];
-const SECURITY: [(&str, MailSecurity); 3] = [
-    ("tls", MailSecurity::Tls),
-    ("starttls", MailSecurity::StartTls),
-    ("none", MailSecurity::None),
-];
+const RELAY_KEYS: [&str; 6] = ["host", "port", "security", "user", "password_file", "ca_file"];
+const SECURITY: [(&str, Security); 3] =
+    [("tls", Security::Tls), ("starttls", Security::StartTls), ("none", Security::None)];
 
 const COMPRESSIONS: [(&str, Compression); 4] = [
     ("truespeech", Compression::TrueSpeech),
@@ -68,6 +69,7 @@ pub(super) fn mail(section: &Section<'_>) -> MailPlan {
         domains: domains(section),
         message_bytes_max: section.integer("message_bytes_max", 67_108_864, 65_536..=1_073_741_824),
         services: services(section),
+        outgoing: outgoing(section),
     }
 }
 
@@ -128,20 +130,77 @@ fn services(section: &Section<'_>) -> Vec<mailroom::Service> {
     all
 }
 
+fn host_of(entry: &Section<'_>) -> Option<String> {
+    entry.required("host").and_then(|Placed { value, .. }| {
+        let read = host(&value);
+        if read.is_none() {
+            let found = Wrong::NotAllowed(format!("{value:?}"));
+            entry.fault("host", found, Some("a host name or an IP address"));
+        }
+        read
+    })
+}
+
+fn outgoing(section: &Section<'_>) -> Option<outgoing::Config> {
+    let mut relays = Vec::new();
+    let mut is_whole = true;
+    for entry in section.sections("relays", &RELAY_KEYS) {
+        let address = host_of(&entry);
+        let port = entry.integer("port", 465, 1..=u16::MAX);
+        let security = entry.choice("security", Security::Tls, &SECURITY);
+        let user = entry.text("user").map(|user| user.value).filter(|user| !user.is_empty());
+        let password_file: Option<PathBuf> = absolute(&entry, "password_file");
+        let ca_file: Option<PathBuf> = absolute(&entry, "ca_file");
+        if user.is_some() && password_file.is_none() {
+            entry.fault(
+                "password_file",
+                Wrong::Missing,
+                Some("the file with the password of user"),
+            );
+        }
+        match address {
+            Some(host) => relays.push(Relay { host, port, security, user, password_file, ca_file }),
+            None => is_whole = false,
+        }
+    }
+    let sender = section.text("sender").filter(|sender| !sender.value.is_empty());
+    let hours = section.integer("retry_hours", 48_u64, 1..=720);
+    if let Some(Placed { value, place, key }) = &sender
+        && !mailbox::is_email_address(value)
+    {
+        let found = Wrong::NotAllowed(format!("{value:?}"));
+        section.fault_at(
+            place.clone(),
+            key.clone(),
+            found,
+            Some("an e-mail address, as \"voicemail@office.example\""),
+        );
+        return None;
+    }
+    if relays.is_empty() {
+        return None;
+    }
+    let Some(sender) = sender else {
+        if is_whole {
+            section.fault("sender", Wrong::Missing, Some("who sends what relays take"));
+        }
+        return None;
+    };
+    Some(outgoing::Config {
+        relays,
+        sender: sender.value,
+        give_up_after: Duration::from_secs(hours * 3_600),
+        first_wait: outgoing::WAIT,
+    })
+}
+
 fn mail_servers(section: &Section<'_>) -> Vec<MailServerPlan> {
     let mut servers: Vec<MailServerPlan> = Vec::new();
     for entry in section.sections("servers", &SERVER_KEYS) {
         let name = entry.required("name").map(|name| name.value);
-        let address = entry.required("host").and_then(|Placed { value, .. }| {
-            let read = host(&value);
-            if read.is_none() {
-                let found = Wrong::NotAllowed(format!("{value:?}"));
-                entry.fault("host", found, Some("a host name or an IP address"));
-            }
-            read
-        });
+        let address = host_of(&entry);
         let port = entry.integer("port", 993, 1..=u16::MAX);
-        let security = entry.choice("security", MailSecurity::Tls, &SECURITY);
+        let security = entry.choice("security", Security::Tls, &SECURITY);
         let text = |key| entry.text(key).map(|text| text.value).filter(|text| !text.is_empty());
         let (user, authorization_id) = (text("user"), text("authorization_id"));
         let password_file: Option<PathBuf> = absolute(&entry, "password_file");

@@ -5,6 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mailroom::outgoing;
+use mailroom::retrieval::Security;
+
 use super::fault::Fault;
 use super::network::{Addresses, Dscp, Network, PortRange};
 use super::tree::Layers;
@@ -213,6 +216,8 @@ pub struct MailPlan {
     pub message_bytes_max: usize,
     /// Programs that may log in for any mailbox.
     pub services: Vec<mailroom::Service>,
+    /// How messages go on by e-mail; `None` where no relay is set.
+    pub outgoing: Option<outgoing::Config>,
 }
 
 /// `mail.lmtp_listen`, `mail.imap_listen`, `mail.imaps_listen`: where mail programs are served.
@@ -254,17 +259,6 @@ impl MailPlan {
     }
 }
 
-/// How a connection to a mail server is secured.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum MailSecurity {
-    /// TLS from the first byte. RFC 8314.
-    Tls,
-    /// TLS after `STARTTLS`. RFC 9051 §6.2.1.
-    StartTls,
-    /// None.
-    None,
-}
-
 /// One of `mail.servers`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MailServerPlan {
@@ -275,7 +269,7 @@ pub struct MailServerPlan {
     /// Its port.
     pub port: u16,
     /// How the connection is secured.
-    pub security: MailSecurity,
+    pub security: Security,
     /// Who logs in.
     pub user: Option<String>,
     /// As whom. RFC 4616 §2.

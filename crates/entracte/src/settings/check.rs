@@ -177,10 +177,11 @@ pub(super) fn bound_to_file(values: &BTreeMap<String, (String, Place)>) -> BTree
 /// Of each provider that runs a program or sends a key: which, how, and where to.
 fn guarded(values: &Values) -> BTreeMap<String, Vec<(String, String)>> {
     // Lists whose entries may name a program or a secret file, and the keys that say where to it is sent.
-    const LISTS: [(&str, &[&str]); 3] = [
+    const LISTS: [(&str, &[&str]); 4] = [
         ("text_to_speech.providers[", &["program", "arguments", "key_file", "uri"]),
         ("webhooks[", &["secret_file", "uri"]),
         ("mail.servers[", &["password_file", "host", "port", "security"]),
+        ("mail.relays[", &["password_file", "host", "port", "security"]),
     ];
     let is_secret = |name: &str| {
         ["program", "arguments", "key_file"].contains(&name)
@@ -226,11 +227,13 @@ mod tests {
     fn no_way_of_writing_sends_a_secret_elsewhere_by_page() {
         let before = of("[[webhooks]]\nuri = \"http://a/\"\nsecret_file = \"/k\"\n\
                          [[mail.servers]]\nname = \"m\"\nhost = \"a\"\npassword_file = \"/p\"\n\
+                         [[mail.relays]]\nhost = \"a\"\npassword_file = \"/p\"\n\
                          [hep]\naddress = \"a:1\"\nkey_file = \"/h\"\n");
         assert_eq!(keep_to_file(&before, &before), Ok(()));
         for other in [
             "[[webhooks]]\nuri = \"http://b/\"\nsecret_file = \"/k\"\n",
             "[[mail.servers]]\nname = \"m\"\nhost = \"b\"\npassword_file = \"/p\"\n",
+            "[[mail.relays]]\nhost = \"b\"\npassword_file = \"/p\"\n",
             "[hep]\naddress = \"a:1\"\nkey_file = \"/other\"\n",
             "[hep]\naddress = \"evil:1\"\nkey_file = \"/h\"\n",
         ] {

@@ -1,12 +1,16 @@
 //! Which mailboxes there are: made, found, renamed, deleted; users imported.
 
 use std::io::Read as _;
+use std::str::FromStr;
 
 use super::*;
 
 const MAILBOX_BYTES_MAX: u64 = 65_536;
 /// Most envelopes that are asked whose mailbox they are in.
 const ENVELOPES_MAX: usize = 100;
+/// What whoever sends messages on keeps.
+const EMAIL: &str = "email.json";
+const EMAIL_BYTES_MAX: u64 = 1 << 20;
 const LATER: &str = "a later version made it";
 const FORMAT: &str = "entracte-mailbox";
 const VERSION: u32 = 1;
@@ -41,9 +45,115 @@ pub(crate) struct MailboxFile {
     /// The hash of the password that its user logs in with over IMAP, as a PHC string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     password_hash: Option<String>,
+    /// How its messages go on by e-mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    email: Option<EmailRule>,
     /// For each folder, by its word, what URLs that others may read are authorized with, RFC 4467 §5; in hexadecimal.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     url_keys: BTreeMap<String, String>,
+}
+
+/// How messages that come into a mailbox go on by e-mail.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmailRule {
+    /// To whom, as `anna@office.example`.
+    pub address: String,
+    /// What of them.
+    #[serde(default)]
+    pub send: EmailSend,
+    /// What becomes of them here, once a mail server took them.
+    #[serde(default)]
+    pub after: EmailAfter,
+    /// The number of the first message that goes on: earlier ones were there before the rule was.
+    #[serde(default)]
+    pub from_uid: u32,
+}
+
+/// Whether a text is the address of a mailbox as people write it: no quoted strings, no address literals.
+/// RFC 5321 §4.1.2, and its lengths in §4.5.3.1.
+#[must_use]
+pub fn is_email_address(text: &str) -> bool {
+    let is_atom = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    let Some((local, domain)) = text.split_once('@') else { return false };
+    let is_local = local.len() <= 64
+        && local.split('.').all(|part| !part.is_empty() && part.bytes().all(is_atom));
+    let is_label = |label: &str| {
+        label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    is_local && domain.len() <= 255 && text.len() <= 254 && domain.split('.').all(is_label)
+}
+
+/// What of a message goes on.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmailSend {
+    /// All of it.
+    #[default]
+    Copy,
+    /// Word that it came.
+    Notice,
+    /// Word that it came, with its files.
+    NoticeWithAudio,
+}
+
+impl EmailSend {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Notice => "notice",
+            Self::NoticeWithAudio => "notice-with-audio",
+        }
+    }
+}
+
+/// What becomes of a message once it went on.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmailAfter {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is marked as read.
+    Read,
+    /// It is taken away: the user has it elsewhere.
+    Delete,
+}
+
+impl EmailAfter {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Read => "read",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+impl FromStr for EmailSend {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let known = [Self::Copy, Self::Notice, Self::NoticeWithAudio];
+        let found = known.into_iter().find(|send| send.word() == word);
+        found.ok_or("copy, notice or notice-with-audio")
+    }
+}
+
+impl FromStr for EmailAfter {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let known = [Self::Keep, Self::Read, Self::Delete];
+        known.into_iter().find(|after| after.word() == word).ok_or("keep, read or delete")
+    }
 }
 
 /// A mailbox as administrators see it.
@@ -80,6 +190,9 @@ pub struct Mailbox {
     pub counts: Option<Counts>,
     /// Messages that wait to be delivered to it.
     pub spooled: u64,
+    /// How its messages go on by e-mail, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<EmailRule>,
     /// Most messages, if it has a bound of its own; 0 is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota_messages: Option<u64>,
@@ -216,6 +329,7 @@ impl MessageStore {
             quota_messages: None,
             quota_bytes: None,
             password_hash: None,
+            email: None,
             url_keys: BTreeMap::new(),
         }
     }
@@ -350,6 +464,72 @@ impl MessageStore {
         hash: Option<String>,
     ) -> Result<(), MailError> {
         self.edit(unique, |file| file.password_hash = hash)
+    }
+
+    /// How messages of a mailbox go on by e-mail, if they do.
+    ///
+    /// # Errors
+    /// There is no such mailbox, or the root cannot be reached.
+    pub fn email_rule(&self, unique: &Unique) -> Result<Option<EmailRule>, MailError> {
+        let file = self.mailbox_file(unique)?;
+        Ok(file.email.filter(|_| file.deleted.is_none()))
+    }
+
+    /// Lets messages that come into a mailbox from now on go on by e-mail, or none.
+    ///
+    /// # Errors
+    /// The address is none, there is no such mailbox, or the root cannot be reached.
+    pub fn set_email_rule(
+        &self,
+        unique: &Unique,
+        rule: Option<EmailRule>,
+    ) -> Result<(), MailError> {
+        let rule = match rule {
+            Some(rule) => {
+                if !is_email_address(&rule.address) {
+                    return Err(MailError::Invalid("an e-mail address is as anna@office.example"));
+                }
+                let from_uid = self.view(unique, |view| view.uid_next())?;
+                Some(EmailRule { from_uid, ..rule })
+            }
+            None => None,
+        };
+        self.edit(unique, |file| file.email = rule)
+    }
+
+    /// What whoever sends messages on keeps beside a mailbox, if anything.
+    ///
+    /// # Errors
+    /// The root cannot be reached.
+    pub fn email_state(&self, unique: &Unique) -> Result<Option<Vec<u8>>, MailError> {
+        self.node()?;
+        match read_all(&*self.disk, &self.folder(unique).join(EMAIL), EMAIL_BYTES_MAX) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps it; it survives a power cut when it returns.
+    ///
+    /// # Errors
+    /// The root cannot be reached.
+    pub fn write_email_state(&self, unique: &Unique, bytes: &[u8]) -> Result<(), MailError> {
+        self.node()?;
+        Ok(replace_all(&*self.disk, &self.folder(unique).join(EMAIL), bytes)?)
+    }
+
+    /// Whether this node has the mailbox, or may have it now: of several servers one does what is to be done once.
+    ///
+    /// # Errors
+    /// The root cannot be reached.
+    pub fn owns(&self, unique: &Unique) -> Result<bool, MailError> {
+        let node = self.node()?;
+        match self.with(&node, unique, Opened::own) {
+            Ok(()) => Ok(true),
+            Err(OwnError::Held(_)) => Ok(false),
+            Err(OwnError::Disk(error)) => Err(error.into()),
+        }
     }
 
     /// What URLs of a folder are authorized with, if any was since that was reset. RFC 4467 §5.
@@ -487,6 +667,7 @@ impl MessageStore {
             created: if damaged.is_some() { String::new() } else { rfc3339(file.created) },
             has_user: file.has_user,
             has_password: file.password_hash.is_some(),
+            email: file.email,
             damaged,
             deleted: file.deleted.map(rfc3339),
             last_login: login.map(rfc3339),

@@ -41,6 +41,13 @@ impl Session {
         Ok(entries.collect())
     }
 
+    /// The same, without those that are no more.
+    fn there(&self, by: Numbering, set: &SequenceSet) -> Result<Vec<(usize, Entry)>, Asked> {
+        let mut chosen = self.chosen(by, set)?;
+        chosen.retain(|(_, entry)| !entry.is_gone);
+        Ok(chosen)
+    }
+
     /// What is told after a command with numbers or UIDs of messages. RFC 9051 §7.5.1: who may be sending numbers is not told that
     /// they change.
     fn sync_of(&self, by: Numbering) -> (Expunges, Telling) {
@@ -84,7 +91,12 @@ impl Session {
         fetch: Fetch,
     ) -> Result<Answer, Asked> {
         let mut chosen = self.chosen(by, set)?;
-        let mut attributes = fetch.attributes;
+        let mut attributes: Vec<Attribute> = Vec::with_capacity(fetch.attributes.len());
+        for attribute in fetch.attributes {
+            if !attributes.contains(&attribute) {
+                attributes.push(attribute);
+            }
+        }
         if by == Numbering::Uid && !attributes.contains(&Attribute::Uid) {
             attributes.insert(0, Attribute::Uid);
         }
@@ -105,6 +117,7 @@ impl Session {
             messages: chosen.into(),
             attributes: attributes.into(),
             marked,
+            bytes_max: self.room.limits.message_bytes_max.saturating_mul(2),
         };
         let (mut next, mut failures, mut unknown) = (0, Vec::new(), false);
         let sync = self.sync_of(by);
@@ -146,11 +159,8 @@ impl Session {
 
     /// Marks messages as read that were not; whether there were any.
     async fn mark_read(&mut self, chosen: &mut [(usize, Entry)]) -> Result<bool, Asked> {
-        let unread: Vec<_> = chosen
-            .iter()
-            .filter(|(_, entry)| !entry.marks.read)
-            .map(|(_, entry)| entry.id)
-            .collect();
+        let unread: Vec<Entry> =
+            chosen.iter().filter(|(_, entry)| !entry.marks.read).map(|(_, entry)| *entry).collect();
         if unread.is_empty() {
             return Ok(false);
         }
@@ -176,7 +186,7 @@ impl Session {
         order: Store,
     ) -> Result<Answer, Asked> {
         self.writable()?;
-        let chosen = self.chosen(by, set)?;
+        let chosen = self.there(by, set)?;
         self.features.condstore |= order.unchanged_since.is_some();
         let sync @ (_, telling) = self.sync_of(by);
         let done = self.with_selected_synced(sync, move |store, selected, out| {
@@ -188,8 +198,8 @@ impl Session {
                 }
                 (row.folder, edited(row.marks, &order))
             };
-            let ids: Vec<_> = chosen.iter().map(|(_, entry)| entry.id).collect();
-            change(store, selected, &ids, &edit)?;
+            let entries: Vec<_> = chosen.iter().map(|(_, entry)| *entry).collect();
+            change(store, selected, &entries, &edit)?;
             let refused = refused.into_inner();
             for (number, entry) in &chosen {
                 let is_told = !order.silent || telling.mod_seq;
@@ -219,16 +229,17 @@ impl Session {
         let selected = self.writable()?;
         let among = set.map(|set| selected.places(Numbering::Uid, &set));
         let entries = selected.entries.iter().enumerate();
-        let ids: Vec<MessageId> = entries
+        let messages: Vec<(MessageId, u32)> = entries
             .filter(|(place, _)| {
                 among.as_ref().is_none_or(|among| among.binary_search(place).is_ok())
             })
             .filter(|(_, entry)| entry.marks.expunging)
-            .map(|(_, entry)| entry.id)
+            .map(|(_, entry)| (entry.id, entry.uid))
             .collect();
         let unique = selected.unique.clone();
         let done = self.room.blocking(move |store| {
-            ids.chunks(CHANGED_AT_ONCE).try_for_each(|ids| store.expunge(&unique, ids))
+            let mut some = messages.chunks(CHANGED_AT_ONCE);
+            some.try_for_each(|messages| store.expunge(&unique, messages))
         });
         done.await.and_then(|done| done)?;
         Ok(Answer::ok("done"))
@@ -251,14 +262,14 @@ impl Session {
         set: &SequenceSet,
         to: &str,
     ) -> Result<Answer, Asked> {
-        let chosen = self.chosen(by, set)?;
+        let chosen = self.there(by, set)?;
         let Some(folder) = folders::by_name(to) else {
             return Ok(Answer::no("TRYCREATE", "there is no such folder"));
         };
         let done = self.with_selected(move |store, selected| {
             let ids: Vec<_> = chosen.iter().map(|(_, entry)| entry.id).collect();
             let copies = copies(store, &selected.unique, &ids, folder)?;
-            Ok((selected.uid_validity, pairs(store, selected, &chosen, &copies)?))
+            Ok((selected.uid_validity, pairs(store, (selected, folder), &chosen, &copies)?))
         });
         let (uid_validity, pairs) = done.await?;
         Ok(copied("copied", uid_validity, &pairs))
@@ -271,7 +282,7 @@ impl Session {
         to: &str,
     ) -> Result<Answer, Asked> {
         let from = self.writable()?.folder;
-        let chosen = self.chosen(by, set)?;
+        let chosen = self.there(by, set)?;
         let Some(folder) = folders::by_name(to) else {
             return Ok(Answer::no("TRYCREATE", "there is no such folder"));
         };
@@ -279,11 +290,12 @@ impl Session {
             return Ok(Answer::no("CANNOT", "they are there"));
         }
         let done = self.with_selected(move |store, selected| {
-            let ids: Vec<_> = chosen.iter().map(|(_, entry)| entry.id).collect();
-            for ids in ids.chunks(CHANGED_AT_ONCE) {
-                store.change_each(&selected.unique, ids, |row| (folder, row.marks))?;
+            let entries: Vec<_> = chosen.iter().map(|(_, entry)| *entry).collect();
+            for entries in entries.chunks(CHANGED_AT_ONCE) {
+                change_those(store, &selected.unique, entries, &|row| (folder, row.marks))?;
             }
-            Ok((selected.uid_validity, pairs(store, selected, &chosen, &ids)?))
+            let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+            Ok((selected.uid_validity, pairs(store, (selected, folder), &chosen, &ids)?))
         });
         let (uid_validity, pairs) = done.await?;
         if let Some(code) = copy_uid(uid_validity, &pairs) {
@@ -330,14 +342,31 @@ impl Session {
 fn change(
     store: &MessageStore,
     selected: &mut Selected,
-    ids: &[MessageId],
+    entries: &[Entry],
     edit: &dyn Fn(&mailbox::Row) -> (Folder, Marks),
 ) -> Result<(), MailError> {
-    for ids in ids.chunks(CHANGED_AT_ONCE) {
-        let rows = store.change_each(&selected.unique, ids, edit)?;
+    for entries in entries.chunks(CHANGED_AT_ONCE) {
+        let rows = change_those(store, &selected.unique, entries, edit)?;
         selected.changed(&rows);
     }
     Ok(())
+}
+
+/// Changes messages; how they are then. What has another UID by now is not in the folder any more: it is not the message that was
+/// meant.
+fn change_those(
+    store: &MessageStore,
+    unique: &Unique,
+    entries: &[Entry],
+    edit: &dyn Fn(&mailbox::Row) -> (Folder, Marks),
+) -> Result<Vec<mailbox::Row>, MailError> {
+    let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+    let uids: BTreeSet<_> = entries.iter().map(|entry| entry.uid).collect();
+    let mut rows = store.change_each(unique, &ids, |row| {
+        if uids.contains(&row.uid) { edit(row) } else { (row.folder, row.marks) }
+    })?;
+    rows.retain(|row| uids.contains(&row.uid));
+    Ok(rows)
 }
 
 fn edited(marks: Marks, order: &Store) -> Marks {
@@ -400,13 +429,14 @@ fn copies(
 /// The UIDs of messages before, and of the same messages or their copies now.
 fn pairs(
     store: &MessageStore,
-    selected: &Selected,
+    (selected, folder): (&Selected, Folder),
     chosen: &[(usize, Entry)],
     now: &[MessageId],
 ) -> Result<Vec<(u32, u32)>, MailError> {
     store.view(&selected.unique, |view| {
         let pairs = chosen.iter().zip(now).filter_map(|((_, entry), id)| {
-            Some((entry.uid, view.row(*id)?.uid)).filter(|(before, now)| before != now)
+            let row = view.row(*id).filter(|row| row.folder == folder)?;
+            Some((entry.uid, row.uid)).filter(|(before, now)| before != now)
         });
         pairs.collect()
     })

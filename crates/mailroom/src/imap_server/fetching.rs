@@ -23,6 +23,8 @@ pub(super) struct Order {
     pub(super) attributes: Arc<[Attribute]>,
     /// Whether flags and UID are told, too, because they changed by this.
     pub(super) marked: bool,
+    /// Bytes of one answer, after which no more attributes are read for it.
+    pub(super) bytes_max: usize,
 }
 
 /// A message that was read last, so that the next piece of it need not be read again.
@@ -210,7 +212,11 @@ fn one(store: &MessageStore, order: &Order, place: usize, fetched: &mut Fetched)
     let begin = fetched.out.len();
     let mut failure = None;
     let told = answer(&mut fetched.out, (*number, entry), order, |out, attribute| {
-        let told = from_mail(out, attribute, &mail, received);
+        if out.len() - begin > order.bytes_max {
+            failure = Some(Some(MailError::Limit("what is fetched of one message at once")));
+            return None;
+        }
+        let told = from_mail(out, attribute, &mail, received).map_err(MailError::from);
         match told {
             Ok(true) => Some(()),
             Ok(false) => {
@@ -226,7 +232,7 @@ fn one(store: &MessageStore, order: &Order, place: usize, fetched: &mut Fetched)
     if told.is_none() {
         fetched.out.truncate(begin);
         match failure.flatten() {
-            Some(error) => fetched.failed.push((*number, error.into())),
+            Some(error) => fetched.failed.push((*number, error)),
             None => fetched.unknown_encoding = true,
         }
     }

@@ -10,7 +10,7 @@ use imap::{BadCommand, Command, CommandFrame, CommandFramer, Mode, write};
 use mailbox::{MailError, MessageStore, Unique};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Begin;
 use super::fetching::Last;
@@ -57,7 +57,8 @@ pub(super) async fn run(
             return;
         }
     }
-    let framer = CommandFramer::new(room.limits.message_bytes_max);
+    // Nobody sends a message before it is known who that is.
+    let framer = CommandFramer::new(0);
     let mut session = Session {
         room,
         peer,
@@ -70,6 +71,7 @@ pub(super) async fn run(
         last: None,
         taking: None,
         nonsense: 0,
+        since: Instant::now(),
     };
     if let Err(error) = session.serve().await {
         tracing::debug!(%peer, %error, "an IMAP connection broke");
@@ -100,6 +102,8 @@ pub(super) struct Session {
     /// Room for a message that is being taken.
     taking: Option<OwnedSemaphorePermit>,
     nonsense: u32,
+    /// When it began.
+    since: Instant,
 }
 
 /// How a command ends: with a status, a code and a text.
@@ -171,12 +175,19 @@ impl Session {
                 }
                 CommandFrame::TooLarge(line) => {
                     let line = String::from_utf8_lossy(&line).into_owned();
-                    let tag = line.split(' ').next().unwrap_or_default();
-                    let is_tag = !tag.is_empty() && tag.bytes().all(|b| b.is_ascii_alphanumeric());
-                    let tag = if is_tag { tag } else { "*" };
+                    let mut words = line.split(' ');
+                    let tag = words.next().unwrap_or_default();
+                    let tag = if imap::is_tag(tag) { tag } else { "*" };
+                    let is_append = words.next().is_some_and(|w| w.eq_ignore_ascii_case("APPEND"));
+                    let why = "that is more than is taken";
+                    // RFC 7889 §4.
                     self.finish(
                         tag,
-                        Answer::bad("that is more than is taken").with("TOOBIG".to_owned()),
+                        if is_append && tag != "*" {
+                            Answer::no("TOOBIG", why)
+                        } else {
+                            Answer::bad(why).with("TOOBIG".to_owned())
+                        },
                     );
                     self.nonsense += 1;
                 }
@@ -211,7 +222,10 @@ impl Session {
                 self.link.write(&mut self.out).await?;
                 return Ok(None);
             }
-            let patience = if self.who.is_some() { IDLE } else { LOGIN_WAIT };
+            let patience = match &self.who {
+                Some(_) => IDLE,
+                None => LOGIN_WAIT.saturating_sub(self.since.elapsed()),
+            };
             let Ok(read) = timeout(patience, self.link.read()).await else {
                 self.untagged("BYE nothing was heard for too long");
                 self.link.write(&mut self.out).await?;
@@ -349,6 +363,7 @@ impl Session {
                     }
                 }
                 self.who = Some(who);
+                self.framer.set_literal_bytes_max(self.room.limits.message_bytes_max);
                 let capabilities = self.capabilities();
                 Answer::ok("welcome").with(format!("CAPABILITY {capabilities}"))
             }
@@ -408,7 +423,8 @@ impl Session {
                 Err(_) => return Ok(None),
             }
             self.link.write(&mut self.out).await?;
-            let read = timeout(LOGIN_WAIT, self.link.read()).await;
+            let patience = LOGIN_WAIT.saturating_sub(self.since.elapsed());
+            let read = timeout(patience, self.link.read()).await;
             let read = read.map_err(|_| io::ErrorKind::TimedOut)??;
             if read.is_empty() {
                 return Ok(None);
@@ -425,6 +441,7 @@ impl Session {
         let mut events = self.room.store.subscribe();
         self.sync(Expunges::Tell, false).await;
         self.out.extend_from_slice(b"+ idling\r\n");
+        let mut end = Instant::now() + IDLE;
         loop {
             match self.framer.line() {
                 Ok(Some(line)) if line.eq_ignore_ascii_case(b"DONE") => {
@@ -436,8 +453,9 @@ impl Session {
             }
             self.link.write(&mut self.out).await?;
             tokio::select! {
-                read = timeout(IDLE, self.link.read()) => {
+                read = timeout_at(end, self.link.read()) => {
                     let read = read.map_err(|_| io::ErrorKind::TimedOut)??;
+                    end = Instant::now() + IDLE;
                     if read.is_empty() {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }

@@ -19,6 +19,11 @@ pub(crate) async fn servers<V: View + Settings>(State(web): State<Arc<Web<V>>>) 
     Json(web.view.mail_servers()).into_response()
 }
 
+/// How it stands with messages that go on by e-mail; null where no relay is set.
+pub(crate) async fn sent_on<V: View + Settings>(State(web): State<Arc<Web<V>>>) -> Response {
+    Json(web.view.mail_sent_on()).into_response()
+}
+
 /// Whose mailbox, and which.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Asked {

@@ -19,7 +19,7 @@ use crate::context::{Web, toml_text};
 use crate::settings::{
     Applied, Change, Difference, Field, FieldFault, Pending, Proposal, Revision, Settings, Takes,
 };
-use crate::view::{Finding, MailServer, View};
+use crate::view::{Finding, MailSentOn, MailServer, View};
 
 /// One page of settings: its address, its name, what it holds, and a word about it.
 struct Group {
@@ -179,6 +179,7 @@ struct ConfigPage<'a> {
     is_sources: bool,
     /// How it stands with each, on the page that sets them.
     mail_servers: Option<Vec<MailServer>>,
+    sent_on: Option<MailSentOn>,
 }
 
 /// What was submitted, by key.
@@ -514,9 +515,20 @@ fn form_page<V: View + Settings>(
     let is_sources = group.path == "external-audio";
     let pending = web.view.pending();
     let mail_servers = (group.path == "mail").then(|| web.view.mail_servers());
+    let sent_on = mail_servers.as_ref().and_then(|_| web.view.mail_sent_on());
     page(
         status,
-        &ConfigPage { frame, group, sections, errors, wrong, pending, is_sources, mail_servers },
+        &ConfigPage {
+            frame,
+            group,
+            sections,
+            errors,
+            wrong,
+            pending,
+            is_sources,
+            mail_servers,
+            sent_on,
+        },
     )
 }
 

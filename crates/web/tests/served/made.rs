@@ -112,6 +112,10 @@ impl View for Made {
         Err(None)
     }
 
+    fn mail_sent_on(&self) -> Option<web::MailSentOn> {
+        None
+    }
+
     fn mail_programs(&self) -> Option<web::MailPrograms> {
         Some(web::MailPrograms { logins: 2, ..web::MailPrograms::default() })
     }

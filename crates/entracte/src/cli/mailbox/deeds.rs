@@ -34,6 +34,19 @@ impl Opened {
                 self.store.set_password_hash(&unique, hash)?;
                 self.show(address, json)
             }
+            Verb::Email { address, to, send, after, remove } => {
+                let unique = unique(address)?;
+                let rule = to.clone().map(|address| EmailRule {
+                    address,
+                    send: *send,
+                    after: *after,
+                    from_uid: 0,
+                });
+                if *remove || rule.is_some() {
+                    self.store.set_email_rule(&unique, rule)?;
+                }
+                self.show(address, json)
+            }
             Verb::Delete { addresses } => self.delete(addresses, json),
             Verb::Restore { address } => {
                 self.store.restore(&unique(address)?)?;
@@ -173,6 +186,9 @@ impl Opened {
             Some(0) => "none".to_owned(),
             Some(most) => most.to_string(),
         };
+        let email = mailbox.email.as_ref().map_or_else(none, |rule| {
+            format!("{}: {}, then {}", rule.address, rule.send.word(), rule.after.word())
+        });
         let counts = mailbox.counts.unwrap_or_default();
         let tally = |tally: mailbox::Tally| format!("{} new, {} old", tally.new, tally.old);
         let rows = [
@@ -182,6 +198,7 @@ impl Opened {
             ["made", &mailbox.created],
             ["damage", mailbox.damaged.as_deref().unwrap_or("-")],
             ["IMAP password", if mailbox.has_password { "set" } else { "none" }],
+            ["sent on to", &email],
             ["last log-in", &mailbox.last_login.clone().unwrap_or_else(none)],
             ["last message", &mailbox.last_received.clone().unwrap_or_else(none)],
             ["voice", &tally(counts.voice)],

@@ -1,0 +1,373 @@
+//! Messages that go on by e-mail: a copy, so that a user has them where the other mail is, or a notice. What is to be sent is
+//! seen from the mailbox itself and from a file beside it, so that nothing is forgotten over a restart or while a relay is away;
+//! a message is sent again rather than not at all, always with the same Message-ID.
+
+mod letter;
+mod relay;
+mod state;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mailbox::{
+    Draft, EmailAfter, EmailRule, Folder, Kind, MailChange, MailError, MessageId, MessageStore,
+    Unique,
+};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Instant, sleep_until};
+
+pub use relay::{Relay, RelayFault};
+
+use crate::imap_server::seconds_now;
+use state::{Pending, State};
+
+/// How long a message waits for its second try.
+pub const WAIT: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_secs(3_600);
+/// How often mailboxes with messages that wait are looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// Messages of one mailbox that wait; further ones are seen when there is room.
+const PENDING_MAX: usize = 1_000;
+
+/// How messages go on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// Whom they are sent by, the first that takes them.
+    pub relays: Vec<Relay>,
+    /// Who sends them, as `voicemail@office.example`.
+    pub sender: String,
+    /// How long it is tried.
+    pub give_up_after: Duration,
+    /// How long a message waits for its second try, [`WAIT`] where nobody tests it; each further wait is twice as long, up to an hour.
+    pub first_wait: Duration,
+}
+
+/// How it stands.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct OutgoingState {
+    /// Messages that wait, or are being sent.
+    pub pending: u64,
+    /// Messages that a relay took, since the start.
+    pub sent: u64,
+    /// Tries that failed for the time being.
+    pub deferred: u64,
+    /// Messages that were given up.
+    pub bounced: u64,
+    /// What failed last, and when, in seconds since 1970.
+    pub last_fault: Option<(String, u64)>,
+}
+
+/// Sends messages on.
+pub struct Outgoing {
+    store: Arc<MessageStore>,
+    config: Config,
+    sent: AtomicU64,
+    deferred: AtomicU64,
+    bounced: AtomicU64,
+    last_fault: Mutex<Option<(String, u64)>>,
+    waiting: Mutex<BTreeMap<Unique, u64>>,
+    /// Relays that could not be reached, until when they are left alone, and why.
+    away: Mutex<BTreeMap<usize, (Instant, RelayFault)>>,
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// When a mailbox is to be looked at again; none when nothing of it waits.
+type Again = Option<Duration>;
+
+impl Outgoing {
+    /// For a store.
+    #[must_use]
+    pub fn new(store: Arc<MessageStore>, config: Config) -> Self {
+        Self {
+            store,
+            config,
+            sent: AtomicU64::new(0),
+            deferred: AtomicU64::new(0),
+            bounced: AtomicU64::new(0),
+            last_fault: Mutex::default(),
+            waiting: Mutex::default(),
+            away: Mutex::default(),
+        }
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn state(&self) -> OutgoingState {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        OutgoingState {
+            pending: waiting.values().sum(),
+            sent: self.sent.load(Ordering::Relaxed),
+            deferred: self.deferred.load(Ordering::Relaxed),
+            bounced: self.bounced.load(Ordering::Relaxed),
+            last_fault: self.last_fault.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Sends on what comes, and what waits from before, until it is dropped.
+    pub async fn run(self: Arc<Self>) {
+        let mut events = self.store.subscribe();
+        // Which mailboxes are to be looked at, and when.
+        let mut due: BTreeMap<Unique, Instant> = BTreeMap::new();
+        let mut all = Instant::now();
+        loop {
+            let now = Instant::now();
+            if now >= all {
+                all = now + Duration::from_secs(600);
+                for unique in self.with_rules().await {
+                    due.entry(unique).or_insert(now);
+                }
+            }
+            let ready: Vec<_> = due
+                .iter()
+                .filter(|(_, at)| **at <= now)
+                .map(|(unique, _)| unique.clone())
+                .collect();
+            for unique in ready {
+                match self.look(&unique).await {
+                    Some(wait) => due.insert(unique, Instant::now() + wait),
+                    None => due.remove(&unique),
+                };
+            }
+            let next = due.values().min().copied().unwrap_or(all).min(all);
+            tokio::select! {
+                () = sleep_until(next) => {}
+                event = events.recv() => match event {
+                    Ok(event) => {
+                        if matches!(event.what, MailChange::Added { .. } | MailChange::Unspecified)
+                            && let Ok(unique) = Unique::parse(&event.mailbox)
+                        {
+                            due.insert(unique, Instant::now());
+                        }
+                    }
+                    Err(RecvError::Lagged(_)) => all = Instant::now(),
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&MessageStore) -> Result<T, MailError> + Send + 'static,
+    ) -> Result<T, MailError> {
+        let store = Arc::clone(&self.store);
+        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        done.unwrap_or_else(|_| Err(MailError::NoStore("the work on it died".to_owned())))
+    }
+
+    /// The mailboxes of which messages go on.
+    async fn with_rules(&self) -> Vec<Unique> {
+        let found = self.blocking(|store| {
+            let all = store.uniques()?.into_iter();
+            Ok(all.filter(|unique| matches!(store.email_rule(unique), Ok(Some(_)))).collect())
+        });
+        found.await.unwrap_or_default()
+    }
+
+    /// Looks at a mailbox, and sends what is to be sent now.
+    async fn look(&self, unique: &Unique) -> Again {
+        let begun = {
+            let unique = unique.clone();
+            self.blocking(move |store| begin(store, &unique)).await
+        };
+        let (rule, mut state) = match begun {
+            Ok(Some(begun)) => begun,
+            Ok(None) => {
+                self.waits(unique, 0);
+                return None;
+            }
+            Err(error) => {
+                self.fault(&format!("{unique}: {error}"));
+                return Some(WAIT);
+            }
+        };
+        let now = seconds_now();
+        let ready: Vec<MessageId> =
+            state.pending.iter().filter(|one| one.next_at <= now).map(|one| one.id).collect();
+        for id in ready {
+            self.waits(unique, state.pending.len());
+            self.one(unique, &rule, &mut state, id).await;
+            let (unique, state) = (unique.clone(), state.clone());
+            // What cannot be written down is sent once more, rather than not at all.
+            if let Err(error) = self.blocking(move |store| state.write(store, &unique)).await {
+                self.fault(&error.to_string());
+            }
+        }
+        self.waits(unique, state.pending.len());
+        let next = state.pending.iter().map(|one| one.next_at).min()?;
+        Some(
+            Duration::from_secs(next.saturating_sub(seconds_now()))
+                .max(LOOK.min(self.config.first_wait)),
+        )
+    }
+
+    fn waits(&self, unique: &Unique, count: usize) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if count == 0 {
+            waiting.remove(unique);
+        } else {
+            waiting.insert(unique.clone(), u64::try_from(count).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn fault(&self, why: &str) {
+        tracing::warn!(why, "a message could not be sent on");
+        let mut last = self.last_fault.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((why.to_owned(), seconds_now()));
+    }
+
+    /// Sends one message, and sees to what becomes of it.
+    async fn one(&self, unique: &Unique, rule: &EmailRule, state: &mut State, id: MessageId) {
+        let written = {
+            let (unique, rule, sender) = (unique.clone(), rule.clone(), self.config.sender.clone());
+            self.blocking(move |store| letter::write(store, &unique, id, &rule, &sender)).await
+        };
+        let letter = match written {
+            Ok(Some(letter)) => letter,
+            // It came from here by the same way, or it is not to be sent.
+            Ok(None) | Err(MailError::NoSuchMessage(_) | MailError::Broken(..)) => {
+                state.done(id);
+                return;
+            }
+            Err(error) => {
+                self.fault(&error.to_string());
+                state.defer(id, seconds_now(), self.config.first_wait);
+                return;
+            }
+        };
+        match self.send(&rule.address, &letter).await {
+            Ok(()) => {
+                self.sent.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(mailbox = unique.leaf(), message = %id, "a message was sent on by e-mail");
+                state.done(id);
+                self.after(unique, rule, id).await;
+            }
+            Err(fault) => {
+                self.fault(&fault.to_string());
+                let since = state.since(id);
+                let is_late =
+                    seconds_now().saturating_sub(since) >= self.config.give_up_after.as_secs();
+                if fault.is_permanent() || is_late {
+                    self.bounced.fetch_add(1, Ordering::Relaxed);
+                    self.bounce(unique, rule, id, &fault).await;
+                    state.done(id);
+                } else {
+                    self.deferred.fetch_add(1, Ordering::Relaxed);
+                    state.defer(id, seconds_now(), self.config.first_wait);
+                }
+            }
+        }
+    }
+
+    /// By the first relay that takes it. What one refuses for good is not asked of the next: it would be the same.
+    async fn send(&self, to: &str, letter: &[u8]) -> Result<(), RelayFault> {
+        let mut last = RelayFault::None;
+        for (number, relay) in self.config.relays.iter().enumerate() {
+            if let Some((until, fault)) = self.away().get(&number)
+                && Instant::now() < *until
+            {
+                last = fault.clone();
+                continue;
+            }
+            match relay.send(&self.config.sender, to, letter).await {
+                Ok(()) => return Ok(()),
+                Err(fault) if fault.is_permanent() => return Err(fault),
+                Err(fault) => {
+                    // What waits for a server that does not answer keeps nothing else waiting.
+                    if let RelayFault::Away(_) = fault {
+                        let until = Instant::now() + self.config.first_wait;
+                        self.away().insert(number, (until, fault.clone()));
+                    }
+                    last = fault;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    fn away(&self) -> MutexGuard<'_, BTreeMap<usize, (Instant, RelayFault)>> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn after(&self, unique: &Unique, rule: &EmailRule, id: MessageId) {
+        let (unique, after) = (unique.clone(), rule.after);
+        let done = self.blocking(move |store| match after {
+            EmailAfter::Keep => Ok(()),
+            EmailAfter::Read => store.mark_read(&unique, &[id], mailbox::Reads::Read).map(drop),
+            EmailAfter::Delete => store.remove(&unique, &[id]),
+        });
+        if let Err(error) = done.await {
+            self.fault(&error.to_string());
+        }
+    }
+
+    /// Word of it in the mailbox, where the message stays.
+    async fn bounce(&self, unique: &Unique, rule: &EmailRule, id: MessageId, fault: &RelayFault) {
+        let body = format!(
+            "A message of this mailbox could not be sent on to {}: {fault}.\nIt is in the mailbox, as it was.\n",
+            rule.address
+        );
+        let draft = Draft {
+            subject: format!("Not delivered to {}", rule.address),
+            body,
+            reply_to: Some(id),
+            thread: Some(id),
+            folder: Folder::Inbox,
+            ..Draft::new(Kind::NonDelivery)
+        };
+        let unique = unique.clone();
+        let done = self.blocking(move |store| {
+            let to = store.resolve(&unique)?;
+            let done = store.deliver(&draft, std::slice::from_ref(&to)).pop();
+            done.unwrap_or(Err(MailError::Invalid("a receiver"))).map(drop)
+        });
+        if let Err(error) = done.await {
+            self.fault(&error.to_string());
+        }
+    }
+}
+
+/// The rule of a mailbox and what of it waits, with what came since; none when nothing of it goes on, or another server does it.
+fn begin(store: &MessageStore, unique: &Unique) -> Result<Option<(EmailRule, State)>, MailError> {
+    let Some(rule) = store.email_rule(unique)? else { return Ok(None) };
+    if !store.owns(unique)? {
+        return Ok(None);
+    }
+    let mut state = State::read(store, unique)?;
+    let now = seconds_now();
+    let (uid_validity, fresh, last) = store.view(unique, |view| {
+        let rows =
+            view.rows().filter(|row| row.folder == Folder::Inbox && row.kind != Kind::NonDelivery);
+        let mut fresh: Vec<_> =
+            rows.filter(|row| row.uid >= rule.from_uid).map(|row| (row.uid, row.id)).collect();
+        fresh.sort_unstable();
+        (view.uid_validity(), fresh, view.uid_next().saturating_sub(1))
+    })?;
+    if state.uid_validity != 0 && state.uid_validity != uid_validity {
+        // All numbers are others: what is there now was seen before, as far as anybody knows.
+        state.seen = last;
+    }
+    state.uid_validity = uid_validity;
+    let mut seen = last.max(state.seen);
+    for (uid, id) in fresh {
+        if uid <= state.seen || state.pending.iter().any(|one| one.id == id) {
+            continue;
+        }
+        if state.pending.len() >= PENDING_MAX {
+            seen = uid - 1;
+            break;
+        }
+        state.pending.push(Pending { id, since: now, tries: 0, next_at: now });
+    }
+    state.seen = seen;
+    state.write(store, unique)?;
+    Ok(Some((rule, state)))
+}

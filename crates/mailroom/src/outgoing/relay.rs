@@ -1,0 +1,155 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lettre::address::Envelope;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
+
+use crate::retrieval::Security;
+
+/// How long a relay may take for an answer.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// A mail server that takes messages for others. RFC 5321, RFC 6409.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Relay {
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How connections to it are secured.
+    pub security: Security,
+    /// Who logs in; none where nobody does.
+    pub user: Option<String>,
+    /// The file whose first line is the password.
+    pub password_file: Option<PathBuf>,
+    /// A file with certificates to be trusted, besides those of the system.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Why a relay did not take a message.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum RelayFault {
+    /// None is set.
+    None,
+    /// An address is none.
+    Address(String),
+    /// It refuses for good; what it says. RFC 5321 §4.2.1, 5yz.
+    Refused(String),
+    /// Not now; what it says.
+    NotNow(String),
+    /// It cannot be reached, or what is set about it cannot be used; why.
+    Away(String),
+}
+
+impl RelayFault {
+    /// Whether trying again is of no use.
+    #[must_use]
+    pub const fn is_permanent(&self) -> bool {
+        matches!(self, Self::Address(_) | Self::Refused(_))
+    }
+}
+
+impl fmt::Display for RelayFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("mail.relays is empty"),
+            Self::Address(why) => write!(f, "not an address: {why}"),
+            Self::Refused(why) => write!(f, "the relay refuses it: {why}"),
+            Self::NotNow(why) => write!(f, "not taken yet: {why}"),
+            Self::Away(why) => write!(f, "the relay cannot be used: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for RelayFault {}
+
+impl Relay {
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// [`RelayFault`].
+    pub(super) async fn send(
+        &self,
+        from: &str,
+        to: &str,
+        message: &[u8],
+    ) -> Result<(), RelayFault> {
+        let address = |text: &str| {
+            text.parse::<Address>().map_err(|error| RelayFault::Address(format!("{text}: {error}")))
+        };
+        let envelope = Envelope::new(Some(address(from)?), vec![address(to)?])
+            .map_err(|error| RelayFault::Address(error.to_string()))?;
+        let transport = self.transport().await.map_err(RelayFault::Away)?;
+        match transport.send_raw(&envelope, message).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let mut why = error.to_string();
+                if let Some(source) = std::error::Error::source(&error) {
+                    why = format!("{why}: {source}");
+                }
+                let why = format!("{}:{}: {why}", self.host, self.port);
+                // Who does not let us in may do so later: a password is set anew, a name comes back.
+                let is_about_us =
+                    error.status().is_some_and(|code| code.to_string().starts_with("53"));
+                Err(if error.is_permanent() && !is_about_us {
+                    RelayFault::Refused(why)
+                } else if error.status().is_some() && !is_about_us {
+                    RelayFault::NotNow(why)
+                } else {
+                    RelayFault::Away(why)
+                })
+            }
+        }
+    }
+
+    async fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
+        let relay = self.clone();
+        let read = tokio::task::spawn_blocking(move || relay.secrets()).await;
+        let (tls, credentials) = read.map_err(|error| error.to_string())??;
+        let host = self.host.trim_matches(['[', ']']);
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
+            .port(self.port)
+            .tls(tls)
+            .timeout(Some(ANSWER));
+        if let Some(credentials) = credentials {
+            builder = builder.credentials(credentials);
+        }
+        Ok(builder.build())
+    }
+
+    /// What is read from files.
+    fn secrets(&self) -> Result<(Tls, Option<Credentials>), String> {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let credentials = match (&self.user, &self.password_file) {
+            (Some(user), Some(path)) => {
+                let password = read(path)?.lines().next().unwrap_or_default().to_owned();
+                Some(Credentials::new(user.clone(), password))
+            }
+            (Some(_), None) => return Err("mail.relays.password_file is not set".to_owned()),
+            (None, _) => None,
+        };
+        if self.security == Security::None {
+            return Ok((Tls::None, credentials));
+        }
+        let host = self.host.trim_matches(['[', ']']).to_owned();
+        let mut parameters = TlsParameters::builder(host);
+        if let Some(path) = &self.ca_file {
+            let pem = read(path)?;
+            let certificate =
+                Certificate::from_pem(pem.as_bytes()).map_err(|error| error.to_string())?;
+            parameters = parameters.add_root_certificate(certificate);
+        }
+        let parameters = parameters.build_rustls().map_err(|error| error.to_string())?;
+        let tls = if self.security == Security::Tls {
+            Tls::Wrapper(parameters)
+        } else {
+            Tls::Required(parameters)
+        };
+        Ok((tls, credentials))
+    }
+}

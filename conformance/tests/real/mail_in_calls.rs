@@ -288,7 +288,6 @@ async fn rfc_5616_a_part_is_authorized_by_its_owner_and_fetched_by_a_media_serve
     };
     let url = authorize(";EXPIRE=2999-01-01T00:00:00Z");
     sounds_like_the_tone(&speak(&player, &url).await);
-    // By RFC 4240, too: the way that RFC 5616 describes.
     let late = authorize(";EXPIRE=2020-01-01T00:00:00Z");
     let tampered = url.replace("UID=1", "UID=2");
     for url in [late, tampered] {
@@ -300,6 +299,19 @@ async fn rfc_5616_a_part_is_authorized_by_its_owner_and_fetched_by_a_media_serve
         );
         assert!(!ended.reason.contains("internal:"), "the token is a secret: {ended:?}");
     }
+    // Of a part of which a piece is authorized, no more is told.
+    let piece = format!(
+        "imap://anna%40office.example@127.0.0.1:{port}/INBOX/;UID=1/;SECTION=2/;PARTIAL=0.10;URLAUTH=authuser"
+    );
+    let told = owner.done(&format!("GENURLAUTH \"{piece}\" INTERNAL"));
+    let piece = told[0].strip_prefix("* GENURLAUTH \"").unwrap().strip_suffix('"').unwrap();
+    let told = owner.done(&format!("URLFETCH \"{piece}\""));
+    assert!(
+        told[0].ends_with("{10}") && told[1].starts_with("UklGR") && told[1].len() == 10,
+        "{told:?}"
+    );
+    let told = owner.done(&format!("URLFETCH (\"{piece}\" BINARY)"));
+    assert!(told[0].ends_with(" NIL"), "{told:?}");
     // The user is not a media server, and nobody else is the user.
     let told = owner.done(&format!("URLFETCH \"{url}\""));
     assert!(told[0].ends_with(" NIL"), "{told:?}");

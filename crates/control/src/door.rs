@@ -118,3 +118,29 @@ fn announcement(uri: &Uri, catalog: &Catalog) -> Result<Door, Refusal> {
     }
     Ok(Door::Plain(Some(Entrance { blueprint: Blueprint { steps }, at_most })))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_hears_only_mail_that_authorizes_itself_and_changes_none() {
+        let catalog = Catalog { mail: true, ..Catalog::default() };
+        let status = |play: &str| {
+            let uri = format!("sip:annc@h;play={play}");
+            announcement(&Uri::parse(&uri).unwrap(), &catalog)
+                .map(drop)
+                .map_err(|refusal| refusal.status)
+        };
+        let token = "imap://a%2540h/INBOX/%3BUID=1%3BURLAUTH=anonymous:internal:01aa";
+        assert_eq!(status(token), Ok(()));
+        assert_eq!(status("fbmc:anna/01J0000000000000000000000A"), Ok(()));
+        for wrong in [
+            "imap://anna@h/INBOX/%3BUID=1",
+            "IMAP://anna@h/INBOX/%3BUID=1",
+            "fbmc:anna/01J0000000000000000000000A%3Bafter=delete",
+        ] {
+            assert_eq!(status(wrong), Err(sip::StatusCode::BAD_REQUEST), "{wrong}");
+        }
+    }
+}

@@ -235,8 +235,8 @@ mod tests {
         check("file:///srv/a.wav", None, "prompt file:///srv/a.wav");
         check(" https://h/a.mp3 \r\n", None, "prompt https://h/a.mp3");
         check("tone:440", None, "prompt tone:440");
-        check("fbmc:anna/01J", None, "mail fbmc:anna/01J Keep");
-        check("IMAP://h/INBOX/;UID=5;After=Read", None, "mail IMAP://h/INBOX/;UID=5 Read");
+        check("fbmc:anna/01J", None, "mail fbmc:anna/01J None");
+        check("IMAP://h/INBOX/;UID=5;After=Read", None, "mail IMAP://h/INBOX/;UID=5 Some(Read)");
         check("fbmc:anna/01J;after=delete", None, "mail fbmc:anna/01J Some(Delete)");
         check(
             "fbmc:anna/01J;after=x",

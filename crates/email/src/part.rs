@@ -272,6 +272,9 @@ impl Scan<'_> {
         } else if is_message(&part) && part.encoding.is_identity() {
             let message = self.part(part.body.clone(), depth + 1, Assumed::Text);
             part.content = Body::Message(Box::new(message));
+        } else if is_message(&part) {
+            // RFC 2046 §5.2.1 allows no such encoding; some do it.
+            return as_leaf(part);
         }
         part
     }

@@ -267,6 +267,24 @@ pub(crate) fn number(part: &[u32]) -> String {
 }
 
 impl Attribute {
+    /// Whether it is a piece of a message, of which others are likely to be fetched next.
+    #[must_use]
+    pub const fn is_partial(&self) -> bool {
+        match self {
+            Self::Section { section, partial, .. } => partial.is_some() || !section.part.is_empty(),
+            Self::Binary { partial, part, .. } => partial.is_some() || !part.is_empty(),
+            Self::BinarySize(_)
+            | Self::Flags
+            | Self::InternalDate
+            | Self::Size
+            | Self::Uid
+            | Self::ModSeq
+            | Self::Envelope
+            | Self::Body
+            | Self::BodyStructure => false,
+        }
+    }
+
     /// Its name in the answer: `BODY[1.MIME]<0>`.
     #[must_use]
     pub fn name(&self) -> String {

@@ -277,13 +277,14 @@ fn date_time(text: &str) -> Option<u64> {
     let zone_at = time.find(['Z', 'z', '+', '-'])?;
     let (clock, zone) = time.split_at(zone_at);
     let mut clock = clock.splitn(3, ':');
-    let (hour, minute): (i64, i64) = (clock.next()?.parse().ok()?, clock.next()?.parse().ok()?);
-    let second: i64 = clock.next()?.split('.').next()?.parse().ok()?;
+    let in_range = |part: &str| part.parse::<i64>().ok().filter(|part| (0..=60).contains(part));
+    let (hour, minute) = (in_range(clock.next()?)?, in_range(clock.next()?)?);
+    let second = in_range(clock.next()?.split('.').next()?)?;
     let ahead = match zone.split_at_checked(1)? {
         ("Z" | "z", "") => 0,
         (sign @ ("+" | "-"), offset) => {
             let (hours, minutes) = offset.split_once(':')?;
-            let ahead = hours.parse::<i64>().ok()? * 3_600 + minutes.parse::<i64>().ok()? * 60;
+            let ahead = in_range(hours)? * 3_600 + in_range(minutes)? * 60;
             if sign == "+" { ahead } else { -ahead }
         }
         _ => return None,

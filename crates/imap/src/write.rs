@@ -101,11 +101,13 @@ pub fn parse_internal_date(text: &str) -> Option<u64> {
     let mut date = date.splitn(3, '-');
     let (of_month, month, year) = (date.next()?, date.next()?, date.next()?);
     let days = day(year.parse().ok()?, month, of_month.parse().ok()?)?;
-    let mut time = time.splitn(3, ':').map(|part| part.parse::<i64>().ok());
+    let in_range = |part: &str| part.parse::<i64>().ok().filter(|part| (0..=60).contains(part));
+    let mut time = time.splitn(3, ':').map(in_range);
     let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
     let fits = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
     let (sign, digits) = zone.split_at_checked(1)?;
-    let digits: i64 = digits.parse().ok().filter(|_| digits.len() == 4)?;
+    let is_zone = digits.len() == 4 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let digits: i64 = digits.parse().ok().filter(|_| is_zone)?;
     let ahead = (digits / 100 * 60 + digits % 100) * 60;
     let ahead = match sign {
         "+" => ahead,

@@ -183,6 +183,8 @@ pub struct MessageStore {
     quarantined: AtomicU64,
     delivered: [AtomicU64; 3],
     is_moving: AtomicBool,
+    /// Whoever changes a file of a mailbox.
+    editing: Mutex<()>,
 }
 
 /// A mailbox that is known here.
@@ -277,6 +279,7 @@ impl MessageStore {
             quarantined: AtomicU64::new(0),
             delivered: Default::default(),
             is_moving: AtomicBool::new(false),
+            editing: Mutex::default(),
         })
     }
 

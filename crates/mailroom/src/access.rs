@@ -135,7 +135,7 @@ impl Access {
                 (self.hash_of(&unique).await?, is_own.then_some(unique))
             }
         };
-        if !self.is_right(hash, password).await {
+        if !self.is_right(from, hash, password).await {
             self.fail(from);
             return Err(Refusal::Wrong);
         }
@@ -169,7 +169,12 @@ impl Access {
         }
     }
 
-    async fn is_right(self: &Arc<Self>, hash: Option<String>, password: String) -> bool {
+    async fn is_right(
+        self: &Arc<Self>,
+        from: IpAddr,
+        hash: Option<String>,
+        password: String,
+    ) -> bool {
         if password.len() > PASSWORD_BYTES_MAX {
             return false;
         }
@@ -186,6 +191,10 @@ impl Access {
             return true;
         }
         let Ok(_turn) = self.checks.acquire().await else { return false };
+        // Those who waited together with too many wrong ones are no better than those who come later.
+        if self.is_barred(from) {
+            return false;
+        }
         let checked = tokio::task::spawn_blocking(move || {
             PasswordHash::new(&hash).is_ok_and(|hash| {
                 Argon2::default().verify_password(password.as_bytes(), &hash).is_ok()
@@ -206,7 +215,7 @@ impl Access {
 
     fn is_barred(&self, from: IpAddr) -> bool {
         let failures = lock(&self.failures);
-        failures.get(&from).is_some_and(|(count, last)| {
+        failures.get(&network(from)).is_some_and(|(count, last)| {
             *count >= FAILURES_MAX && now().saturating_duration_since(*last) < BARRED_FOR
         })
     }
@@ -218,10 +227,20 @@ impl Access {
             failures.retain(|_, (_, last)| now.saturating_duration_since(*last) < BARRED_FOR);
         }
         if failures.len() < PEERS_MAX {
-            let entry = failures.entry(from).or_insert((0, now));
+            let entry = failures.entry(network(from)).or_insert((0, now));
             let is_old = now.saturating_duration_since(entry.1) >= BARRED_FOR;
             *entry = (if is_old { 1 } else { entry.0 + 1 }, now);
         }
+    }
+}
+
+/// Whose addresses one peer can choose among: of IPv6 a /64. RFC 4291 §2.5.1.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            IpAddr::V6(std::net::Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
+        }
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

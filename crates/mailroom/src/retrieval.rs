@@ -331,7 +331,7 @@ impl Retrieval {
         let content = match content.await? {
             Ok((about, reader)) => {
                 let (out, pieces) = mpsc::channel(PIECES_MAX);
-                tokio::task::spawn_blocking(move || pour(reader, &out));
+                tokio::spawn(pour(reader, out));
                 Content::Audio(Audio {
                     media_type: about.media_type,
                     file_name: about.title,
@@ -359,17 +359,25 @@ fn is_audio(about: &mailbox::Attachment) -> bool {
         || known.contains(&about.extension())
 }
 
-fn pour(mut reader: Box<dyn mailbox::Reading>, out: &mpsc::Sender<Result<Vec<u8>, Fault>>) {
+/// Reads piece by piece. Who waits for room in the channel holds no thread: a call may be paused for long.
+async fn pour(mut reader: Box<dyn mailbox::Reading>, out: mpsc::Sender<Result<Vec<u8>, Fault>>) {
     loop {
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let read = reader.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut piece);
-        let (piece, is_last) = match read {
-            Ok(0) => return,
-            Ok(_) => (Ok(piece), false),
-            Err(error) => (Err(Fault::from(MailError::from(error))), true),
-        };
-        if out.blocking_send(piece).is_err() || is_last {
-            return;
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = Vec::with_capacity(PIECE_BYTES);
+            let read = reader.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut piece);
+            (reader, read.map(|_| piece))
+        });
+        let Ok((again, read)) = read.await else { return };
+        reader = again;
+        let is_last = read.is_err();
+        match read {
+            Ok(piece) if piece.is_empty() => return,
+            read => {
+                let piece = read.map_err(|error| Fault::from(MailError::from(error)));
+                if out.send(piece).await.is_err() || is_last {
+                    return;
+                }
+            }
         }
     }
 }

@@ -409,6 +409,8 @@ impl MessageStore {
     }
 
     fn edit(&self, unique: &Unique, edit: impl FnOnce(&mut MailboxFile)) -> Result<(), MailError> {
+        // Of two at once on this node each sees what the other did.
+        let _turn = lock(&self.editing);
         let mut file = self.mailbox_file(unique)?;
         edit(&mut file);
         self.write_mailbox(unique, &file)
@@ -553,9 +555,13 @@ impl MessageStore {
             return Ok(key);
         }
         let [one, other] = [self.host.random(), self.host.random()];
-        let key = hex(&[one, other].concat());
+        let mut key = hex(&[one, other].concat());
         self.edit(unique, |file| {
-            file.url_keys.insert(folder.word().to_owned(), key.clone());
+            key = file
+                .url_keys
+                .entry(folder.word().to_owned())
+                .or_insert_with(|| key.clone())
+                .clone();
         })?;
         Ok(key)
     }

@@ -27,6 +27,11 @@ impl Opened {
             }
         }
         if self.read.catalog.row(id).is_none() {
+            // What comes with an old date, as a copy or by APPEND, is kept from now on: whoever put it there wants it.
+            let now = around.host.wall();
+            let is_late = crate::Moment::from_micros(row.at).plus_days(1) < now;
+            let since_now = (row.folder != Folder::Inbox || is_late).then(|| now.as_micros());
+            let row = Row { moved: row.moved.or(since_now), ..row };
             let record = self.read.catalog.add(row);
             seen.extend(self.read.catalog.row(id).cloned().map(Seen::Added));
             self.append(around, &[record], seen);

@@ -131,3 +131,20 @@ fn passwords_and_keys_of_urls_are_kept_with_the_mailbox() {
     store.delete(&a).unwrap();
     assert!(store.password_hash(&a).is_err() && store.url_key(&a, Folder::Saved).is_err());
 }
+
+#[test]
+fn what_is_put_into_a_folder_with_an_old_date_is_kept_from_then_on() {
+    let world = World::default();
+    let disk = made(&world);
+    let store = open(&disk, &world.host(0), None);
+    store.create(&address("a")).unwrap();
+    world.pass(Duration::from_hours(24 * 100));
+    let received = Some(Moment::parse("2020-01-01T00:00:00Z").unwrap());
+    let draft = Draft { folder: Folder::Deleted, received, ..Draft::of_mail(CAME.into()) };
+    store.deliver(&draft, &[address("a")]).remove(0).unwrap();
+    assert_eq!(store.sweep().unwrap().expired, 0);
+    world.pass(Duration::from_hours(24 * 29));
+    assert_eq!(store.sweep().unwrap().expired, 0);
+    world.pass(Duration::from_hours(24 * 2));
+    assert_eq!(store.sweep().unwrap().expired, 1);
+}

@@ -112,6 +112,8 @@ impl Session {
         let Some(selected) = self.selected.as_deref() else {
             return Ok(Answer::bad("no folder is open"));
         };
+        // Only of a message that comes in pieces the next is likely to be asked for.
+        let is_partial = attributes.iter().any(Attribute::is_partial);
         let order = Order {
             unique: selected.unique.clone(),
             messages: chosen.into(),
@@ -133,7 +135,7 @@ impl Session {
             });
             let (mut fetched, is_last) = fetched.await?;
             next = fetched.next.max(next + 1);
-            self.last = fetched.last;
+            self.last = fetched.last.filter(|_| is_partial);
             failures.append(&mut fetched.failed);
             unknown |= fetched.unknown_encoding;
             self.out.append(&mut fetched.out);

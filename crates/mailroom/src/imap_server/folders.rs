@@ -21,8 +21,15 @@ pub(super) fn name_of(folder: Folder) -> &'static str {
     NAMES.iter().find(|(known, _, _)| *known == folder).map_or("INBOX", |(_, name, _)| name)
 }
 
+/// Bytes of a pattern that is compared with names.
+const PATTERN_BYTES_MAX: usize = 255;
+
 /// Whether a name is of a pattern: `*` stands for anything, `%` for anything without a `/`. RFC 9051 §6.3.9.
 fn fits(name: &str, pattern: &str) -> bool {
+    // No name is as long.
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return false;
+    }
     let (name, pattern) = (name.to_ascii_uppercase(), pattern.to_ascii_uppercase());
     // Which ends of the name so far the pattern so far can be at.
     let letters: Vec<char> = name.chars().collect();
@@ -69,7 +76,9 @@ pub(super) fn list(
     }
     let mut listed = Vec::new();
     for (folder, name, special) in NAMES {
-        let matches = patterns.iter().any(|pattern| fits(name, &format!("{reference}{pattern}")));
+        let matches = patterns.iter().any(|pattern| {
+            reference.len() <= PATTERN_BYTES_MAX && fits(name, &format!("{reference}{pattern}"))
+        });
         if !matches || (options.special_use && special.is_none()) {
             continue;
         }

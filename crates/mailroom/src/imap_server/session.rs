@@ -438,6 +438,7 @@ impl Session {
         let Some(Who::User(unique)) = self.who.clone() else {
             return Ok(Answer::bad("log in first"));
         };
+        self.last = None;
         let mut events = self.room.store.subscribe();
         self.sync(Expunges::Tell, false).await;
         self.out.extend_from_slice(b"+ idling\r\n");

@@ -101,7 +101,7 @@ fn fetch(store: &MessageStore, who: &Who, wanted: &UrlFetch) -> Vec<u8> {
     out.push(b' ');
     let begin = out.len();
     let told = authorized(store, who, &wanted.url)
-        .and_then(|(mail, section)| told(&mail, &section, wanted, &mut out).ok()?);
+        .and_then(|named| told(&named, wanted, &mut out).ok()?);
     if told.is_none() {
         out.truncate(begin);
         out.extend_from_slice(b"NIL");
@@ -110,8 +110,16 @@ fn fetch(store: &MessageStore, who: &Who, wanted: &UrlFetch) -> Vec<u8> {
     out
 }
 
+/// What a URL names.
+struct Named {
+    mail: Mail,
+    section: Section,
+    /// From where, and how many bytes, where it is not all.
+    partial: Option<(u64, u64)>,
+}
+
 /// What a URL names, if this one may read it.
-fn authorized(store: &MessageStore, who: &Who, text: &str) -> Option<(Mail, Section)> {
+fn authorized(store: &MessageStore, who: &Who, text: &str) -> Option<Named> {
     let url = Url::parse(text).ok()?;
     let unique = Unique::parse(url.user.as_deref()?).ok()?;
     let folder = folders::by_name(&url.mailbox)?;
@@ -141,21 +149,25 @@ fn authorized(store: &MessageStore, who: &Who, text: &str) -> Option<(Mail, Sect
         return None;
     }
     let mail = store.mail(&unique, id?).ok()?;
-    Some((mail, url.section.unwrap_or_default()))
+    let partial = url.partial.map(|(from, length)| (from, length.unwrap_or(u64::MAX)));
+    Some(Named { mail, section: url.section.unwrap_or_default(), partial })
 }
 
 /// Appends what is wanted of a section.
 fn told(
-    mail: &Mail,
-    section: &Section,
+    Named { mail, section, partial }: &Named,
     wanted: &UrlFetch,
     out: &mut Vec<u8>,
 ) -> Result<Option<()>, MailError> {
     let plain = !wanted.body && !wanted.binary && !wanted.structure;
     if plain {
-        let Some(bytes) = section_bytes(mail, section, None)? else { return Ok(None) };
+        let Some(bytes) = section_bytes(mail, section, *partial)? else { return Ok(None) };
         write::literal(out, &bytes);
         return Ok(Some(()));
+    }
+    // Decoded, or described, it would be more than was authorized.
+    if partial.is_some() && (wanted.binary || wanted.structure) {
+        return Ok(None);
     }
     let Some(part) = mail.part().find(&section.part) else { return Ok(None) };
     let mut items = Vec::new();
@@ -166,7 +178,7 @@ fn told(
         items.push(item);
     }
     if wanted.body {
-        let Some(bytes) = section_bytes(mail, section, None)? else { return Ok(None) };
+        let Some(bytes) = section_bytes(mail, section, *partial)? else { return Ok(None) };
         let mut item = b"(BODY ".to_vec();
         write::literal(&mut item, &bytes);
         item.push(b')');

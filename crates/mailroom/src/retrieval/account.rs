@@ -178,6 +178,8 @@ impl Account {
             if stood < DOUBT_AFTER || connection.is_alive().await {
                 break Some(connection);
             }
+            // Those that stood longer are no better.
+            lock(&self.idle).clear();
         };
         let connection = match connection {
             Some(connection) => connection,
@@ -313,7 +315,9 @@ impl Account {
                 }
                 connection.command(&format!("UID STORE {uid} +FLAGS.SILENT ({flags})")).await?;
                 // Without UIDPLUS, EXPUNGE would take away what others have marked, too. RFC 4315 §2.1.
-                if mark == Mark::Deleted && connection.can("UIDPLUS") {
+                if mark == Mark::Deleted
+                    && (connection.can("UIDPLUS") || connection.can("IMAP4REV2"))
+                {
                     connection.command(&format!("UID EXPUNGE {uid}")).await?;
                 }
                 Ok(())

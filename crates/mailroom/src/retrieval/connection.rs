@@ -21,6 +21,8 @@ use super::{AUDIO_BYTES_MAX, Security, Server};
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// Bytes of one response: the greatest is a part that a URL names, in base64.
 const RESPONSE_BYTES_MAX: usize = 384 << 20;
+/// How long a connection that stood idle may take to show that it is alive.
+const ALIVE_WAIT: Duration = Duration::from_secs(2);
 /// Responses that may come before a command is done.
 const RESPONSES_MAX: usize = 10_000;
 
@@ -311,7 +313,8 @@ impl Connection {
 
     /// Whether the server is still there; idle connections are closed by many.
     pub(super) async fn is_alive(&mut self) -> bool {
-        self.command("NOOP").await.is_ok()
+        let asked = timeout(self.patience.min(ALIVE_WAIT), self.command("NOOP")).await;
+        matches!(asked, Ok(Ok(_)))
     }
 
     /// Says goodbye, without waiting for an answer.

@@ -68,11 +68,20 @@ async fn by_account(account: &Arc<Account>, url: &Url) -> Result<Message, Fault>
 /// The part that a URL means: the one that it names, or else the one with the audio, or with the text.
 async fn find(connection: &mut Connection, url: &Url) -> Result<(Found, Part), Fault> {
     let uid = url.uid;
+    if url.partial.is_some() {
+        return Err(Fault::NotAllowed("a whole part, without ;PARTIAL="));
+    }
     let uid_validity = connection.select(&url.mailbox, Mode::Read).await?;
     if let Some(told) = url.uid_validity.filter(|told| *told != uid_validity) {
         return Err(Fault::Renumbered { told, found: uid_validity });
     }
-    let said = connection.command(&format!("UID FETCH {uid} (UID BODYSTRUCTURE)")).await?;
+    let fetch = format!("UID FETCH {uid} (UID BODYSTRUCTURE)");
+    let mut said = connection.command(&fetch).await?;
+    if fetched(&said, uid).is_none() {
+        // What came since the mailbox was opened is seen after a NOOP only. RFC 9051 §7.
+        connection.command("NOOP").await?;
+        said = connection.command(&fetch).await?;
+    }
     let told = fetched(&said, uid).and_then(|list| list.item("BODYSTRUCTURE"));
     let told =
         told.ok_or_else(|| Fault::NotFound(format!("there is no message with UID {uid}")))?;

@@ -294,6 +294,22 @@ fn what_another_connection_moved_away_is_not_reached_by_its_old_number() {
 }
 
 #[test]
+fn section_2_3_1_1_a_session_ends_when_the_numbers_of_its_folder_are_void() {
+    let subject = with_mail("");
+    deliver(&subject, USER, &letter("one"));
+    let mut line = Line::imap(&subject);
+    line.done("SELECT INBOX");
+    // Numbers are of the second in which a mailbox got its first message.
+    std::thread::sleep(Duration::from_millis(1_100));
+    done(&subject, &["delete", USER]);
+    done(&subject, &["purge", USER, "--yes"]);
+    done(&subject, &["create", &format!("FBMC: Anna : {USER}")]);
+    deliver(&subject, USER, &letter("another"));
+    line.say(b"n NOOP\r\n");
+    line.until("* BYE the folder was made anew");
+}
+
+#[test]
 fn section_7_5_1_a_client_that_may_be_sending_numbers_is_not_told_that_they_change() {
     let subject = with_mail("");
     for n in 0..3 {

@@ -58,7 +58,7 @@ pub struct Page {
     pub next: Option<Cursor>,
     /// What the mailbox holds, all together.
     pub counts: Counts,
-    /// The number of the mailbox's last change.
+    /// What the UIDs of the mailbox are valid with, and the number of its last change.
     pub sequence: u64,
     /// What the numbers of messages are valid with, RFC 9051 §2.3.1.1.
     pub uid_validity: u32,
@@ -193,8 +193,11 @@ impl MessageStore {
     ///
     /// # Errors
     /// As [`Self::list`].
-    pub fn sequence(&self, unique: &Unique) -> Result<u64, MailError> {
-        self.looked(unique, |opened| opened.catalog().head.sequence)
+    pub fn sequence(&self, unique: &Unique) -> Result<(u32, u64), MailError> {
+        self.looked(unique, |opened| {
+            let head = &opened.catalog().head;
+            (head.uid_validity, head.sequence)
+        })
     }
 
     /// A message as e-mail.

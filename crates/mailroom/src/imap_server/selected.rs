@@ -20,6 +20,8 @@ pub(super) struct Selected {
     pub(super) unique: Unique,
     pub(super) folder: Folder,
     pub(super) mode: Mode,
+    /// Whether its UIDs are others by now.
+    pub(super) is_void: bool,
     /// By UID; a message's number is its place here, from 1.
     pub(super) entries: Vec<Entry>,
     /// What the mailbox's last change was when this was true.
@@ -92,6 +94,7 @@ impl Selected {
             unique,
             folder,
             mode,
+            is_void: false,
             entries,
             sequence,
             uid_validity,
@@ -147,17 +150,15 @@ impl Selected {
         (expunges, telling): (Expunges, Telling),
         out: &mut Vec<u8>,
     ) -> Result<(), MailError> {
-        if store.sequence(&self.unique)? == self.sequence {
+        if store.sequence(&self.unique)? == (self.uid_validity, self.sequence) {
             self.tell_gone(expunges, out);
             return Ok(());
         }
         let now = holds(store, &self.unique, self.folder)?;
         if now.uid_validity != self.uid_validity {
-            // The mailbox is another by now; all that was known is void.
-            for entry in &mut self.entries {
-                entry.is_gone = true;
-            }
-            self.uid_validity = now.uid_validity;
+            // All that the client knows is void, and there is no way to say so but to end. RFC 9051 §2.3.1.1.
+            self.is_void = true;
+            return Ok(());
         }
         let (count, mut fresh) = (self.entries.len(), Vec::new());
         let mut new: BTreeMap<u32, Entry> =

@@ -30,6 +30,8 @@ const OUT_BYTES: usize = 64 << 10;
 const NONSENSE_MAX: u32 = 30;
 /// What answers wait after a wrong password.
 const WRONG_WAIT: Duration = Duration::from_secs(1);
+/// What ends a session whose folder has other UIDs than before.
+const VOID: &str = "BYE the folder was made anew: its UIDs are others by now";
 /// Bytes of a message for which room is asked at once.
 const ROOM_BYTES: usize = 1 << 20;
 
@@ -210,6 +212,11 @@ impl Session {
     /// The next frame; what was answered is sent first, when the client waits for it.
     async fn frame(&mut self) -> io::Result<Option<CommandFrame>> {
         loop {
+            if self.is_void() {
+                self.untagged(VOID);
+                self.link.write(&mut self.out).await?;
+                return Ok(None);
+            }
             if let Some(frame) = self.framer.next() {
                 if self.out.len() > OUT_BYTES {
                     self.link.write(&mut self.out).await?;
@@ -252,6 +259,10 @@ impl Session {
             }
         }
         true
+    }
+
+    fn is_void(&self) -> bool {
+        self.selected.as_ref().is_some_and(|selected| selected.is_void)
     }
 
     pub(super) fn untagged(&mut self, text: &str) {
@@ -451,6 +462,11 @@ impl Session {
                 }
                 Ok(Some(_)) | Err(_) => return Ok(Answer::bad("DONE was expected")),
                 Ok(None) => {}
+            }
+            if self.is_void() {
+                self.untagged(VOID);
+                self.link.write(&mut self.out).await?;
+                return Err(io::ErrorKind::ConnectionAborted.into());
             }
             self.link.write(&mut self.out).await?;
             tokio::select! {

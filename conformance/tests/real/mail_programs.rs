@@ -1,12 +1,13 @@
 //! The message store reached by mail programs: Python's own modules, curl, mbsync, and what desktop programs do.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use conformance::{Folder, Subject, entracte, programs};
+use serde_json::json;
 
 use crate::mailboxes::{PATIENCE, QUIET, done, tone};
 
@@ -431,4 +432,65 @@ fn a_full_mailbox_and_a_deleted_one_are_refused_each_for_what_it_is() {
     late.hear();
     let told = late.ask(&format!("LOGIN {USER} \"{PASSWORD}\""));
     assert!(told.last().unwrap().contains("NO [AUTHENTICATIONFAILED]"), "{told:?}");
+}
+
+/// Takes one message by SMTP: to whom, and what.
+fn one_by_smtp(listener: &TcpListener) -> (String, String) {
+    let mut client = BufReader::new(listener.accept().unwrap().0);
+    let mut to = String::new();
+    client.get_mut().write_all(b"220 ready\r\n").unwrap();
+    loop {
+        let mut line = String::new();
+        client.read_line(&mut line).unwrap();
+        let answer = match line.get(..4).unwrap_or_default() {
+            "RCPT" => {
+                to = line;
+                "250 ok"
+            }
+            "DATA" => {
+                client.get_mut().write_all(b"354 go on\r\n").unwrap();
+                let mut text = String::new();
+                while !text.ends_with("\r\n.\r\n") {
+                    assert!(client.read_line(&mut text).unwrap() > 0, "{text}");
+                }
+                client.get_mut().write_all(b"250 taken\r\n").unwrap();
+                return (to, text);
+            }
+            "" => panic!("it went away"),
+            _ => "250 ok",
+        };
+        client.get_mut().write_all(format!("{answer}\r\n").as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn messages_go_on_by_email_as_command_line_and_api_say() {
+    let relay = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = relay.local_addr().unwrap().port();
+    let subject = with_mail(&format!(
+        "sender = \"voicemail@office.example\"\n[[mail.relays]]\nhost = \"127.0.0.1\"\nport = {port}\n\
+         security = \"none\"\n"
+    ));
+    let shown = done(&subject, &["email", USER, "anna@elsewhere.example", "--after", "read"]);
+    assert!(shown.contains("anna@elsewhere.example: copy, then read"), "{shown}");
+    deliver(&subject, USER, &letter("one"));
+    let (to, text) = one_by_smtp(&relay);
+    assert!(to.contains("<anna@elsewhere.example>"), "{to}");
+    // It came as mail, and goes on as it came.
+    assert!(text.starts_with("X-Entracte-Mailbox: "), "{}", &text[..200]);
+    let whole = text.strip_suffix(".\r\n").unwrap().as_bytes();
+    assert!(whole.ends_with(&letter("one")), "{}", &text[..800]);
+    let sent_on = || crate::mailboxes::get(&subject, "/api/v1/mail/sent-on").json();
+    let begun = std::time::Instant::now();
+    while sent_on()["sent"] != 1 {
+        assert!(begun.elapsed() < PATIENCE, "{}", sent_on());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let path = format!("/api/v1/mailboxes/{USER}");
+    let patch = |body| crate::mailboxes::send(&subject, "PATCH", &path, &body);
+    let wrong = patch(json!({ "email": { "address": "nobody" } }));
+    assert!(wrong.status == 422 && wrong.text().contains("as anna@"), "{}", wrong.text());
+    let changed = patch(json!({ "email": { "address": "b@c.example", "send": "notice" } }));
+    assert_eq!((changed.status, changed.json()["email"]["send"].as_str()), (200, Some("notice")));
+    assert!(patch(json!({ "email": null })).json()["email"].is_null());
 }

@@ -83,6 +83,8 @@ impl Relay {
         let envelope = Envelope::new(Some(address(from)?), vec![address(to)?])
             .map_err(|error| RelayFault::Address(error.to_string()))?;
         let transport = self.transport().await.map_err(RelayFault::Away)?;
+        // The library ends the last line itself.
+        let message = message.strip_suffix(b"\r\n").unwrap_or(message);
         match transport.send_raw(&envelope, message).await {
             Ok(_) => Ok(()),
             Err(error) => {

@@ -552,6 +552,80 @@ async fn messages_of_every_form_are_heard_from_dovecot() {
     tokio::time::timeout(PATIENCE, settled).await.expect("one is read, one is gone");
 }
 
+/// How long after SPEAK the first sound of a message arrives.
+async fn first_sound(caller: &mut Caller, uri: String) -> Duration {
+    let mut headers = Headers::new();
+    headers.push("Content-Type", "text/uri-list");
+    let before = caller.call.ear.count();
+    let asked = entracte::clock::instant();
+    caller.call.ask(Method::Speak, headers, format!("{uri}\r\n").into()).await;
+    let sounds = async {
+        loop {
+            let heard = caller.call.ear.heard();
+            let mut packets = heard.iter().skip(before);
+            let first =
+                packets.find(|packet| packet.samples.iter().any(|s| s.unsigned_abs() > 100));
+            if let Some(first) = first {
+                return first.at.saturating_duration_since(asked);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let after = tokio::time::timeout(PATIENCE, sounds).await.expect("a sound");
+    caller.call.ask(Method::Stop, Headers::new(), Vec::new()).await;
+    after
+}
+
+/// A small form always runs; `ENTRACTE_CALLS=100` measures.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_at_once_hear_a_message_from_the_store_and_from_dovecot() {
+    let calls = std::env::var("ENTRACTE_CALLS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
+    let dovecot = Dovecot::start();
+    let secrets = Folder::create();
+    let secret = secrets.write("password", "a service's own\n");
+    let subject = with_mail(&format!(
+        "{HEARD}[[mail.servers]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {}\nsecurity = \"none\"\n\
+         user = \"mediaserver\"\nauthorization_id = \"*\"\npassword_file = {:?}\n",
+        dovecot.imap,
+        secret.display().to_string(),
+    ));
+    deliver(&subject, USER, &letter("one"));
+    dovecot.append(&letter("one"));
+    let (id, _) = ids(&subject, "inbox").remove(0);
+    let from_store = format!("fbmc:{USER}/{id}");
+    let from_dovecot = format!("imap://anna@127.0.0.1:{}/INBOX/;UID=1", dovecot.imap);
+    let mut callers = Vec::new();
+    for _ in 0..calls {
+        callers.push(caller(&subject).await);
+    }
+    for count in [1, calls] {
+        for (place, uri) in [("the store", &from_store), ("Dovecot", &from_dovecot)] {
+            let mut all = Vec::new();
+            // One alone is asked as often as many are.
+            for _ in 0..calls / count {
+                let asked: Vec<_> = callers
+                    .drain(..count)
+                    .map(|mut caller| {
+                        let uri = uri.clone();
+                        tokio::spawn(async move {
+                            let after = first_sound(&mut caller, uri).await;
+                            (caller, after)
+                        })
+                    })
+                    .collect();
+                for one in asked {
+                    let (caller, after) = one.await.unwrap();
+                    all.push(after);
+                    callers.push(caller);
+                }
+            }
+            all.sort_unstable();
+            let of = |share: usize| all[(all.len() * share / 100).min(all.len() - 1)];
+            println!("{count} at once from {place}: p50 {:.1?}, p99 {:.1?}", of(50), of(99));
+        }
+    }
+}
+
 fn maybe_amr(folder: &Path) -> Option<Vec<u8>> {
     let (from, to) = (folder.join("tone.wav"), folder.join("tone.amr"));
     let mut ffmpeg = Command::new("ffmpeg");

@@ -585,7 +585,8 @@ async fn many_calls_at_once_hear_a_message_from_the_store_and_from_dovecot() {
     let secret = secrets.write("password", "a service's own\n");
     let subject = with_mail(&format!(
         "{HEARD}[[mail.servers]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {}\nsecurity = \"none\"\n\
-         user = \"mediaserver\"\nauthorization_id = \"*\"\npassword_file = {:?}\n",
+         user = \"mediaserver\"\nauthorization_id = \"*\"\npassword_file = {:?}\n\
+         [general.mrcp]\nmax_sessions = 200\n",
         dovecot.imap,
         secret.display().to_string(),
     ));

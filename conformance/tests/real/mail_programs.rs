@@ -16,7 +16,7 @@ const PASSWORD: &str = "a secret of anna's";
 
 /// A server with its doors for mail programs open, and one user with a password.
 pub(crate) fn with_mail(more: &str) -> Subject {
-    let subject = Subject::own(&format!(
+    let subject = Subject::with_tables(&format!(
         "{QUIET}[mail]\nlmtp_listen = [\"127.0.0.1:0\"]\nimap_listen = [\"127.0.0.1:0\"]\n\
          imaps_listen = [\"127.0.0.1:0\"]\n{more}"
     ));

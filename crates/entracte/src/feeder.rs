@@ -392,12 +392,21 @@ impl Feeder {
             Opened::Steps(steps) => {
                 // The message was heard when the last of these was.
                 self.text_steps = steps.len();
+                if steps.is_empty() {
+                    self.hearing = None;
+                }
                 let fits = line.replace(number, steps);
                 let too_many = || End::Failed(Failure::Error("the text is too long".to_owned()));
                 if fits { Ok(()) } else { Err(too_many()) }
             }
             audio @ (Opened::Speech(_) | Opened::Clip(_) | Opened::Stream(_) | Opened::Live(_)) => {
                 self.stored(audio, play, line).await?;
+                // Of what is cut by its order, nobody heard the end.
+                let is_cut = play.to.is_some() || play.at_most.is_some() || play.times < 1.0;
+                if is_cut {
+                    self.hearing = None;
+                    return Ok(());
+                }
                 Ok(self.message_ends().await?)
             }
         }

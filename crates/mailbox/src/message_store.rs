@@ -730,6 +730,20 @@ impl MessageStore {
         self.remove_those(unique, ids, &|_| true)
     }
 
+    /// As [`Self::remove`], of those only that have the UIDs that they had: a message that was moved since has another.
+    ///
+    /// # Errors
+    /// As [`Self::change`].
+    pub fn remove_unmoved(
+        &self,
+        unique: &Unique,
+        messages: &[(MessageId, u32)],
+    ) -> Result<(), MailError> {
+        let ids: Vec<_> = messages.iter().map(|(id, _)| *id).collect();
+        let uids: BTreeSet<_> = messages.iter().map(|(_, uid)| *uid).collect();
+        self.remove_those(unique, &ids, &|row| uids.contains(&row.uid))
+    }
+
     /// As [`Self::remove`], of those only that wait to be expunged and have the UIDs that they had: a message that was moved since has
     /// another. RFC 9051 §6.4.3.
     ///

@@ -21,6 +21,12 @@ impl MessageId {
         Self(millis << 80 | random)
     }
 
+    /// When it was made, to the millisecond.
+    pub(crate) fn made(self) -> Moment {
+        let millis = u64::try_from(self.0 >> 80).unwrap_or(u64::MAX);
+        Moment::from_micros(millis.saturating_mul(1_000))
+    }
+
     /// The greatest there can be.
     pub(crate) const MAX: Self = Self(u128::MAX);
 

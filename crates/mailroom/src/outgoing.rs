@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use mailbox::{
     Draft, EmailAfter, EmailRule, Folder, Kind, MailChange, MailError, MessageId, MessageStore,
-    Unique,
+    Unique, View,
 };
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until};
 pub use relay::{Relay, RelayFault};
 
 use crate::imap_server::seconds_now;
+use letter::Letter;
 use state::{Pending, State};
 
 /// How long a message waits for its second try.
@@ -122,7 +123,7 @@ impl Outgoing {
             if now >= all {
                 all = now + Duration::from_secs(600);
                 for unique in self.with_rules().await {
-                    due.entry(unique).or_insert(now);
+                    due.insert(unique, now);
                 }
             }
             let ready: Vec<_> = due
@@ -178,9 +179,13 @@ impl Outgoing {
             let unique = unique.clone();
             self.blocking(move |store| begin(store, &unique)).await
         };
-        let (rule, mut state) = match begun {
+        let (rule, mut state, is_more) = match begun {
             Ok(Some(begun)) => begun,
             Ok(None) => {
+                self.waits(unique, 0);
+                return None;
+            }
+            Err(MailError::NoSuchMailbox(_) | MailError::Deleted(_)) => {
                 self.waits(unique, 0);
                 return None;
             }
@@ -190,11 +195,24 @@ impl Outgoing {
             }
         };
         let now = seconds_now();
-        let ready: Vec<MessageId> =
-            state.pending.iter().filter(|one| one.next_at <= now).map(|one| one.id).collect();
-        for id in ready {
+        let ready: Vec<(MessageId, u32)> = state
+            .pending
+            .iter()
+            .filter(|one| one.next_at <= now)
+            .map(|one| (one.id, one.uid))
+            .collect();
+        for message in ready {
             self.waits(unique, state.pending.len());
-            self.one(unique, &rule, &mut state, id).await;
+            let still = {
+                let unique = unique.clone();
+                self.blocking(move |store| Ok((store.email_rule(&unique)?, store.owns(&unique)?)))
+            };
+            // Another rule by now, or another server: that begins anew.
+            match still.await {
+                Ok((Some(now), true)) if now == rule => {}
+                Ok(_) | Err(_) => return Some(LOOK),
+            }
+            self.one(unique, &rule, &mut state, message).await;
             let (unique, state) = (unique.clone(), state.clone());
             // What cannot be written down is sent once more, rather than not at all.
             if let Err(error) = self.blocking(move |store| state.write(store, &unique)).await {
@@ -202,6 +220,9 @@ impl Outgoing {
             }
         }
         self.waits(unique, state.pending.len());
+        if is_more && state.pending.len() < PENDING_MAX {
+            return Some(Duration::ZERO);
+        }
         let next = state.pending.iter().map(|one| one.next_at).min()?;
         Some(
             Duration::from_secs(next.saturating_sub(seconds_now()))
@@ -225,21 +246,36 @@ impl Outgoing {
     }
 
     /// Sends one message, and sees to what becomes of it.
-    async fn one(&self, unique: &Unique, rule: &EmailRule, state: &mut State, id: MessageId) {
+    async fn one(
+        &self,
+        unique: &Unique,
+        rule: &EmailRule,
+        state: &mut State,
+        (id, uid): (MessageId, u32),
+    ) {
         let written = {
             let (unique, rule, sender) = (unique.clone(), rule.clone(), self.config.sender.clone());
-            self.blocking(move |store| letter::write(store, &unique, id, &rule, &sender)).await
+            self.blocking(move |store| {
+                let is_there = |view: &View<'_>| view.row(id).is_some_and(|row| row.uid == uid);
+                // Whoever moved it has seen it.
+                if !store.view(&unique, |view| is_there(view))? {
+                    return Ok(None);
+                }
+                letter::write(store, &unique, id, &rule, &sender)
+            })
+            .await
         };
         let letter = match written {
             Ok(Some(letter)) => letter,
             // It came from here by the same way, or it is not to be sent.
-            Ok(None) | Err(MailError::NoSuchMessage(_) | MailError::Broken(..)) => {
+            Ok(None) | Err(MailError::NoSuchMessage(_)) => {
                 state.done(id);
                 return;
             }
             Err(error) => {
                 self.fault(&error.to_string());
-                state.defer(id, seconds_now(), self.config.first_wait);
+                let fault = RelayFault::Unreadable(error.to_string());
+                self.failed(unique, (rule, id), state, &fault).await;
                 return;
             }
         };
@@ -248,28 +284,46 @@ impl Outgoing {
                 self.sent.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(mailbox = unique.leaf(), message = %id, "a message was sent on by e-mail");
                 state.done(id);
-                self.after(unique, rule, id).await;
+                // What was not sent is not deleted.
+                let after = match rule.after {
+                    EmailAfter::Delete if !letter.is_whole => EmailAfter::Read,
+                    EmailAfter::Keep | EmailAfter::Read | EmailAfter::Delete => rule.after,
+                };
+                self.after(unique, after, (id, uid)).await;
             }
             Err(fault) => {
                 self.fault(&fault.to_string());
-                let since = state.since(id);
-                let is_late =
-                    seconds_now().saturating_sub(since) >= self.config.give_up_after.as_secs();
-                if fault.is_permanent() || is_late {
-                    self.bounced.fetch_add(1, Ordering::Relaxed);
-                    self.bounce(unique, rule, id, &fault).await;
-                    state.done(id);
-                } else {
-                    self.deferred.fetch_add(1, Ordering::Relaxed);
-                    state.defer(id, seconds_now(), self.config.first_wait);
-                }
+                self.failed(unique, (rule, id), state, &fault).await;
             }
         }
     }
 
+    /// Tries again later, or gives up and tells the mailbox.
+    async fn failed(
+        &self,
+        unique: &Unique,
+        (rule, id): (&EmailRule, MessageId),
+        state: &mut State,
+        fault: &RelayFault,
+    ) {
+        let since = state.since(id);
+        let is_late = seconds_now().saturating_sub(since) >= self.config.give_up_after.as_secs();
+        if fault.is_permanent() || is_late {
+            // Where nobody can be told, as in a full mailbox, it goes on.
+            if self.bounce(unique, rule, id, fault).await {
+                self.bounced.fetch_add(1, Ordering::Relaxed);
+                state.done(id);
+                return;
+            }
+        }
+        self.deferred.fetch_add(1, Ordering::Relaxed);
+        state.defer(id, seconds_now(), self.config.first_wait);
+    }
+
     /// By the first relay that takes it. What one refuses for good is not asked of the next: it would be the same.
-    async fn send(&self, to: &str, letter: &[u8]) -> Result<(), RelayFault> {
+    async fn send(&self, to: &str, letter: &Letter) -> Result<(), RelayFault> {
         let mut last = RelayFault::None;
+        let from = Some(&*self.config.sender).filter(|_| !letter.is_automatic);
         for (number, relay) in self.config.relays.iter().enumerate() {
             if let Some((until, fault)) = self.away().get(&number)
                 && Instant::now() < *until
@@ -277,7 +331,7 @@ impl Outgoing {
                 last = fault.clone();
                 continue;
             }
-            match relay.send(&self.config.sender, to, letter).await {
+            match relay.send(from, to, &letter.bytes).await {
                 Ok(()) => return Ok(()),
                 Err(fault) if fault.is_permanent() => return Err(fault),
                 Err(fault) => {
@@ -297,12 +351,12 @@ impl Outgoing {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn after(&self, unique: &Unique, rule: &EmailRule, id: MessageId) {
-        let (unique, after) = (unique.clone(), rule.after);
+    async fn after(&self, unique: &Unique, after: EmailAfter, (id, uid): (MessageId, u32)) {
+        let unique = unique.clone();
         let done = self.blocking(move |store| match after {
             EmailAfter::Keep => Ok(()),
             EmailAfter::Read => store.mark_read(&unique, &[id], mailbox::Reads::Read).map(drop),
-            EmailAfter::Delete => store.remove(&unique, &[id]),
+            EmailAfter::Delete => store.remove_unmoved(&unique, &[(id, uid)]),
         });
         if let Err(error) = done.await {
             self.fault(&error.to_string());
@@ -310,7 +364,13 @@ impl Outgoing {
     }
 
     /// Word of it in the mailbox, where the message stays.
-    async fn bounce(&self, unique: &Unique, rule: &EmailRule, id: MessageId, fault: &RelayFault) {
+    async fn bounce(
+        &self,
+        unique: &Unique,
+        rule: &EmailRule,
+        id: MessageId,
+        fault: &RelayFault,
+    ) -> bool {
         let body = format!(
             "A message of this mailbox could not be sent on to {}: {fault}.\nIt is in the mailbox, as it was.\n",
             rule.address
@@ -329,14 +389,21 @@ impl Outgoing {
             let done = store.deliver(&draft, std::slice::from_ref(&to)).pop();
             done.unwrap_or(Err(MailError::Invalid("a receiver"))).map(drop)
         });
-        if let Err(error) = done.await {
-            self.fault(&error.to_string());
+        match done.await {
+            Ok(()) => true,
+            Err(error) => {
+                self.fault(&error.to_string());
+                false
+            }
         }
     }
 }
 
+/// A rule, what waits by it, and whether there is more than fits.
+type Begun = (EmailRule, State, bool);
+
 /// The rule of a mailbox and what of it waits, with what came since; none when nothing of it goes on, or another server does it.
-fn begin(store: &MessageStore, unique: &Unique) -> Result<Option<(EmailRule, State)>, MailError> {
+fn begin(store: &MessageStore, unique: &Unique) -> Result<Option<Begun>, MailError> {
     let Some(rule) = store.email_rule(unique)? else { return Ok(None) };
     if !store.owns(unique)? {
         return Ok(None);
@@ -344,10 +411,13 @@ fn begin(store: &MessageStore, unique: &Unique) -> Result<Option<(EmailRule, Sta
     let mut state = State::read(store, unique)?;
     let now = seconds_now();
     let (uid_validity, fresh, last) = store.view(unique, |view| {
-        let rows =
-            view.rows().filter(|row| row.folder == Folder::Inbox && row.kind != Kind::NonDelivery);
+        // What was moved there came before; and our own word of a failure goes nowhere.
+        let rows = view.rows().filter(|row| row.folder == Folder::Inbox && row.moved.is_none());
+        let rows = rows.filter(|row| row.kind != Kind::NonDelivery || row.is_mail);
+        let is_numbered = view.uid_validity() == rule.uid_validity;
+        let from = if is_numbered { rule.from_uid } else { 0 };
         let mut fresh: Vec<_> =
-            rows.filter(|row| row.uid >= rule.from_uid).map(|row| (row.uid, row.id)).collect();
+            rows.filter(|row| row.uid >= from).map(|row| (row.uid, row.id)).collect();
         fresh.sort_unstable();
         (view.uid_validity(), fresh, view.uid_next().saturating_sub(1))
     })?;
@@ -357,17 +427,19 @@ fn begin(store: &MessageStore, unique: &Unique) -> Result<Option<(EmailRule, Sta
     }
     state.uid_validity = uid_validity;
     let mut seen = last.max(state.seen);
+    let mut is_more = false;
     for (uid, id) in fresh {
         if uid <= state.seen || state.pending.iter().any(|one| one.id == id) {
             continue;
         }
         if state.pending.len() >= PENDING_MAX {
             seen = uid - 1;
+            is_more = true;
             break;
         }
-        state.pending.push(Pending { id, since: now, tries: 0, next_at: now });
+        state.pending.push(Pending { id, uid, since: now, tries: 0, next_at: now });
     }
     state.seen = seen;
     state.write(store, unique)?;
-    Ok(Some((rule, state)))
+    Ok(Some((rule, state, is_more)))
 }

@@ -141,7 +141,7 @@ impl Bed {
 
     fn goes_on(&self, send: EmailSend, after: EmailAfter) {
         let address = "anna@elsewhere.example".to_owned();
-        let rule = EmailRule { address, send, after, from_uid: 0 };
+        let rule = EmailRule { address, send, after, from_uid: 0, uid_validity: 0 };
         self.store.set_email_rule(&self.anna, Some(rule)).unwrap();
     }
 
@@ -312,4 +312,57 @@ async fn what_comes_back_goes_no_second_time_and_what_is_late_is_given_up() {
     bed.deliver("too late");
     bed.until("it is given up", |bed| bed.outgoing.state().bounced == 1).await;
     bed.until("it is told", |bed| bed.rows().iter().any(|row| row.kind == Kind::NonDelivery)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_moved_does_not_go_on_and_what_is_only_told_is_not_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let smtp = Smtp::answering(&["250 taken"]);
+    let bed = Bed::new(&folder.path().join("mail"), vec![smtp.relay()], LONG);
+    bed.deliver("old");
+    let old = bed.rows()[0].id;
+    bed.store.change(&bed.anna, &[old], |_, marks| (Folder::Deleted, marks)).unwrap();
+    bed.goes_on(EmailSend::NoticeWithAudio, EmailAfter::Delete);
+    // Taken back, it is no message that comes.
+    bed.store.change(&bed.anna, &[old], |_, marks| (Folder::Inbox, marks)).unwrap();
+    // Of mail a notice has not all: it stays. And a notice of a notice goes nowhere.
+    let mail = |more: &str| {
+        let text = format!("From: a@b.example\r\n{more}Subject: mail\r\n\r\ntext\r\n");
+        Draft::of_mail(text.into_bytes().into())
+    };
+    let to = bed.store.resolve(&bed.anna).unwrap();
+    for draft in [mail("x-entracte-mailbox: another\r\n"), mail("")] {
+        bed.store.deliver(&draft, std::slice::from_ref(&to)).pop().unwrap().unwrap();
+    }
+    let (_, text) = smtp.next();
+    assert!(text.contains("Subject: mail\r\n"), "{text}");
+    bed.until("it is read", |bed| bed.rows().iter().filter(|row| row.marks.read).count() == 1)
+        .await;
+    bed.until("all is seen", |bed| bed.outgoing.state().pending == 0).await;
+    assert_eq!((bed.rows().len(), bed.outgoing.state().sent), (3, 1));
+    // A word alone is no reason to delete anything.
+    let rule = EmailRule {
+        address: "anna@elsewhere.example".to_owned(),
+        send: EmailSend::Notice,
+        after: EmailAfter::Delete,
+        from_uid: 0,
+        uid_validity: 0,
+    };
+    assert!(bed.store.set_email_rule(&bed.anna, Some(rule)).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_line_ends_go_on_as_whole_ones_and_what_is_automatic_from_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let smtp = Smtp::answering(&["250 taken"]);
+    let bed = Bed::new(&folder.path().join("mail"), vec![smtp.relay()], LONG);
+    bed.goes_on(EmailSend::Copy, EmailAfter::Keep);
+    let text =
+        b"From: a@b.example\r\nAuto-Submitted: auto-replied\r\n\r\nx\n.\nMAIL FROM:<boss@c>\r.\r\n";
+    let to = bed.store.resolve(&bed.anna).unwrap();
+    let draft = Draft::of_mail(text.as_slice().into());
+    bed.store.deliver(&draft, &[to]).pop().unwrap().unwrap();
+    let (_, text) = smtp.next();
+    assert!(text.ends_with("\r\n\r\nx\r\n..\r\nMAIL FROM:<boss@c>\r\n..\r\n.\r\n"), "{text:?}");
+    assert!(text.contains("\r\nMessage-ID: <") || text.starts_with("Message-ID: <"), "{text}");
 }

@@ -68,6 +68,9 @@ pub struct EmailRule {
     /// The number of the first message that goes on: earlier ones were there before the rule was.
     #[serde(default)]
     pub from_uid: u32,
+    /// What that number is valid with.
+    #[serde(default)]
+    pub uid_validity: u32,
 }
 
 /// Whether a text is the address of a mailbox as people write it: no quoted strings, no address literals.
@@ -491,10 +494,29 @@ impl MessageStore {
                 if !is_email_address(&rule.address) {
                     return Err(MailError::Invalid("an e-mail address is as anna@office.example"));
                 }
-                let from_uid = self.view(unique, |view| view.uid_next())?;
-                Some(EmailRule { from_uid, ..rule })
+                if rule.send == EmailSend::Notice && rule.after == EmailAfter::Delete {
+                    return Err(MailError::Invalid(
+                        "after a notice alone the message is not deleted",
+                    ));
+                }
+                let before = self.email_rule(unique)?;
+                match before.filter(|before| before.address == rule.address) {
+                    // What waits goes on by the rule as it is now.
+                    Some(EmailRule { from_uid, uid_validity, .. }) => {
+                        Some(EmailRule { from_uid, uid_validity, ..rule })
+                    }
+                    None => {
+                        let numbers = |view: &View<'_>| (view.uid_next(), view.uid_validity());
+                        let (from_uid, uid_validity) = self.view(unique, |view| numbers(view))?;
+                        self.write_email_state(unique, b"{}")?;
+                        Some(EmailRule { from_uid, uid_validity, ..rule })
+                    }
+                }
             }
-            None => None,
+            None => {
+                self.write_email_state(unique, b"{}")?;
+                None
+            }
         };
         self.edit(unique, |file| file.email = rule)
     }

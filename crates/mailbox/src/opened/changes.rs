@@ -29,7 +29,7 @@ impl Opened {
         if self.read.catalog.row(id).is_none() {
             // What comes with an old date, as a copy or by APPEND, is kept from now on: whoever put it there wants it.
             let now = around.host.wall();
-            let is_late = crate::Moment::from_micros(row.at).plus_days(1) < now;
+            let is_late = crate::Moment::from_micros(row.at).plus_days(1) < id.made();
             let since_now = (row.folder != Folder::Inbox || is_late).then(|| now.as_micros());
             let row = Row { moved: row.moved.or(since_now), ..row };
             let record = self.read.catalog.add(row);

@@ -6,9 +6,12 @@ use lettre::address::Envelope;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
+use tokio::time::timeout;
 
 use crate::retrieval::Security;
 
+/// How slowly a message may be sent.
+const BYTES_A_SECOND: u64 = 10_000;
 /// How long a relay may take for an answer.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -34,6 +37,8 @@ pub struct Relay {
 pub enum RelayFault {
     /// None is set.
     None,
+    /// The message cannot be read; why.
+    Unreadable(String),
     /// An address is none.
     Address(String),
     /// It refuses for good; what it says. RFC 5321 §4.2.1, 5yz.
@@ -56,6 +61,7 @@ impl fmt::Display for RelayFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("mail.relays is empty"),
+            Self::Unreadable(why) => write!(f, "it cannot be read: {why}"),
             Self::Address(why) => write!(f, "not an address: {why}"),
             Self::Refused(why) => write!(f, "the relay refuses it: {why}"),
             Self::NotNow(why) => write!(f, "not taken yet: {why}"),
@@ -66,6 +72,22 @@ impl fmt::Display for RelayFault {
 
 impl std::error::Error for RelayFault {}
 
+/// Whether a refusal is about the receiver or the message: it will be the same tomorrow. What is about us, such as a log-in or a policy, may change. RFC 3463
+/// §3; without such a code, RFC 5321 §4.2.3.
+fn is_about_the_message(code: &str, why: &str) -> bool {
+    let enhanced = why.split([' ', ':', '(', ')']).find_map(|word| {
+        let mut parts = word.split('.');
+        let (class, subject) = (parts.next()?, parts.next()?);
+        let is_detail = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        (class == "5" && is_detail(subject) && parts.next().is_some_and(is_detail))
+            .then_some(subject)
+    });
+    match enhanced {
+        Some(subject) => ["1", "2", "3", "6"].contains(&subject),
+        None => ["550", "551", "552", "553"].contains(&code),
+    }
+}
+
 impl Relay {
     /// Sends a message.
     ///
@@ -73,19 +95,25 @@ impl Relay {
     /// [`RelayFault`].
     pub(super) async fn send(
         &self,
-        from: &str,
+        from: Option<&str>,
         to: &str,
         message: &[u8],
     ) -> Result<(), RelayFault> {
         let address = |text: &str| {
             text.parse::<Address>().map_err(|error| RelayFault::Address(format!("{text}: {error}")))
         };
-        let envelope = Envelope::new(Some(address(from)?), vec![address(to)?])
+        let envelope = Envelope::new(from.map(address).transpose()?, vec![address(to)?])
             .map_err(|error| RelayFault::Address(error.to_string()))?;
         let transport = self.transport().await.map_err(RelayFault::Away)?;
         // The library ends the last line itself.
         let message = message.strip_suffix(b"\r\n").unwrap_or(message);
-        match transport.send_raw(&envelope, message).await {
+        // The library bounds the connecting only.
+        let patience = ANSWER + Duration::from_secs(message.len() as u64 / BYTES_A_SECOND);
+        let Ok(sent) = timeout(patience, transport.send_raw(&envelope, message)).await else {
+            let why = format!("{}:{}: no answer within {patience:?}", self.host, self.port);
+            return Err(RelayFault::Away(why));
+        };
+        match sent {
             Ok(_) => Ok(()),
             Err(error) => {
                 let mut why = error.to_string();
@@ -93,12 +121,10 @@ impl Relay {
                     why = format!("{why}: {source}");
                 }
                 let why = format!("{}:{}: {why}", self.host, self.port);
-                // Who does not let us in may do so later: a password is set anew, a name comes back.
-                let is_about_us =
-                    error.status().is_some_and(|code| code.to_string().starts_with("53"));
-                Err(if error.is_permanent() && !is_about_us {
+                let code = error.status().map(|code| code.to_string()).unwrap_or_default();
+                Err(if error.is_permanent() && is_about_the_message(&code, &why) {
                     RelayFault::Refused(why)
-                } else if error.status().is_some() && !is_about_us {
+                } else if error.is_permanent() || error.is_transient() || error.is_client() {
                     RelayFault::NotNow(why)
                 } else {
                     RelayFault::Away(why)
@@ -153,5 +179,25 @@ impl Relay {
             Tls::Required(parameters)
         };
         Ok((tls, credentials))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_us_is_tried_again() {
+        for (code, why, expected) in [
+            ("550", "h:25: permanent error (550): 5.1.1 nobody here", true),
+            ("552", "h:25: permanent error (552): 5.3.4 too large", true),
+            ("550", "h:25: permanent error (550): no such user", true),
+            ("550", "h:25: permanent error (550): 5.7.1 relaying denied", false),
+            ("554", "h:25: permanent error (554): no service here", false),
+            ("535", "h:25: permanent error (535): 5.7.8 wrong", false),
+            ("550", "10.5.1.2:25: permanent error (550): 5.7.1 no", false),
+        ] {
+            assert_eq!(is_about_the_message(code, why), expected, "{why}");
+        }
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct State {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Pending {
     pub(super) id: MessageId,
+    /// Its number in the inbox.
+    pub(super) uid: u32,
     /// Since when, in seconds since 1970.
     pub(super) since: u64,
     pub(super) tries: u32,

@@ -41,6 +41,7 @@ impl Opened {
                     send: *send,
                     after: *after,
                     from_uid: 0,
+                    uid_validity: 0,
                 });
                 if *remove || rule.is_some() {
                     self.store.set_email_rule(&unique, rule)?;

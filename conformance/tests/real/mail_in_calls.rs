@@ -96,6 +96,20 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Speaks, and waits until a little of it was heard.
+    async fn begin(&mut self, headers: Headers, body: Vec<u8>) {
+        let before = self.call.ear.count();
+        self.call.ask(Method::Speak, headers, body).await;
+        let heard = async {
+            while self.call.ear.count() < before + 5 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, heard).await.expect("audio");
+    }
+}
+
 async fn speak(subject: &Subject, uri: &str) -> Ended {
     caller(subject).await.speak(uri, None).await
 }
@@ -136,9 +150,7 @@ async fn a_message_that_came_by_lmtp_is_heard_and_marked_only_when_told() {
     let mut headers = Headers::new();
     headers.push("Content-Type", "text/uri-list");
     let body = format!("{uri};after=read\r\n").into();
-    caller.call.ask(Method::Speak, headers, body).await;
-    caller.call.hears_within(PATIENCE).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    caller.begin(headers, body).await;
     caller.call.ask(Method::Stop, Headers::new(), Vec::new()).await;
     let told = tokio::task::spawn_blocking(move || imap.hear()).await.unwrap();
     assert_eq!(told, "* 1 FETCH (FLAGS (\\Seen))");
@@ -170,9 +182,7 @@ async fn only_what_was_heard_to_its_end_is_deleted() {
     let mut caller = caller(&subject).await;
     let mut headers = Headers::new();
     headers.push("Content-Type", "text/uri-list");
-    caller.call.ask(Method::Speak, headers.clone(), list.clone().into()).await;
-    caller.call.hears_within(PATIENCE).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    caller.begin(headers.clone(), list.clone().into()).await;
     caller.call.ask(Method::Stop, Headers::new(), Vec::new()).await;
     let read = |wanted: &'static [bool]| {
         let subject = &subject;
@@ -192,8 +202,7 @@ async fn only_what_was_heard_to_its_end_is_deleted() {
     read(&[true, false, false]).await;
     // A jump over the first two, each of three seconds, and a bit.
     headers.push("Jump-Size", "+7 Second");
-    caller.call.ask(Method::Speak, headers, list.into()).await;
-    caller.call.hears_within(PATIENCE).await;
+    caller.begin(headers, list.into()).await;
     read(&[true, false]).await;
     // A URI that says it comes before the parameter.
     let uri = format!("fbmc:{USER}/{};after=keep", all[1].0);

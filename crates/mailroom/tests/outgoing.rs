@@ -229,9 +229,10 @@ async fn complaint_43_a_user_may_have_a_message_in_one_place_or_in_both() {
 
     bed.store.set_email_rule(&bed.anna, None).unwrap();
     bed.deliver("here only");
-    bed.until("all is seen", |bed| bed.outgoing.state().pending == 0).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(smtp.heard.try_recv().is_err());
+    // Messages go on in their order: the next that does shows that this one did not.
+    bed.goes_on(EmailSend::Copy, EmailAfter::Keep);
+    bed.deliver("the next");
+    assert!(smtp.next().1.contains("Subject: the next\r\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -261,9 +262,11 @@ async fn what_is_refused_for_now_is_tried_again_and_what_is_refused_for_good_is_
         "{}",
         envelope.body
     );
-    // Word of it is no message that goes on.
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(bed.outgoing.state().bounced, 1);
+    // Word of it is no message that goes on: one that comes after it is refused next, and nothing between.
+    bed.deliver("never again");
+    bed.until("it is told", |bed| bed.outgoing.state().bounced == 2 && bed.rows().len() == 4).await;
+    assert!(smtp.next().1.contains("Subject: never\r\n"));
+    assert!(smtp.next().1.contains("Subject: never again\r\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,6 +55,7 @@ if [ "$stage" = test ]; then
     program isync mbsync "tests keep a folder of mail in step with it"
     need dovecot-core "test -x /usr/sbin/dovecot" "a mail server that messages are played from"
     need dovecot-imapd "test -e /usr/lib/dovecot/imap" "the half of it that tests speak with"
+    need exim4-daemon-light "test -x /usr/sbin/exim4" "a mail server that takes what goes on by e-mail"
     program tshark tshark "tests dissect captured calls with it"
 fi
 

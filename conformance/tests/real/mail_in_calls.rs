@@ -5,9 +5,9 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,17 +20,17 @@ use entracte::client::link::Link;
 use entracte::demo::hearing::pitch_hz;
 use mrcp::{EventName, Headers, Message, Method};
 
-use crate::mail_programs::{Line, deliver, door, letter, with_mail};
+use crate::mail_programs::{Line, USER, deliver, door, letter, with_mail};
+use crate::mail_servers::Dovecot;
 use crate::mailboxes::{PATIENCE, QUIET, get, tone};
 
-const USER: &str = "anna@office.example";
-const HEARD: &str = "retrieval_enabled = true\n";
+pub(crate) const HEARD: &str = "retrieval_enabled = true\n";
 
 /// How a SPEAK ended: its completion cause and reason, the cause of the URI that failed, and what was heard.
-struct Ended {
+pub(crate) struct Ended {
     cause: String,
-    reason: String,
-    uri_cause: String,
+    pub(crate) reason: String,
+    pub(crate) uri_cause: String,
     heard: Vec<i16>,
 }
 
@@ -110,12 +110,12 @@ impl Caller {
     }
 }
 
-async fn speak(subject: &Subject, uri: &str) -> Ended {
+pub(crate) async fn speak(subject: &Subject, uri: &str) -> Ended {
     caller(subject).await.speak(uri, None).await
 }
 
 #[track_caller]
-fn sounds_like_the_tone(ended: &Ended) {
+pub(crate) fn sounds_like_the_tone(ended: &Ended) {
     assert_eq!(ended.cause, "000 normal", "{} {}", ended.reason, ended.uri_cause);
     let ms = ended.sounding_ms();
     assert!((2_800..3_050).contains(&ms), "{ms} ms of three seconds were heard");
@@ -336,85 +336,6 @@ async fn rfc_5616_a_part_is_authorized_by_its_owner_and_fetched_by_a_media_serve
         }
     };
     tokio::time::timeout(PATIENCE, seen).await.expect("it is marked as read");
-}
-
-/// A Dovecot of the test's own. It ends with it.
-struct Dovecot {
-    child: Child,
-    folder: Folder,
-    imap: u16,
-}
-
-/// Who its mail belongs to.
-const OWNER: u32 = 12_346;
-
-impl Dovecot {
-    fn start() -> Self {
-        let folder = Folder::create();
-        let at = folder.path().to_owned();
-        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(&at, open).unwrap();
-        fs::create_dir(at.join("mail")).unwrap();
-        std::os::unix::fs::chown(at.join("mail"), Some(OWNER), Some(OWNER)).unwrap();
-        let imap = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let shown = at.display();
-        // A master user may act for others, as a service does. Passwords are those of the test.
-        let masters = folder.write("masters", "mediaserver:{PLAIN}a service's own\n");
-        let config = folder.write(
-            "dovecot.conf",
-            format!(
-                "base_dir = {shown}/run\nstate_dir = {shown}/state\nlog_path = {shown}/log\n\
-                 protocols = imap\nssl = no\ndisable_plaintext_auth = no\nauth_master_user_separator = *\n\
-                 mail_location = maildir:{shown}/mail/%u\nfirst_valid_uid = {OWNER}\nfirst_valid_gid = {OWNER}\n\
-                 auth_cache_size = 0\nauth_failure_delay = 0\n\
-                 passdb {{\n  driver = passwd-file\n  args = {masters}\n  master = yes\n  pass = yes\n}}\n\
-                 passdb {{\n  driver = static\n  args = password=secret\n}}\n\
-                 userdb {{\n  driver = static\n  args = uid={OWNER} gid={OWNER} home={shown}/mail/%u allow_all_users=yes\n}}\n\
-                 service imap-login {{\n  inet_listener imap {{\n    address = 127.0.0.1\n    port = {imap}\n  }}\n  inet_listener imaps {{\n    port = 0\n  }}\n}}\n",
-                masters = masters.display(),
-            ),
-        );
-        let child = Command::new("/usr/sbin/dovecot")
-            .arg("-F")
-            .arg("-c")
-            .arg(&config)
-            .stderr(Stdio::null())
-            .spawn();
-        let dovecot = Self { child: child.unwrap(), folder, imap };
-        for _ in 0..400 {
-            if TcpStream::connect(("127.0.0.1", imap)).is_ok() {
-                return dovecot;
-            }
-            std::thread::sleep(Duration::from_millis(25));
-        }
-        let log = fs::read_to_string(dovecot.folder.path().join("log")).unwrap_or_default();
-        unreachable!("Dovecot does not answer: {log}");
-    }
-
-    /// A connection of the user.
-    fn line(&self) -> Line {
-        let mut line = Line::to(SocketAddr::from(([127, 0, 0, 1], self.imap)));
-        line.until("* OK");
-        line.done("LOGIN anna secret");
-        line
-    }
-
-    fn append(&self, message: &[u8]) {
-        let mut line = self.line();
-        line.say(format!("a APPEND INBOX {{{}}}\r\n", message.len()).as_bytes());
-        line.until("+ ");
-        line.say(message);
-        line.say(b"\r\n");
-        line.until("a OK");
-    }
-}
-
-impl Drop for Dovecot {
-    fn drop(&mut self) {
-        // Its first process ends all others.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _ = self.child.wait();
-    }
 }
 
 /// A message that is one part, in base64.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::mailboxes::{PATIENCE, QUIET, done, tone};
 
-const USER: &str = "anna@office.example";
+pub(crate) const USER: &str = "anna@office.example";
 const PASSWORD: &str = "a secret of anna's";
 
 /// A server with its doors for mail programs open, and one user with a password.

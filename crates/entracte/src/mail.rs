@@ -8,6 +8,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use mailbox::{GUARD, MailChange, MailError, MailEvent, MessageStore, Sweeps, SystemHost, Ticker};
+use mailroom::agreement::{Agreement, AgreementState};
 use mailroom::imap_server::Begin;
 use mailroom::outgoing::{self, Outgoing};
 use mailroom::retrieval::{self, Fault, Retrieval, Server};
@@ -36,6 +37,8 @@ pub struct Mail {
     pub room: Option<Arc<Mailroom>>,
     /// What sends messages on by e-mail, where relays are set.
     pub outgoing: Option<Arc<Outgoing>>,
+    /// What keeps those and their copies in agreement, where there are mail servers.
+    pub agreement: Option<Arc<Agreement>>,
     _ticker: Ticker,
 }
 
@@ -60,7 +63,13 @@ impl Mail {
         let state = self.outgoing.as_ref()?.state();
         let outgoing::OutgoingState { pending, sent, deferred, bounced, last_fault } = state;
         let last_fault = last_fault.map(|(why, at)| web::MailFault { why, at: moment(at) });
-        Some(web::MailSentOn { pending, sent, deferred, bounced, last_fault })
+        let agreement = self.agreement.as_ref().map(|agreement| {
+            let AgreementState { mailboxes, changed_here, changed_there, last_fault } =
+                agreement.state();
+            let last_fault = last_fault.map(|(why, at)| web::MailFault { why, at: moment(at) });
+            web::MailAgreement { mailboxes, changed_here, changed_there, last_fault }
+        });
+        Some(web::MailSentOn { pending, sent, deferred, bounced, last_fault, agreement })
     }
 }
 
@@ -122,11 +131,8 @@ impl Doors {
     }
 }
 
-/// Lets calls hear messages, where that is switched on.
-fn offer(plan: &Plan, mail: Option<&Mail>, services: &Services) {
-    if !plan.mail.retrieval_enabled {
-        return;
-    }
+/// What speaks with mail servers.
+fn retrieval(plan: &Plan, store: Option<Arc<MessageStore>>) -> Retrieval {
     let server = |server: &MailServerPlan| Server {
         name: server.name.clone(),
         host: server.host.clone(),
@@ -142,13 +148,19 @@ fn offer(plan: &Plan, mail: Option<&Mail>, services: &Services) {
         idle: plan.mail.imap_timeout_seconds.map(|seconds| Duration::from_secs(seconds.into())),
         patience: Duration::from_secs(plan.mail.imap_answer_seconds.into()),
     };
-    let store = mail.map(|mail| Arc::clone(&mail.store));
-    let service = MailService {
-        retrieval: Retrieval::new(store, config),
-        style: crate::serve::defaults(plan, services).style,
-    };
-    // Nobody was faster: this is the start.
-    let _ = services.mail.set(service);
+    Retrieval::new(store, config)
+}
+
+/// Keeps what went on by e-mail in agreement with what came of it, where both can be asked.
+fn agreement(plan: &Plan, mail: &Mail, retrieval: &Arc<Retrieval>) -> Option<Arc<Agreement>> {
+    if mail.outgoing.is_none() || plan.mail.servers.is_empty() {
+        return None;
+    }
+    let every = Duration::from_secs(plan.mail.agree_seconds.into());
+    let agreement = Agreement::new(Arc::clone(&mail.store), Arc::clone(retrieval), every);
+    let agreement = Arc::new(agreement);
+    tokio::spawn(Arc::clone(&agreement).run());
+    Some(agreement)
 }
 
 /// A moment as pages and programs read it, RFC 3339.
@@ -253,8 +265,17 @@ pub fn start(
     (certificates, host): (Option<&Arc<Certificates>>, &str),
     notes: &mut Vec<String>,
 ) -> Result<Option<Mail>, StartError> {
-    let mail = open(plan, announcer, (certificates, host), notes)?;
-    offer(plan, mail.as_ref(), services);
+    let mut mail = open(plan, announcer, (certificates, host), notes)?;
+    let store = mail.as_ref().map(|mail| Arc::clone(&mail.store));
+    let retrieval = Arc::new(retrieval(plan, store));
+    if let Some(mail) = &mut mail {
+        mail.agreement = agreement(plan, mail, &retrieval);
+    }
+    if plan.mail.retrieval_enabled {
+        let style = crate::serve::defaults(plan, services).style;
+        // Nobody was faster: this is the start.
+        let _ = services.mail.set(MailService { retrieval, style });
+    }
     Ok(mail)
 }
 
@@ -292,7 +313,7 @@ fn open(
         tokio::spawn(Arc::clone(&outgoing).run());
         outgoing
     });
-    Ok(Some(Mail { store, room, outgoing, _ticker: ticker }))
+    Ok(Some(Mail { store, room, outgoing, agreement: None, _ticker: ticker }))
 }
 
 /// Makes our own root where no server ran before. What is set may be a share that is not mounted; and where there is a spool

@@ -46,7 +46,7 @@ pub struct Services {
 #[derive(Debug)]
 pub struct MailService {
     /// Fetches them.
-    pub retrieval: mailroom::retrieval::Retrieval,
+    pub retrieval: Arc<mailroom::retrieval::Retrieval>,
     /// How those are spoken that have only a text.
     pub style: ssml::Style,
 }

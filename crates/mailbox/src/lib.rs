@@ -48,10 +48,10 @@ pub use error::MailError;
 pub use host::{Host, Identity, SystemHost};
 pub use mail::{DOMAIN, Mail};
 pub use message_store::{
-    Checked, Cursor, Damage, EmailAfter, EmailRule, EmailSend, Exported, GUARD, MailChange,
-    MailEvent, Mailbox, MessageStore, Moved, NewUser, NodeState, Options, PAGE_MAX, Page,
-    PendingMessage, Place, Purged, Query, Reads, Receipt, Repair, Stats, Swept, UserOutcome, View,
-    is_email_address,
+    AgreeWith, Checked, Cursor, Damage, EmailAfter, EmailRule, EmailSend, Exported, GUARD,
+    MailChange, MailEvent, Mailbox, MessageStore, Moved, NewUser, NodeState, Options, PAGE_MAX,
+    Page, PendingMessage, Place, Purged, Query, Reads, Receipt, Repair, Stats, Swept, UserOutcome,
+    View, is_email_address,
 };
 pub use moment::Moment;
 pub use name::{FOLDERS, Folder, KINDS, Kind, Marks, MessageId, Name};

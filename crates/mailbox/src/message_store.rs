@@ -33,7 +33,7 @@ mod upkeep;
 pub use administration::{Checked, Damage, Exported, Purged, Repair, Stats};
 use mailboxes::MailboxFile;
 pub use mailboxes::{
-    EmailAfter, EmailRule, EmailSend, Mailbox, NewUser, UserOutcome, is_email_address,
+    AgreeWith, EmailAfter, EmailRule, EmailSend, Mailbox, NewUser, UserOutcome, is_email_address,
 };
 pub use moving::Moved;
 pub use reading::{Cursor, PAGE_MAX, Page, Query, View};

@@ -6,6 +6,7 @@
 //! and from the mail servers of others; [`outgoing`] sends them on by e-mail.
 
 mod access;
+pub mod agreement;
 pub mod fuzz;
 pub mod imap_server;
 mod link;

@@ -19,6 +19,7 @@ use mailbox::{
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep_until};
 
+pub(crate) use letter::{MAILBOX_FIELD, MESSAGE_FIELD};
 pub use relay::{Relay, RelayFault};
 
 use crate::imap_server::seconds_now;
@@ -122,7 +123,7 @@ impl Outgoing {
             let now = Instant::now();
             if now >= all {
                 all = now + Duration::from_secs(600);
-                for unique in self.with_rules().await {
+                for unique in ruled(&self.store, |_| true).await {
                     due.insert(unique, now);
                 }
             }
@@ -162,15 +163,6 @@ impl Outgoing {
         let store = Arc::clone(&self.store);
         let done = tokio::task::spawn_blocking(move || work(&store)).await;
         done.unwrap_or_else(|_| Err(MailError::NoStore("the work on it died".to_owned())))
-    }
-
-    /// The mailboxes of which messages go on.
-    async fn with_rules(&self) -> Vec<Unique> {
-        let found = self.blocking(|store| {
-            let all = store.uniques()?.into_iter();
-            Ok(all.filter(|unique| matches!(store.email_rule(unique), Ok(Some(_)))).collect())
-        });
-        found.await.unwrap_or_default()
     }
 
     /// Looks at a mailbox, and sends what is to be sent now.
@@ -397,6 +389,17 @@ impl Outgoing {
             }
         }
     }
+}
+
+/// The mailboxes of which messages go on by rules of a kind; none while the store is away.
+pub(crate) async fn ruled(store: &Arc<MessageStore>, is_it: fn(&EmailRule) -> bool) -> Vec<Unique> {
+    let store = Arc::clone(store);
+    let found = tokio::task::spawn_blocking(move || {
+        let all = store.uniques().unwrap_or_default().into_iter();
+        all.filter(|unique| matches!(store.email_rule(unique), Ok(Some(rule)) if is_it(&rule)))
+            .collect()
+    });
+    found.await.unwrap_or_default()
 }
 
 /// A rule, what waits by it, and whether there is more than fits.

@@ -3,9 +3,11 @@
 //!
 //! - `account`: the connections of one account, each used by one at a time; and how long a server that failed is left alone.
 //! - `connection`: IMAP as a client speaks it, every wait with an end.
+//! - `copies`: what came to an INBOX by e-mail from here.
 
 mod account;
 mod connection;
+mod copies;
 mod fault;
 mod imap_message;
 
@@ -19,7 +21,9 @@ use std::time::Duration;
 use mailbox::{Address, Folder, MailError, Marks, MessageId, MessageStore, Unique};
 use tokio::sync::mpsc;
 
+pub(crate) use account::Mark;
 pub use account::{AccountState, Counts};
+pub(crate) use copies::{Copy, Known};
 pub use fault::Fault;
 
 use account::Account;
@@ -160,7 +164,7 @@ impl Handle {
                     .map(drop)
             }
             Which::Remote { account, mailbox, uid_validity, uid } => {
-                account.mark(mailbox, (*uid_validity, *uid), account::Mark::Read).await
+                account.mark(mailbox, (*uid_validity, &uid.to_string()), Mark::Read).await
             }
             Which::Fixed => Err(Fault::NotAllowed("a URL that is authorized to be read")),
         }
@@ -178,7 +182,7 @@ impl Handle {
                 blocking(move || store.change(&unique, &[id], edit)).await.map(drop)
             }
             Which::Remote { account, mailbox, uid_validity, uid } => {
-                account.mark(mailbox, (*uid_validity, *uid), account::Mark::Deleted).await
+                account.mark(mailbox, (*uid_validity, &uid.to_string()), Mark::Deleted).await
             }
             Which::Fixed => Err(Fault::NotAllowed("a URL that is authorized to be read")),
         }
@@ -294,13 +298,18 @@ impl Retrieval {
         as_whom: &str,
         mailbox: &str,
     ) -> Result<Counts, Fault> {
+        self.named(server, as_whom)?.counts(mailbox).await
+    }
+
+    /// The account that reads the mailboxes of a user on a server.
+    fn named(&self, server: &str, as_whom: &str) -> Result<Arc<Account>, Fault> {
         let found = self.config.servers.iter().find(|known| known.name == server);
         let server = found.ok_or(Fault::NotAllowed("a server of mail.servers"))?;
         let as_whom = match &*server.authorization_id {
             "*" => as_whom,
             fixed => fixed,
         };
-        self.account(server, as_whom).counts(mailbox).await
+        Ok(self.account(server, as_whom))
     }
 
     /// `fbmc:<unique string>/<message>[/<number of the attachment>]`.

@@ -141,7 +141,8 @@ impl Bed {
 
     fn goes_on(&self, send: EmailSend, after: EmailAfter) {
         let address = "anna@elsewhere.example".to_owned();
-        let rule = EmailRule { address, send, after, from_uid: 0, uid_validity: 0 };
+        let rule =
+            EmailRule { address, send, after, from_uid: 0, uid_validity: 0, agree_with: None };
         self.store.set_email_rule(&self.anna, Some(rule)).unwrap();
     }
 
@@ -350,6 +351,7 @@ async fn what_was_moved_does_not_go_on_and_what_is_only_told_is_not_deleted() {
         after: EmailAfter::Delete,
         from_uid: 0,
         uid_validity: 0,
+        agree_with: None,
     };
     assert!(bed.store.set_email_rule(&bed.anna, Some(rule)).is_err());
 }

@@ -42,7 +42,7 @@ pub use setup::{SETUP_LINK, make_setup_link};
 pub use view::alarms;
 pub use view::{
     About, Alarm, Cache, Call, Capabilities, CaptureFile, CaptureOrder, Channel, Delivery, Device,
-    Engine, Finding, Happening, Heard, Host, Listening, Looks, MailCounts, MailFault, MailPrograms,
-    MailSentOn, MailServer, Missed, Packets, Preview, Provider, Resource, Severity, SipCount,
-    Skipped, Source, SourceState, Speech, Standing, Tried, View, Voice, Waits,
+    Engine, Finding, Happening, Heard, Host, Listening, Looks, MailAgreement, MailCounts,
+    MailFault, MailPrograms, MailSentOn, MailServer, Missed, Packets, Preview, Provider, Resource,
+    Severity, SipCount, Skipped, Source, SourceState, Speech, Standing, Tried, View, Voice, Waits,
 };

@@ -206,6 +206,14 @@ fn describe_mail() {
         "entracte_email_tries_total",
         "Messages sent on by e-mail, by what became of them: sent, deferred, bounced"
     );
+    describe_gauge!(
+        "entracte_email_agreeing",
+        "Mailboxes that are kept in agreement with an INBOX elsewhere"
+    );
+    describe_counter!(
+        "entracte_email_agreed_total",
+        "Messages that were changed so that they agree with their copies, by side: here, there"
+    );
     describe_gauge!("entracte_mail_connections", "Connections of mail programs");
     describe_counter!(
         "entracte_mail_connections_refused_total",
@@ -249,6 +257,15 @@ fn of_sent_on(state: &MailSentOn) {
         [("sent", state.sent), ("deferred", state.deferred), ("bounced", state.bounced)]
     {
         counter!("entracte_email_tries_total", "outcome" => outcome).absolute(messages);
+    }
+    if let Some(agreement) = &state.agreement {
+        let mailboxes = usize::try_from(agreement.mailboxes).unwrap_or(0);
+        gauge!("entracte_email_agreeing").set(count(mailboxes));
+        for (side, messages) in
+            [("here", agreement.changed_here), ("there", agreement.changed_there)]
+        {
+            counter!("entracte_email_agreed_total", "side" => side).absolute(messages);
+        }
     }
 }
 

@@ -216,6 +216,23 @@ pub struct MailSentOn {
     /// What failed last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_fault: Option<MailFault>,
+    /// How it stands with copies that are to agree with the messages; none where there are no mail servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<MailAgreement>,
+}
+
+/// How it stands with mailboxes that agree with an INBOX elsewhere.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, ToSchema)]
+pub struct MailAgreement {
+    /// Mailboxes that are kept so.
+    pub mailboxes: u64,
+    /// Messages of the store that were changed, since the start.
+    pub changed_here: u64,
+    /// Copies that were changed, since the start.
+    pub changed_there: u64,
+    /// What failed last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_fault: Option<MailFault>,
 }
 
 /// SIP messages of one kind.

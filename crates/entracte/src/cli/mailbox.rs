@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use mailbox::{
-    Address, Checked, Content, Cursor, Draft, EmailAfter, EmailRule, EmailSend, Folder, Kind,
-    MailError, Mailbox, MessageStore, Moment, NewAttachment, NewUser, Query, Repair, Row, Sweeps,
-    SystemHost, Ticker, Unique, UserOutcome,
+    Address, AgreeWith, Checked, Content, Cursor, Draft, EmailAfter, EmailRule, EmailSend, Folder,
+    Kind, MailError, Mailbox, MessageStore, Moment, NewAttachment, NewUser, Query, Repair, Row,
+    Sweeps, SystemHost, Ticker, Unique, UserOutcome,
 };
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 use serde_json::json;
@@ -117,6 +117,10 @@ enum Verb {
         /// What becomes of the message here once a relay took it: keep, read, delete.
         #[arg(long, default_value = "keep", requires = "to")]
         after: EmailAfter,
+        /// Where the copies come to, one of mail.servers, and whose INBOX it is there if not that of the e-mail address: as office, or
+        /// office/anna. What is read or deleted there is so here then, and the other way round.
+        #[arg(long, value_name = "SERVER[/USER]", requires = "to")]
+        agree_with: Option<AgreeWith>,
         /// Nothing goes on any more.
         #[arg(long, conflicts_with = "to")]
         remove: bool,

@@ -59,6 +59,7 @@ pub(super) fn mail(section: &Section<'_>) -> MailPlan {
         retrieval_enabled: section.flag("retrieval_enabled", false),
         imap_timeout_seconds: u32::try_from(seconds).ok(),
         imap_answer_seconds: section.integer("imap_answer_seconds", 10, 1..=600),
+        agree_seconds: section.integer("agree_seconds", 60, 1..=86_400),
         root,
         servers: mail_servers(section),
         listen: Listening {

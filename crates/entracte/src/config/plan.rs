@@ -191,6 +191,8 @@ pub struct MailPlan {
     pub imap_timeout_seconds: Option<u32>,
     /// How long an IMAP server may take for an answer.
     pub imap_answer_seconds: u32,
+    /// How often mailboxes are compared with the copies of their messages, in seconds.
+    pub agree_seconds: u32,
     /// Whether there is a message store.
     pub store_enabled: bool,
     /// The folder of the message store; `None`: `mail` below `state_dir`.

@@ -11,6 +11,10 @@ const ENVELOPES_MAX: usize = 100;
 /// What whoever sends messages on keeps.
 const EMAIL: &str = "email.json";
 const EMAIL_BYTES_MAX: u64 = 1 << 20;
+/// What whoever compares messages with their copies keeps.
+const AGREEMENT: &str = "agreement.json";
+/// A hundred thousand messages.
+const AGREEMENT_BYTES_MAX: u64 = 8 << 20;
 const LATER: &str = "a later version made it";
 const FORMAT: &str = "entracte-mailbox";
 const VERSION: u32 = 1;
@@ -71,6 +75,40 @@ pub struct EmailRule {
     /// What that number is valid with.
     #[serde(default)]
     pub uid_validity: u32,
+    /// Where the copies come to, if what is read or deleted there and here is to agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agree_with: Option<AgreeWith>,
+}
+
+/// An INBOX to which copies come.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgreeWith {
+    /// The name of its server, one of `mail.servers`.
+    pub server: String,
+    /// Whose it is there, as its server knows the user; empty: the address that copies are sent to.
+    #[serde(default)]
+    pub user: String,
+}
+
+impl std::fmt::Display for AgreeWith {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { server, user } = self;
+        if user.is_empty() { f.write_str(server) } else { write!(f, "{server}/{user}") }
+    }
+}
+
+impl FromStr for AgreeWith {
+    type Err = MailError;
+
+    /// As `office`, or `office/anna`.
+    fn from_str(text: &str) -> Result<Self, MailError> {
+        let (server, user) = text.split_once('/').unwrap_or((text, ""));
+        if server.is_empty() {
+            return Err(MailError::Invalid("a mail server is as office, or office/anna"));
+        }
+        Ok(Self { server: server.to_owned(), user: user.to_owned() })
+    }
 }
 
 /// Whether a text is the address of a mailbox as people write it: no quoted strings, no address literals.
@@ -499,7 +537,20 @@ impl MessageStore {
                         "after a notice alone the message is not deleted",
                     ));
                 }
+                if rule.agree_with.is_some()
+                    && (rule.send, rule.after) != (EmailSend::Copy, EmailAfter::Keep)
+                {
+                    return Err(MailError::Invalid(
+                        "what agrees with its copies sends copies and keeps the messages: send is copy, after is keep",
+                    ));
+                }
                 let before = self.email_rule(unique)?;
+                if before.as_ref().and_then(|rule| rule.agree_with.as_ref())
+                    != rule.agree_with.as_ref()
+                {
+                    // What was said before does not count.
+                    self.write_agreement(unique, b"{}")?;
+                }
                 match before.filter(|before| before.address == rule.address) {
                     // What waits goes on by the rule as it is now.
                     Some(EmailRule { from_uid, uid_validity, .. }) => {
@@ -526,12 +577,7 @@ impl MessageStore {
     /// # Errors
     /// The root cannot be reached.
     pub fn email_state(&self, unique: &Unique) -> Result<Option<Vec<u8>>, MailError> {
-        self.node()?;
-        match read_all(&*self.disk, &self.folder(unique).join(EMAIL), EMAIL_BYTES_MAX) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        self.beside(unique, EMAIL, EMAIL_BYTES_MAX)
     }
 
     /// Keeps it; it survives a power cut when it returns.
@@ -541,6 +587,38 @@ impl MessageStore {
     pub fn write_email_state(&self, unique: &Unique, bytes: &[u8]) -> Result<(), MailError> {
         self.node()?;
         Ok(replace_all(&*self.disk, &self.folder(unique).join(EMAIL), bytes)?)
+    }
+
+    /// What whoever compares messages with their copies keeps beside a mailbox, if anything.
+    ///
+    /// # Errors
+    /// The root cannot be reached.
+    pub fn agreement(&self, unique: &Unique) -> Result<Option<Vec<u8>>, MailError> {
+        self.beside(unique, AGREEMENT, AGREEMENT_BYTES_MAX)
+    }
+
+    /// Keeps it; it survives a power cut when it returns.
+    ///
+    /// # Errors
+    /// The root cannot be reached.
+    pub fn write_agreement(&self, unique: &Unique, bytes: &[u8]) -> Result<(), MailError> {
+        self.node()?;
+        Ok(replace_all(&*self.disk, &self.folder(unique).join(AGREEMENT), bytes)?)
+    }
+
+    /// A file beside a mailbox, if it is there.
+    fn beside(
+        &self,
+        unique: &Unique,
+        name: &str,
+        bytes_max: u64,
+    ) -> Result<Option<Vec<u8>>, MailError> {
+        self.node()?;
+        match read_all(&*self.disk, &self.folder(unique).join(name), bytes_max) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Whether this node has the mailbox, or may have it now: of several servers one does what is to be done once.

@@ -7,7 +7,9 @@ use email::{Header, Part};
 use mailbox::{EmailRule, EmailSend, MailError, MessageId, MessageStore, Row, Unique};
 
 /// Which mailbox a message went on from: it does not go on from there again, should it come back.
-const MARK: &str = "X-Entracte-Mailbox";
+pub(crate) const MAILBOX_FIELD: &str = "X-Entracte-Mailbox";
+/// Which message of that mailbox it is: by that copies are known again.
+pub(crate) const MESSAGE_FIELD: &str = "X-Entracte-Message";
 /// Bytes of a file that goes with a notice.
 const FILE_BYTES_MAX: u64 = 24 << 20;
 
@@ -39,7 +41,7 @@ pub(super) fn write(
     let marks: Vec<String> = head
         .fields()
         .iter()
-        .filter(|field| field.name.eq_ignore_ascii_case(MARK))
+        .filter(|field| field.name.eq_ignore_ascii_case(MAILBOX_FIELD))
         .map(|field| field.value())
         .collect();
     // A notice of a notice could go round for ever.
@@ -51,7 +53,8 @@ pub(super) fn write(
         return Ok(None);
     }
     let mut out = Vec::new();
-    compose::field(&mut out, MARK, mark);
+    compose::field(&mut out, MAILBOX_FIELD, mark);
+    compose::field(&mut out, MESSAGE_FIELD, &id.to_string());
     if rule.send == EmailSend::Copy && envelope.is_mail {
         if head.value("Message-ID").is_none() {
             compose::field(&mut out, "Message-ID", &format!("<{id}@entracte.invalid>"));

@@ -88,6 +88,22 @@ fn is_about_the_message(code: &str, why: &str) -> bool {
     }
 }
 
+/// What the library says, without what it says twice; and what can be done about it.
+fn told(why: &str) -> String {
+    let mut rest = why;
+    while let Some(shorter) = rest.strip_prefix("Connection error: ") {
+        rest = shorter;
+    }
+    let hint = if rest.contains("UnknownIssuer") {
+        "; its certificate can be trusted by mail.relays.ca_file"
+    } else if rest.contains("No compatible authentication mechanism") {
+        "; many offer to log in with TLS only: mail.relays.security"
+    } else {
+        ""
+    };
+    format!("{rest}{hint}")
+}
+
 impl Relay {
     /// Sends a message.
     ///
@@ -116,11 +132,7 @@ impl Relay {
         match sent {
             Ok(_) => Ok(()),
             Err(error) => {
-                let mut why = error.to_string();
-                if let Some(source) = std::error::Error::source(&error) {
-                    why = format!("{why}: {source}");
-                }
-                let why = format!("{}:{}: {why}", self.host, self.port);
+                let why = format!("{}:{}: {}", self.host, self.port, told(&error.to_string()));
                 let code = error.status().map(|code| code.to_string()).unwrap_or_default();
                 Err(if error.is_permanent() && is_about_the_message(&code, &why) {
                     RelayFault::Refused(why)

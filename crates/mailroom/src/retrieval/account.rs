@@ -100,10 +100,12 @@ impl AccountState {
     }
 }
 
-/// What is done with a message.
+/// What is done with messages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     Read,
+    Unread,
+    /// Read, too.
     Deleted,
 }
 
@@ -298,27 +300,31 @@ impl Account {
         Ok(counts)
     }
 
-    /// Marks a message as read, or deletes it.
+    /// Marks messages as read or unread, or deletes them; `uids` as a command names them, RFC 9051 §9 sequence-set.
     pub(super) async fn mark(
         &self,
         mailbox: &str,
-        (uid_validity, uid): (u32, u32),
+        (uid_validity, uids): (u32, &str),
         mark: Mark,
     ) -> Result<(), Fault> {
         let taken = self.take().await?;
-        let flags = if mark == Mark::Read { "\\Seen" } else { "\\Seen \\Deleted" };
+        let change = match mark {
+            Mark::Read => "+FLAGS.SILENT (\\Seen)",
+            Mark::Unread => "-FLAGS.SILENT (\\Seen)",
+            Mark::Deleted => "+FLAGS.SILENT (\\Seen \\Deleted)",
+        };
         taken
             .with(async |connection: &mut Connection| {
                 let found = connection.select(mailbox, Mode::Write).await?;
                 if found != uid_validity {
                     return Err(Fault::Renumbered { told: uid_validity, found });
                 }
-                connection.command(&format!("UID STORE {uid} +FLAGS.SILENT ({flags})")).await?;
+                connection.command(&format!("UID STORE {uids} {change}")).await?;
                 // Without UIDPLUS, EXPUNGE would take away what others have marked, too. RFC 4315 §2.1.
                 if mark == Mark::Deleted
                     && (connection.can("UIDPLUS") || connection.can("IMAP4REV2"))
                 {
-                    connection.command(&format!("UID EXPUNGE {uid}")).await?;
+                    connection.command(&format!("UID EXPUNGE {uids}")).await?;
                 }
                 Ok(())
             })

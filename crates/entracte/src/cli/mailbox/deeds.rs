@@ -34,7 +34,7 @@ impl Opened {
                 self.store.set_password_hash(&unique, hash)?;
                 self.show(address, json)
             }
-            Verb::Email { address, to, send, after, remove } => {
+            Verb::Email { address, to, send, after, agree_with, remove } => {
                 let unique = unique(address)?;
                 let rule = to.clone().map(|address| EmailRule {
                     address,
@@ -42,6 +42,7 @@ impl Opened {
                     after: *after,
                     from_uid: 0,
                     uid_validity: 0,
+                    agree_with: agree_with.clone(),
                 });
                 if *remove || rule.is_some() {
                     self.store.set_email_rule(&unique, rule)?;
@@ -188,7 +189,9 @@ impl Opened {
             Some(most) => most.to_string(),
         };
         let email = mailbox.email.as_ref().map_or_else(none, |rule| {
-            format!("{}: {}, then {}", rule.address, rule.send.word(), rule.after.word())
+            let with = rule.agree_with.as_ref().map(|with| format!(", agrees with {with}"));
+            let (send, after) = (rule.send.word(), rule.after.word());
+            format!("{}: {send}, then {after}{}", rule.address, with.unwrap_or_default())
         });
         let counts = mailbox.counts.unwrap_or_default();
         let tally = |tally: mailbox::Tally| format!("{} new, {} old", tally.new, tally.old);

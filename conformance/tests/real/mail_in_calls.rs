@@ -267,10 +267,15 @@ fn hash(password: &str) -> String {
 
 /// A server that plays from our own IMAP server at `port`, as a service.
 fn player(port: u16, more: &str) -> (Subject, Folder) {
+    player_with(port, "", more)
+}
+
+/// The same, with more settings of mail.
+fn player_with(port: u16, mail: &str, more: &str) -> (Subject, Folder) {
     let folder = Folder::create();
     let password = folder.write("password", "a service's own\n");
     let subject = Subject::own(&format!(
-        "{QUIET}[mail]\n{HEARD}imap_answer_seconds = 2\n[[mail.servers]]\nname = \"office\"\nhost = \"127.0.0.1\"\n\
+        "{QUIET}[mail]\n{HEARD}imap_answer_seconds = 2\n{mail}[[mail.servers]]\nname = \"office\"\nhost = \"127.0.0.1\"\n\
          port = {port}\nsecurity = \"none\"\nuser = \"mediaserver\"\nauthorization_id = \"*\"\npassword_file = {password:?}\n{more}"
     ));
     (subject, folder)
@@ -737,6 +742,36 @@ async fn what_is_gone_or_refused_at_a_mail_server_says_so() {
     // It is left alone for a moment then: a wrong password tried again and again locks accounts.
     let ended = speak(&refused, &uri).await;
     assert_eq!(ended.uri_cause, "backed-off", "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_stands_idle_is_closed_after_its_time_or_never() {
+    let dovecot = Dovecot::start();
+    dovecot.append(&letter("one"));
+    let idle =
+        |player: &Subject| get(player, "/api/v1/mail/servers").json()[0]["idle"].as_u64().unwrap();
+    for (seconds, connections) in [(1, 2), (-1, 1)] {
+        let (port, count) = proxy(dovecot.imap, Trick::Honest);
+        let (player, _folder) =
+            player_with(port, &format!("imap_timeout_seconds = {seconds}\n"), "");
+        let uri = format!("imap://anna@127.0.0.1:{port}/INBOX/;UID=1");
+        let mut caller = caller(&player).await;
+        sounds_like_the_tone(&caller.speak(&uri, None).await);
+        if seconds > 0 {
+            let closed = async {
+                while idle(&player) > 0 {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, closed).await.expect("it is closed");
+        } else {
+            // Longer than the other one stood.
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            assert_eq!(idle(&player), 1);
+        }
+        sounds_like_the_tone(&caller.speak(&uri, None).await);
+        assert_eq!(count.load(Ordering::SeqCst), connections, "{seconds}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -356,6 +356,50 @@ fn rfc_7162_changes_are_told_by_their_state_and_refused_by_it() {
 }
 
 #[test]
+fn what_rev2_clients_ask_at_once_is_told_at_once() {
+    let subject = with_mail("");
+    for name in ["one", "two", "three"] {
+        deliver(&subject, USER, &letter(name));
+    }
+    let mut line = Line::imap(&subject);
+    // RFC 9051 §6.3.10.
+    assert_eq!(line.done("NAMESPACE")[0], "* NAMESPACE ((\"\" \"/\")) NIL NIL");
+    // RFC 9051 §6.3.9.2: a STATUS after each LIST.
+    let told = line.done("LIST \"\" \"*\" RETURN (SPECIAL-USE STATUS (MESSAGES UNSEEN))");
+    assert_eq!(told.len(), 11, "{told:?}");
+    assert!(told[0].starts_with("* LIST (") && told[0].ends_with("\"/\" INBOX"), "{told:?}");
+    assert_eq!(told[1], "* STATUS INBOX (MESSAGES 3 UNSEEN 3)");
+    assert!(told.iter().any(|row| row.contains("\\Trash") && row.ends_with("Deleted")), "{told:?}");
+    // RFC 9051 §6.4.4, and §6.4.4.1 for what is saved.
+    line.done("ENABLE IMAP4rev2");
+    line.done("SELECT INBOX");
+    line.done("STORE 2 +FLAGS.SILENT (\\Seen)");
+    let mut answer = |command: &str| {
+        let told = line.done(command);
+        let row = told.iter().find(|row| row.starts_with("* ESEARCH (TAG ")).unwrap();
+        row.split_once(") ").map_or("", |(_, rest)| rest).to_owned()
+    };
+    for (command, expected) in [
+        ("SEARCH UNSEEN", "ALL 1,3"),
+        ("SEARCH RETURN () UNSEEN", "ALL 1,3"),
+        ("UID SEARCH RETURN (MIN MAX COUNT ALL) UNSEEN", "UID MIN 1 MAX 3 COUNT 2 ALL 1,3"),
+        ("SEARCH RETURN (COUNT) SUBJECT two", "COUNT 1"),
+        ("SEARCH RETURN (MIN MAX COUNT) SUBJECT nowhere", "COUNT 0"),
+        ("SEARCH RETURN (SAVE COUNT) SEEN", "COUNT 1"),
+        ("SEARCH RETURN (ALL) NOT $", "ALL 1,3"),
+        ("UID SEARCH RETURN (ALL) $", "UID ALL 2"),
+    ] {
+        assert_eq!(answer(command), expected, "{command}");
+    }
+    let none = line.done("SEARCH UNDRAFT DRAFT");
+    assert!(none[0].starts_with("* ESEARCH (TAG ") && none[0].ends_with("\")"), "{none:?}");
+    // The numbers that were saved, in other commands.
+    line.done("SEARCH RETURN (SAVE) UNSEEN");
+    let told = line.done("FETCH $ (FLAGS)");
+    assert_eq!(told[..2], ["* 1 FETCH (FLAGS ())", "* 3 FETCH (FLAGS ())"], "{told:?}");
+}
+
+#[test]
 fn what_is_wrong_is_answered_and_the_connection_goes_on() {
     let subject = with_mail("message_bytes_max = 65536\n");
     let mut line = Line::imap(&subject);

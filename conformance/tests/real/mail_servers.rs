@@ -210,7 +210,7 @@ impl Dovecot {
 
 fn begin(config: &Path) -> Child {
     let mut dovecot = Command::new("/usr/sbin/dovecot");
-    dovecot.arg("-F").arg("-c").arg(config).stderr(Stdio::null());
+    dovecot.arg("-F").arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
     dovecot.process_group(0).spawn().unwrap()
 }
 
@@ -255,6 +255,7 @@ impl Exim {
             .arg("-bdf")
             .arg("-C")
             .arg(&config)
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
         let exim = Self { child: child.unwrap(), folder, inbox, smtp, smtps };

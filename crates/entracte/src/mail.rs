@@ -268,6 +268,8 @@ pub fn start(
     let mut mail = open(plan, announcer, (certificates, host), notes)?;
     let store = mail.as_ref().map(|mail| Arc::clone(&mail.store));
     let retrieval = Arc::new(retrieval(plan, store));
+    let tidied = Arc::clone(&retrieval);
+    tokio::spawn(async move { tidied.keep_tidy().await });
     if let Some(mail) = &mut mail {
         mail.agreement = agreement(plan, mail, &retrieval);
     }

@@ -273,6 +273,20 @@ impl Retrieval {
         account
     }
 
+    /// Closes connections that stood idle for too long, again and again; returns at once where they may stand for ever.
+    pub async fn keep_tidy(&self) {
+        let Some(idle) = self.config.idle else { return };
+        // Late by a tenth.
+        let every = (idle / 10).clamp(Duration::from_millis(100), Duration::from_secs(10));
+        loop {
+            tokio::time::sleep(every).await;
+            let accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+            let used: Vec<_> = accounts.values().map(Arc::clone).collect();
+            drop(accounts);
+            used.iter().for_each(|account| account.sweep());
+        }
+    }
+
     /// How it stands with each account that was used, by server and user.
     #[must_use]
     pub fn states(&self) -> Vec<AccountState> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use mailbox::{
     Address, Draft, EmailAfter, EmailRule, EmailSend, Folder, Kind, MessageStore, NewAttachment,
-    Options, Row, SystemHost, Unique,
+    Options, Row, Sweeps, SystemHost, Ticker, Unique,
 };
 use mailroom::outgoing::{Config, Outgoing, Relay};
 use mailroom::retrieval::Security;
@@ -115,6 +115,7 @@ struct Bed {
     outgoing: Arc<Outgoing>,
     task: JoinHandle<()>,
     anna: Unique,
+    _ticker: Ticker,
 }
 
 impl Drop for Bed {
@@ -136,7 +137,8 @@ impl Bed {
         let config = Config { relays, sender, give_up_after, first_wait: Duration::from_secs(1) };
         let outgoing = Arc::new(Outgoing::new(Arc::clone(&store), config));
         let task = tokio::spawn(Arc::clone(&outgoing).run());
-        Self { store, outgoing, task, anna }
+        let ticker = Ticker::start(Arc::clone(&store), Sweeps::Never).unwrap();
+        Self { store, outgoing, task, anna, _ticker: ticker }
     }
 
     fn goes_on(&self, send: EmailSend, after: EmailAfter) {
@@ -370,4 +372,76 @@ async fn half_line_ends_go_on_as_whole_ones_and_what_is_automatic_from_nobody() 
     let (_, text) = smtp.next();
     assert!(text.ends_with("\r\n\r\nx\r\n..\r\nMAIL FROM:<boss@c>\r\n..\r\n.\r\n"), "{text:?}");
     assert!(text.contains("\r\nMessage-ID: <") || text.starts_with("Message-ID: <"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_mailbox_is_told_of_a_failure_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let smtp = Smtp::answering(&["550 5.1.1 nobody here"]);
+    let bed = Bed::new(&folder.path().join("mail"), vec![smtp.relay()], LONG);
+    bed.goes_on(EmailSend::Copy, EmailAfter::Delete);
+    bed.store.bound(&bed.anna, Some(1), None).unwrap();
+    bed.deliver("never");
+    bed.until("it is refused", |bed| bed.outgoing.state().deferred == 1).await;
+    assert_eq!((bed.outgoing.state().bounced, bed.rows().len()), (0, 1));
+    let (fault, _) = bed.outgoing.state().last_fault.unwrap();
+    assert!(fault.contains("full") || fault.contains("1 message"), "{fault}");
+    bed.store.bound(&bed.anna, Some(0), None).unwrap();
+    bed.until("it is told", |bed| bed.outgoing.state().bounced == 1 && bed.rows().len() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_too_large_for_e_mail_stays_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let smtp = Smtp::answering(&["250 taken"]);
+    let bed = Bed::new(&folder.path().join("mail"), vec![smtp.relay()], LONG);
+    bed.goes_on(EmailSend::Copy, EmailAfter::Delete);
+    let large = NewAttachment {
+        media_type: "image/tiff".to_owned(),
+        title: "fax.tiff".to_owned(),
+        content: mailbox::Content::Bytes(vec![7; (24 << 20) + 1].into()),
+        codec: String::new(),
+        duration_ms: None,
+        peaks: Vec::new(),
+    };
+    let draft =
+        Draft { subject: "long fax".to_owned(), attachments: vec![large], ..Draft::new(Kind::Fax) };
+    let to = bed.store.resolve(&bed.anna).unwrap();
+    bed.store.deliver(&draft, &[to]).pop().unwrap().unwrap();
+    let (_, text) = smtp.next();
+    assert!(text.len() < 4_096, "{} bytes", text.len());
+    let part = email::Part::scan(text.as_bytes());
+    let words = email::plain_text(&part.children()[0], text.as_bytes());
+    assert!(words.contains("Too large for e-mail, and kept: fax.tiff"), "{words}");
+    bed.until("it is read", |bed| bed.rows()[0].marks.read).await;
+    assert_eq!((bed.rows().len(), bed.outgoing.state().sent), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_servers_on_one_root_one_sends() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("mail");
+    let smtp = Smtp::answering(&["250 taken"]);
+    let first = Bed::new(&root, vec![smtp.relay()], LONG);
+    first.goes_on(EmailSend::Copy, EmailAfter::Read);
+    let second = Bed::new(&root, vec![smtp.relay()], LONG);
+    let names: Vec<String> = (0..6).map(|n| format!("number {n}")).collect();
+    for (n, name) in names.iter().enumerate() {
+        // Both take messages for the mailbox.
+        if n % 2 == 0 { first.deliver(name) } else { second.deliver(name) }
+    }
+    let mut sent: Vec<String> = names
+        .iter()
+        .map(|_| {
+            let (_, text) = smtp.next();
+            let subject = text.lines().find_map(|line| line.strip_prefix("Subject: "));
+            subject.unwrap().to_owned()
+        })
+        .collect();
+    sent.sort_unstable();
+    assert_eq!(sent, names);
+    for bed in [&first, &second] {
+        bed.until("all are read", |bed| bed.rows().iter().all(|row| row.marks.read)).await;
+    }
+    assert_eq!(first.outgoing.state().sent + second.outgoing.state().sent, 6);
 }

@@ -61,18 +61,16 @@ fn fits(name: &str, pattern: &str) -> bool {
     reached.last() == Some(&true)
 }
 
-/// Appends the answers to LIST and LSUB.
+/// The answers to LIST and LSUB, each with the folder that it tells of.
 pub(super) fn list(
     reference: &str,
     patterns: &[String],
     options: &ListOptions,
     word: &str,
-    out: &mut Vec<u8>,
-) -> Vec<Folder> {
+) -> Vec<(Option<Folder>, String)> {
     // An empty pattern asks for the separator. RFC 9051 §6.3.9.
     if patterns.iter().all(String::is_empty) {
-        out.extend_from_slice(format!("* {word} (\\Noselect) \"/\" \"\"\r\n").as_bytes());
-        return Vec::new();
+        return vec![(None, format!("{word} (\\Noselect) \"/\" \"\""))];
     }
     let mut listed = Vec::new();
     for (folder, name, special) in NAMES {
@@ -90,10 +88,8 @@ pub(super) fn list(
             attributes.extend(special);
         }
         let attributes = attributes.join(" ");
-        out.extend_from_slice(
-            format!("* {word} ({attributes}) \"/\" {}\r\n", write::astring(name)).as_bytes(),
-        );
-        listed.push(folder);
+        let line = format!("{word} ({attributes}) \"/\" {}", write::astring(name));
+        listed.push((Some(folder), line));
     }
     listed
 }

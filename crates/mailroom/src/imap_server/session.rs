@@ -756,9 +756,9 @@ impl Session {
             Command::Unsubscribe(_) => Answer::no("CANNOT", "all folders are subscribed to"),
             Command::List { reference, patterns, options, is_lsub } => {
                 let word = if is_lsub { "LSUB" } else { "LIST" };
-                let listed = folders::list(&reference, &patterns, &options, word, &mut self.out);
-                if let Some(items) = options.status {
-                    for folder in listed {
+                for (folder, line) in folders::list(&reference, &patterns, &options, word) {
+                    self.untagged(&line);
+                    if let (Some(folder), Some(items)) = (folder, &options.status) {
                         self.status(&unique, folder, items.clone()).await?;
                     }
                 }

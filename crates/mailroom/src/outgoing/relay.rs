@@ -198,6 +198,24 @@ impl Relay {
 mod tests {
     use super::*;
 
+    /// With time that does not pass: whoever waits for ever would never return.
+    #[tokio::test(start_paused = true)]
+    async fn a_relay_that_says_nothing_is_left_after_its_time() {
+        let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let relay = Relay {
+            host: "127.0.0.1".to_owned(),
+            port: mute.local_addr().unwrap().port(),
+            security: Security::None,
+            user: None,
+            password_file: None,
+            ca_file: None,
+        };
+        let begun = tokio::time::Instant::now();
+        let sent = relay.send(None, "anna@office.example", b"Subject: x\r\n\r\n").await;
+        assert!(matches!(sent, Err(RelayFault::Away(_))), "{sent:?}");
+        assert!(begun.elapsed() <= ANSWER * 2, "{:?}", begun.elapsed());
+    }
+
     #[test]
     fn what_is_about_us_is_tried_again() {
         for (code, why, expected) in [

@@ -54,7 +54,6 @@ impl Retrieval {
         known: Known<'_>,
     ) -> Result<Copies, Fault> {
         let account = self.named(server, as_whom)?;
-        account.sweep();
         let taken = account.take().await?;
         taken.with(async |connection: &mut Connection| copies(connection, known).await).await
     }

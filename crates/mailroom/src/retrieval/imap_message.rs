@@ -27,7 +27,6 @@ struct Found {
 
 /// Finds the message of a URL.
 pub(super) async fn open(account: &Arc<Account>, text: &str, url: &Url) -> Result<Message, Fault> {
-    account.sweep();
     let opened = if url.authorization.is_some() {
         by_authorization(account, text).await
     } else {

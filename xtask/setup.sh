@@ -51,6 +51,7 @@ if [ "$stage" = test ]; then
     need e2fsprogs "command -v mkfs.ext4 || test -x /sbin/mkfs.ext4" "tests fill a small disk that it makes"
     program mount mount "tests mount that disk, where they may"
     program python3 python3 "its own mail modules are clients of the message store"
+    need libopencore-amrnb0 "ls /usr/lib/*/libopencore-amrnb.so.0" "makes the messages in AMR that tests play"
     program curl curl "tests read mail with it"
     program isync mbsync "tests keep a folder of mail in step with it"
     need dovecot-core "test -x /usr/sbin/dovecot" "a mail server that messages are played from"

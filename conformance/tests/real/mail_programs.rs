@@ -16,8 +16,17 @@ const PASSWORD: &str = "a secret of anna's";
 
 /// A server with its doors for mail programs open, and one user with a password.
 pub(crate) fn with_mail(more: &str) -> Subject {
+    with_user(&format!("{more}{QUIET}"))
+}
+
+/// The same, where texts are spoken.
+pub(crate) fn with_speech(more: &str) -> Subject {
+    with_user(more)
+}
+
+fn with_user(more: &str) -> Subject {
     let subject = Subject::with_tables(&format!(
-        "{QUIET}[mail]\nlmtp_listen = [\"127.0.0.1:0\"]\nimap_listen = [\"127.0.0.1:0\"]\n\
+        "[mail]\nlmtp_listen = [\"127.0.0.1:0\"]\nimap_listen = [\"127.0.0.1:0\"]\n\
          imaps_listen = [\"127.0.0.1:0\"]\n{more}"
     ));
     done(&subject, &["create", &format!("FBMC: Anna : {USER}")]);

@@ -14,6 +14,7 @@ mod hostile;
 mod killed;
 mod mail_in_calls;
 mod mail_in_two_places;
+mod mail_obeys;
 mod mail_over_tls;
 mod mail_programs;
 mod mail_servers;

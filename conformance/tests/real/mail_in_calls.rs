@@ -754,6 +754,31 @@ async fn what_is_gone_or_refused_at_a_mail_server_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_stays_as_it_came_while_files_are_kept() {
+    for keep in [false, true] {
+        let folder = Folder::create();
+        let place = folder.path().display().to_string();
+        let subject = with_mail(&format!(
+            "{HEARD}[general]\ntemporary_directory = {place:?}\nkeep_temporary_files = {keep}\n"
+        ));
+        deliver(&subject, USER, &letter("one"));
+        let (id, _) = ids(&subject, "inbox").remove(0);
+        sounds_like_the_tone(&speak(&subject, &format!("fbmc:{USER}/{id}")).await);
+        drop(subject);
+        let files = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+        let files: Vec<_> = files.collect();
+        if !keep {
+            assert!(files.is_empty(), "{files:?}");
+            continue;
+        }
+        assert_eq!(files.len(), 1, "{files:?}");
+        let name = files[0].display().to_string();
+        assert!(name.contains("/entracte-kept-") && name.ends_with("-message.wav"), "{name}");
+        assert_eq!(fs::read(&files[0]).unwrap(), tone());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_stands_idle_is_closed_after_its_time_or_never() {
     let dovecot = Dovecot::start();
     dovecot.append(&letter("one"));

@@ -118,10 +118,12 @@ async fn sounding(
 ) -> Result<Opened, Failure> {
     let Audio { media_type, file_name, mut pieces } = audio;
     let about = (&*media_type, &*file_name);
+    let mut copy = Copied::of(&services.temporary, &file_name);
     let prompt = services.prompts.open_pieces(shown, about, timeout, |out| async move {
         while let Some(piece) = pieces.recv().await {
             match piece {
                 Ok(bytes) => {
+                    copy.iter_mut().for_each(|copy| copy.add(&bytes));
                     // The decoder has had enough, or nobody listens.
                     if out.send(bytes.into()).await.is_err() {
                         return Ok(());
@@ -136,6 +138,49 @@ async fn sounding(
         Ok(())
     });
     prompt.await.map(Opened::of).map_err(|error| prompt_failure(&error))
+}
+
+/// Most bytes of a message that are kept for troubleshooting.
+const COPIED_BYTES_MAX: usize = 16 << 20;
+
+/// A message's audio as it came, written to a file that is kept for troubleshooting when there is no more of it.
+struct Copied {
+    temporary: store::Temporary,
+    extension: String,
+    bytes: Vec<u8>,
+}
+
+impl Copied {
+    /// None, unless files are kept.
+    fn of(temporary: &store::Temporary, file_name: &str) -> Option<Self> {
+        let extension = file_name.rsplit_once('.').map_or("", |(_, extension)| extension);
+        let fits = |byte: u8| byte.is_ascii_alphanumeric();
+        let is_one = (1..=8).contains(&extension.len()) && extension.bytes().all(fits);
+        let extension = if is_one { extension.to_ascii_lowercase() } else { "audio".to_owned() };
+        temporary.keeps().then(|| Self {
+            temporary: temporary.clone(),
+            extension,
+            bytes: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        let room = COPIED_BYTES_MAX.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        let (temporary, extension) = (self.temporary.clone(), std::mem::take(&mut self.extension));
+        let bytes = std::mem::take(&mut self.bytes);
+        // It is dropped by the task that fetches.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = temporary.keep("message", &extension, &bytes) {
+                tracing::warn!(%error, "a message is not kept for troubleshooting");
+            }
+        });
+    }
 }
 
 /// A text as steps that speak it.

@@ -245,6 +245,10 @@ impl Outgoing {
         state: &mut State,
         (id, uid): (MessageId, u32),
     ) {
+        if let Some(after) = state.after(id) {
+            self.after(unique, state, after, (id, uid)).await;
+            return;
+        }
         let written = {
             let (unique, rule, sender) = (unique.clone(), rule.clone(), self.config.sender.clone());
             self.blocking(move |store| {
@@ -275,13 +279,13 @@ impl Outgoing {
             Ok(()) => {
                 self.sent.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(mailbox = unique.leaf(), message = %id, "a message was sent on by e-mail");
-                state.done(id);
                 // What was not sent is not deleted.
                 let after = match rule.after {
                     EmailAfter::Delete if !letter.is_whole => EmailAfter::Read,
                     EmailAfter::Keep | EmailAfter::Read | EmailAfter::Delete => rule.after,
                 };
-                self.after(unique, after, (id, uid)).await;
+                state.taken(id, after);
+                self.after(unique, state, after, (id, uid)).await;
             }
             Err(fault) => {
                 self.fault(&fault.to_string());
@@ -343,15 +347,28 @@ impl Outgoing {
         self.away.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn after(&self, unique: &Unique, after: EmailAfter, (id, uid): (MessageId, u32)) {
+    /// What becomes of a message that a relay took; what cannot be done now is done later.
+    async fn after(
+        &self,
+        unique: &Unique,
+        state: &mut State,
+        after: EmailAfter,
+        (id, uid): (MessageId, u32),
+    ) {
         let unique = unique.clone();
         let done = self.blocking(move |store| match after {
             EmailAfter::Keep => Ok(()),
             EmailAfter::Read => store.mark_read(&unique, &[id], mailbox::Reads::Read).map(drop),
             EmailAfter::Delete => store.remove_unmoved(&unique, &[(id, uid)]),
         });
-        if let Err(error) = done.await {
-            self.fault(&error.to_string());
+        match done.await {
+            Ok(()) | Err(MailError::NoSuchMessage(_) | MailError::NoSuchMailbox(_)) => {
+                state.done(id);
+            }
+            Err(error) => {
+                self.fault(&error.to_string());
+                state.defer(id, seconds_now(), self.config.first_wait);
+            }
         }
     }
 
@@ -440,7 +457,8 @@ fn begin(store: &MessageStore, unique: &Unique) -> Result<Option<Begun>, MailErr
             is_more = true;
             break;
         }
-        state.pending.push(Pending { id, uid, since: now, tries: 0, next_at: now });
+        let after = None;
+        state.pending.push(Pending { id, uid, since: now, tries: 0, next_at: now, after });
     }
     state.seen = seen;
     state.write(store, unique)?;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mailbox::{MailError, MessageId, MessageStore, Unique};
+use mailbox::{EmailAfter, MailError, MessageId, MessageStore, Unique};
 use serde::{Deserialize, Serialize};
 
 use super::WAIT_MAX;
@@ -35,6 +35,9 @@ pub(super) struct Pending {
     pub(super) tries: u32,
     /// When it is tried next, in seconds since 1970.
     pub(super) next_at: u64,
+    /// What is still to be done with it here: a relay took it already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<EmailAfter>,
 }
 
 impl State {
@@ -57,6 +60,17 @@ impl State {
         // These types have nothing that JSON refuses.
         let text = serde_json::to_vec(self).unwrap_or_default();
         store.write_email_state(unique, &text)
+    }
+
+    /// A relay took it; this is to be done with it here.
+    pub(super) fn taken(&mut self, id: MessageId, after: EmailAfter) {
+        if let Some(one) = self.pending.iter_mut().find(|one| one.id == id) {
+            one.after = Some(after);
+        }
+    }
+
+    pub(super) fn after(&self, id: MessageId) -> Option<EmailAfter> {
+        self.pending.iter().find(|one| one.id == id).and_then(|one| one.after)
     }
 
     pub(super) fn since(&self, id: MessageId) -> u64 {

@@ -174,6 +174,9 @@ impl Drop for Copied {
     fn drop(&mut self) {
         let (temporary, extension) = (self.temporary.clone(), std::mem::take(&mut self.extension));
         let bytes = std::mem::take(&mut self.bytes);
+        if bytes.is_empty() {
+            return;
+        }
         // It is dropped by the task that fetches.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = temporary.keep("message", &extension, &bytes) {

@@ -12,22 +12,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mailbox::{AgreeWith, Folder, MailError, Marks, MessageId, MessageStore, Unique};
+use mailbox::{EmailRule, Folder, MailError, Marks, MessageId, MessageStore, Row, Unique};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::task::{self, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::imap_server::seconds_now;
 use crate::outgoing::{MAILBOX_FIELD, MESSAGE_FIELD, ruled};
-use crate::retrieval::{Fault, Known, Mark, Retrieval};
+use crate::retrieval::{Copies, Fault, Known, Mark, Retrieval};
 use settling::{Changes, Here, Pairs, settle};
 
 /// How often the other side is looked at where nothing else is said. It tells nobody when something changes there.
 pub const EVERY: Duration = Duration::from_secs(60);
 /// How long after a change on our side: whoever marks one message marks others.
 const SOON: Duration = Duration::from_secs(1);
+/// How often it is looked which mailboxes have such a rule; a message that comes or changes tells it at once.
+const ALL: Duration = Duration::from_secs(600);
 /// Mailboxes that are looked at in the same moment.
-const ROUNDS_MAX: usize = 8;
+const ROUNDS_MAX: usize = 16;
+/// How long one may take.
+const ROUND: Duration = Duration::from_secs(300);
 
 /// How it stands.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -64,6 +68,7 @@ impl fmt::Debug for Agreement {
 enum RoundError {
     Here(MailError),
     There(Fault),
+    TooMany(String),
 }
 
 impl From<MailError> for RoundError {
@@ -83,6 +88,7 @@ impl fmt::Display for RoundError {
         match self {
             Self::Here(error) => error.fmt(f),
             Self::There(fault) => fault.fmt(f),
+            Self::TooMany(why) => f.write_str(why),
         }
     }
 }
@@ -119,74 +125,68 @@ impl Agreement {
         self.last_fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at all mailboxes that are to agree, again and again, until the store is gone.
+    /// Looks at all mailboxes that are to agree, again and again, until it is dropped.
     pub async fn run(self: Arc<Self>) {
         let mut events = self.store.subscribe();
         let mut due: BTreeMap<Unique, Instant> = BTreeMap::new();
-        let mut busy: BTreeSet<Unique> = BTreeSet::new();
-        let mut rounds: JoinSet<(Unique, bool)> = JoinSet::new();
+        let mut busy: BTreeMap<task::Id, Unique> = BTreeMap::new();
+        let mut rounds: JoinSet<bool> = JoinSet::new();
         let mut all = Instant::now();
         loop {
             let now = Instant::now();
             if now >= all {
-                all = now + self.every.max(SOON);
                 for unique in ruled(&self.store, |rule| rule.agree_with.is_some()).await {
                     due.entry(unique).or_insert(now);
                 }
+                all = Instant::now() + ALL;
             }
-            self.mailboxes
-                .store(u64::try_from(due.len() + busy.len()).unwrap_or(0), Ordering::Relaxed);
-            let ready = due.iter().filter(|(unique, at)| **at <= now && !busy.contains(*unique));
-            let ready: Vec<_> = ready.map(|(unique, _)| unique.clone()).collect();
-            for unique in ready.into_iter().take(ROUNDS_MAX.saturating_sub(busy.len())) {
+            for unique in ready(&due, &busy, now) {
                 due.remove(&unique);
-                busy.insert(unique.clone());
                 let this = Arc::clone(&self);
-                rounds.spawn(async move {
-                    let goes_on = this.look(&unique).await;
-                    (unique, goes_on)
-                });
+                let whose = unique.clone();
+                let round = rounds.spawn(async move { this.look(&whose).await });
+                busy.insert(round.id(), unique);
             }
-            let is_full = busy.len() >= ROUNDS_MAX;
-            let waiting = due.iter().filter(|(unique, _)| !is_full && !busy.contains(*unique));
-            let next = waiting.map(|(_, at)| *at).min().unwrap_or(all).min(all);
+            let known: BTreeSet<&Unique> = due.keys().chain(busy.values()).collect();
+            self.mailboxes.store(u64::try_from(known.len()).unwrap_or(0), Ordering::Relaxed);
+            let next = if busy.len() < ROUNDS_MAX {
+                let waiting = due.iter().filter(|(unique, _)| !known_in(&busy, unique));
+                waiting.map(|(_, at)| *at).min().unwrap_or(all).min(all)
+            } else {
+                all
+            };
             tokio::select! {
                 () = sleep_until(next) => {}
-                Some(done) = rounds.join_next(), if !rounds.is_empty() => match done {
-                    Ok((unique, goes_on)) => {
-                        busy.remove(&unique);
-                        if goes_on {
-                            let next = Instant::now() + self.every;
-                            due.entry(unique).or_insert(next);
-                        }
+                Some(done) = rounds.join_next_with_id(), if !rounds.is_empty() => {
+                    let (id, goes_on) = match done {
+                        Ok(done) => done,
+                        Err(died) => (died.id(), true),
+                    };
+                    if let Some(unique) = busy.remove(&id).filter(|_| goes_on) {
+                        let next = Instant::now() + self.every;
+                        due.entry(unique).or_insert(next);
                     }
-                    // Which one is not told: all are looked at anew.
-                    Err(_) => busy.clear(),
-                },
-                event = events.recv() => match event {
-                    Ok(event) => {
-                        let unique = Unique::parse(&event.mailbox).ok();
-                        // Only those that agreed before are asked at once; a rule that is new is seen with the next look at all.
-                        let known = unique.filter(|u| due.contains_key(u) || busy.contains(u));
-                        if let Some(unique) = known {
-                            let soon = Instant::now() + SOON;
+                }
+                event = events.recv() => {
+                    let soon = Instant::now() + SOON;
+                    match event.map(|event| Unique::parse(&event.mailbox)) {
+                        Ok(Ok(unique)) => {
                             let at = due.entry(unique).or_insert(soon);
                             *at = soon.min(*at);
                         }
+                        Ok(Err(_)) => {}
+                        Err(RecvError::Lagged(_)) => all = Instant::now(),
+                        Err(RecvError::Closed) => return,
                     }
-                    Err(RecvError::Lagged(_)) => {
-                        let soon = Instant::now() + SOON;
-                        due.values_mut().for_each(|at| *at = soon.min(*at));
-                    }
-                    Err(RecvError::Closed) => return,
-                },
+                }
             }
         }
     }
 
     /// Looks at a mailbox; whether it is to be looked at again.
     async fn look(&self, unique: &Unique) -> bool {
-        match self.round(unique).await {
+        let done = timeout(ROUND, self.round(unique)).await;
+        match done.unwrap_or(Err(RoundError::There(Fault::Timeout(ROUND)))) {
             Ok(goes_on) => goes_on,
             Err(RoundError::Here(MailError::NoSuchMailbox(_) | MailError::Deleted(_))) => false,
             // It is left alone for a moment, and why was told before.
@@ -201,65 +201,113 @@ impl Agreement {
     }
 
     async fn round(&self, unique: &Unique) -> Result<bool, RoundError> {
-        let before = {
+        let rule = {
             let unique = unique.clone();
-            self.blocking(move |store| before(store, &unique)).await?
+            self.blocking(move |store| store.email_rule(&unique)).await?
         };
-        let Some((with, pairs)) = before else { return Ok(false) };
-        let Some(mut pairs) = pairs else { return Ok(true) };
+        let Some((rule, with)) = rule.and_then(|rule| Some((rule.clone(), rule.agree_with?)))
+        else {
+            return Ok(false);
+        };
+        let user = if with.user.is_empty() { &rule.address } else { &with.user };
         let mailbox = unique.leaf();
         let known = Known { mailbox_field: MAILBOX_FIELD, message_field: MESSAGE_FIELD, mailbox };
-        let there = self.retrieval.copies(&with.server, &with.user, known).await?;
-        pairs.are_valid_with(&with, there.uid_validity);
-        let wanted: Vec<MessageId> =
-            pairs.ids().chain(there.all.iter().map(|copy| copy.id)).collect();
-        let here = {
-            let unique = unique.clone();
-            self.blocking(move |store| here(store, &unique, &wanted)).await?
+        let Copies { place, uid_validity, all } =
+            self.retrieval.copies(&with.server, user, known).await?;
+        // Nothing is waited for between this and what is decided by it.
+        let compared = {
+            let (unique, rule) = (unique.clone(), rule.clone());
+            self.blocking(move |store| {
+                if !still(store, &unique, &rule)? {
+                    return Ok(None);
+                }
+                let mut pairs = Pairs::from_bytes(store.agreement(&unique)?.as_deref());
+                pairs.are_valid_with(&place, uid_validity);
+                let here = here(store, &unique, pairs.ids().chain(all.keys().copied()))?;
+                let (changes, after) = settle(&pairs, &here, &all);
+                Ok(Some((changes, (after != pairs).then_some(after))))
+            })
+            .await?
         };
-        let (changes, after) = settle(&pairs, &here, &there.all);
-        let is_new = after != pairs;
-        self.apply(unique, &with, (there.uid_validity, changes)).await?;
-        if is_new {
-            let unique = unique.clone();
-            self.blocking(move |store| store.write_agreement(&unique, &after.to_bytes())).await?;
+        // Another rule by now, or another server that has the mailbox: that begins anew.
+        let Some((changes, after)) = compared else { return Ok(true) };
+        let held = changes.held;
+        self.apply(unique, &rule, (&with.server, user, uid_validity), (changes, after)).await?;
+        if held > 0 {
+            let why = "copies are gone from the INBOX at once; nothing is deleted here for that, \
+                       until the rule is removed and set again";
+            return Err(RoundError::TooMany(format!("{held} {why}")));
         }
         Ok(true)
     }
 
+    /// Marks first, which is done twice without harm; then what both say is written; and only then is anything deleted here: who dies in
+    /// between leaves a message too many, never one too few.
     async fn apply(
         &self,
         unique: &Unique,
-        with: &AgreeWith,
-        (uid_validity, changes): (u32, Changes),
+        rule: &EmailRule,
+        (server, user, uid_validity): (&str, &str, u32),
+        (changes, after): (Changes, Option<Pairs>),
     ) -> Result<(), RoundError> {
+        let Changes { read_here, unread_here, deleted_here, restored_here, .. } = changes;
+        self.edit(unique, read_here, |row| (row.folder, Marks { read: true, ..row.marks })).await?;
+        self.edit(unique, unread_here, |row| (row.folder, Marks { read: false, ..row.marks }))
+            .await?;
+        self.edit(unique, restored_here, |row| {
+            let is_deleted = row.folder == Folder::Deleted;
+            (if is_deleted { Folder::Inbox } else { row.folder }, row.marks)
+        })
+        .await?;
         let there = [
             (changes.read_there, Mark::Read),
             (changes.unread_there, Mark::Unread),
             (changes.deleted_there, Mark::Deleted),
         ];
         for (uids, mark) in there {
-            if uids.is_empty() {
-                continue;
+            if !uids.is_empty() {
+                let whose = (server, user);
+                self.retrieval.mark_copies(whose, uid_validity, &uids, mark).await?;
+                count(&self.changed_there, uids.len());
             }
-            let whose = (&*with.server, &*with.user);
-            self.retrieval.mark_copies(whose, uid_validity, &uids, mark).await?;
-            count(&self.changed_there, uids.len());
         }
-        let here: [(Vec<MessageId>, Edit); 4] = [
-            (changes.read_here, |folder, marks| (folder, Marks { read: true, ..marks })),
-            (changes.unread_here, |folder, marks| (folder, Marks { read: false, ..marks })),
-            (changes.deleted_here, |_, marks| (Folder::Deleted, marks)),
-            (changes.restored_here, |_, marks| (Folder::Inbox, marks)),
-        ];
-        for (ids, edit) in here {
-            if ids.is_empty() {
-                continue;
+        if let Some(after) = after {
+            let (unique, rule) = (unique.clone(), rule.clone());
+            let written = self.blocking(move |store| {
+                let still = still(store, &unique, &rule)?;
+                if still {
+                    store.write_agreement(&unique, &after.to_bytes())?;
+                }
+                Ok(still)
+            });
+            if !written.await? {
+                return Ok(());
             }
-            let (unique, count_of) = (unique.clone(), ids.len());
-            self.blocking(move |store| store.change(&unique, &ids, edit)).await?;
-            count(&self.changed_here, count_of);
         }
+        let folders: BTreeMap<MessageId, Folder> = deleted_here.iter().copied().collect();
+        let ids = deleted_here.into_iter().map(|(id, _)| id).collect();
+        self.edit(unique, ids, move |row| {
+            // Whoever moved it meanwhile wants it.
+            let is_there = folders.get(&row.id) == Some(&row.folder);
+            (if is_there { Folder::Deleted } else { row.folder }, row.marks)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Changes messages of the store.
+    async fn edit(
+        &self,
+        unique: &Unique,
+        ids: Vec<MessageId>,
+        edit: impl Fn(&Row) -> (Folder, Marks) + Send + 'static,
+    ) -> Result<(), MailError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let (unique, count_of) = (unique.clone(), ids.len());
+        self.blocking(move |store| store.change_each(&unique, &ids, edit)).await?;
+        count(&self.changed_here, count_of);
         Ok(())
     }
 
@@ -268,47 +316,48 @@ impl Agreement {
         work: impl FnOnce(&MessageStore) -> Result<T, MailError> + Send + 'static,
     ) -> Result<T, MailError> {
         let store = Arc::clone(&self.store);
-        let done = tokio::task::spawn_blocking(move || work(&store)).await;
+        let done = task::spawn_blocking(move || work(&store)).await;
         done.unwrap_or_else(|_| Err(MailError::NoStore("the work on it died".to_owned())))
     }
 }
-
-/// What becomes of a message of ours.
-type Edit = fn(Folder, Marks) -> (Folder, Marks);
 
 fn count(counter: &AtomicU64, more: usize) {
     counter.fetch_add(u64::try_from(more).unwrap_or(0), Ordering::Relaxed);
 }
 
-/// With whom a mailbox agrees, and what was said last; none, where another server sees to it. None at all, where it agrees with nobody.
-fn before(
-    store: &MessageStore,
-    unique: &Unique,
-) -> Result<Option<(AgreeWith, Option<Pairs>)>, MailError> {
-    let Some(rule) = store.email_rule(unique)? else { return Ok(None) };
-    let Some(mut with) = rule.agree_with else { return Ok(None) };
-    if with.user.is_empty() {
-        with.user = rule.address;
-    }
-    let pairs = if store.owns(unique)? {
-        Some(Pairs::from_bytes(store.agreement(unique)?.as_deref()))
-    } else {
-        None
-    };
-    Ok(Some((with, pairs)))
+fn known_in(busy: &BTreeMap<task::Id, Unique>, unique: &Unique) -> bool {
+    busy.values().any(|known| known == unique)
+}
+
+/// Those that are looked at now: as many as there is room for, whoever has waited longest first.
+fn ready(
+    due: &BTreeMap<Unique, Instant>,
+    busy: &BTreeMap<task::Id, Unique>,
+    now: Instant,
+) -> Vec<Unique> {
+    let ready = due.iter().filter(|(unique, at)| **at <= now && !known_in(busy, unique));
+    let mut ready: Vec<(Instant, &Unique)> = ready.map(|(unique, at)| (*at, unique)).collect();
+    ready.sort_unstable();
+    let room = ROUNDS_MAX.saturating_sub(busy.len());
+    ready.into_iter().take(room).map(|(_, unique)| unique.clone()).collect()
+}
+
+/// Whether a mailbox has this rule still, and this server sees to it.
+fn still(store: &MessageStore, unique: &Unique, rule: &EmailRule) -> Result<bool, MailError> {
+    Ok(store.email_rule(unique)?.as_ref() == Some(rule) && store.owns(unique)?)
 }
 
 /// How messages stand in the store; those that are no more are left out.
 fn here(
     store: &MessageStore,
     unique: &Unique,
-    ids: &[MessageId],
+    ids: impl Iterator<Item = MessageId>,
 ) -> Result<BTreeMap<MessageId, Here>, MailError> {
+    let ids: Vec<MessageId> = ids.collect();
     store.view(unique, |view| {
         let row = |id: &MessageId| {
             let row = view.row(*id)?;
-            let is_deleted = row.folder == Folder::Deleted;
-            Some((*id, Here { is_read: row.marks.read, is_deleted }))
+            Some((*id, Here { is_read: row.marks.read, folder: row.folder }))
         };
         ids.iter().filter_map(row).collect()
     })

@@ -246,6 +246,12 @@ impl Outgoing {
         (id, uid): (MessageId, u32),
     ) {
         if let Some(after) = state.after(id) {
+            // By the rule as it is now: it may want less than it did.
+            let after = match rule.after {
+                EmailAfter::Keep => EmailAfter::Keep,
+                EmailAfter::Read if after != EmailAfter::Keep => EmailAfter::Read,
+                EmailAfter::Read | EmailAfter::Delete => after,
+            };
             self.after(unique, state, after, (id, uid)).await;
             return;
         }

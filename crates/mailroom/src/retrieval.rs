@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use account::Mark;
 pub use account::{AccountState, Counts};
-pub(crate) use copies::{Copy, Known};
+pub(crate) use copies::{Copies, Known, There};
 pub use fault::Fault;
 
 use account::Account;
@@ -37,7 +37,7 @@ const TEXT_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a message's audio.
 const AUDIO_BYTES_MAX: u64 = 256 << 20;
 /// Accounts that are known at one time; a service log-in has one for each user.
-const ACCOUNTS_MAX: usize = 1_000;
+const ACCOUNTS_MAX: usize = 20_000;
 
 /// How a connection is secured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

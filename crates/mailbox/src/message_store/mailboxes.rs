@@ -537,6 +537,14 @@ impl MessageStore {
                         "after a notice alone the message is not deleted",
                     ));
                 }
+                let is_name = |text: &str| text.len() <= 255 && !text.contains(char::is_control);
+                if rule.agree_with.as_ref().is_some_and(|with| {
+                    with.server.is_empty() || !is_name(&with.server) || !is_name(&with.user)
+                }) {
+                    return Err(MailError::Invalid(
+                        "agree_with is a mail server and a user of it, each of at most 255 bytes",
+                    ));
+                }
                 if rule.agree_with.is_some()
                     && (rule.send, rule.after) != (EmailSend::Copy, EmailAfter::Keep)
                 {

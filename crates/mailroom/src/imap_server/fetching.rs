@@ -9,8 +9,8 @@ use mailbox::{Mail, MailError, MessageId, MessageStore, Row, Unique, View};
 
 use super::selected::{Entry, flags};
 
-/// Messages whose rows are looked at in one go.
-const ROWS_AT_ONCE: usize = 500;
+/// Messages whose rows are looked at in one go: nobody else looks at the mailbox meanwhile, which is for a millisecond or two.
+const ROWS_AT_ONCE: usize = 4_000;
 /// Bytes of answers after which they are sent before more is read.
 const ANSWER_BYTES: usize = 256 << 10;
 
@@ -64,12 +64,13 @@ pub(super) fn fetch(store: &MessageStore, order: &Order, from: usize, last: Last
     let mut fetched = Fetched { next: from, last, ..Fetched::default() };
     if order.attributes.iter().all(is_in_row) {
         let end = (from + ROWS_AT_ONCE).min(order.messages.len());
-        if let Some(unread) = rows(store, order, from..end, &mut fetched) {
+        fetched.next = end;
+        if let Some((end, unread)) = rows(store, order, from..end, &mut fetched) {
             for place in unread {
                 one(store, order, place, &mut fetched);
             }
+            fetched.next = end;
         }
-        fetched.next = end;
         return fetched;
     }
     while fetched.next < order.messages.len() && fetched.out.len() < ANSWER_BYTES {
@@ -80,17 +81,20 @@ pub(super) fn fetch(store: &MessageStore, order: &Order, from: usize, last: Last
     fetched
 }
 
-/// Answers from the list alone; the places of those for which it is not enough.
+/// Answers from the list alone; how far it came, and the places of those for which it is not enough.
 fn rows(
     store: &MessageStore,
     order: &Order,
     range: Range<usize>,
     fetched: &mut Fetched,
-) -> Option<Vec<usize>> {
+) -> Option<(usize, Vec<usize>)> {
     let told = store.view(&order.unique, |view| {
         let mut out = Vec::with_capacity(range.len() * 64);
         let mut rest = Vec::new();
         for place in range.clone() {
+            if out.len() >= ANSWER_BYTES {
+                return (place, out, rest);
+            }
             let Some((number, entry)) = order.messages.get(place) else { continue };
             let Some(row) = view.row(entry.id) else { continue };
             let begin = out.len();
@@ -103,12 +107,12 @@ fn rows(
                 rest.push(place);
             }
         }
-        (out, rest)
+        (range.end, out, rest)
     });
     match told {
-        Ok((mut out, rest)) => {
+        Ok((end, mut out, rest)) => {
             fetched.out.append(&mut out);
-            Some(rest)
+            Some((end, rest))
         }
         Err(error) => {
             fetched.failed.push((range.start, error));

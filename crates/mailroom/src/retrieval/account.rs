@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::Server;
-use super::connection::{Connection, Mode, now};
+use super::connection::{ANSWER_BYTES_MAX, Connection, Mode, now};
 use super::fault::Fault;
 
 /// Connections of one account at one time: many servers allow ten.
@@ -134,6 +134,7 @@ impl Taken<'_> {
             }
         }
         connection.used = now();
+        connection.bytes_max = ANSWER_BYTES_MAX;
         self.account.give_back(connection);
         done
     }
@@ -193,6 +194,12 @@ impl Account {
             }
         };
         Ok(Taken { account: self, connection: Some(connection), _permit: permit })
+    }
+
+    /// Which it is: server and user, and for whom.
+    pub(super) fn place(&self) -> String {
+        let Server { host, port, user, .. } = &self.server;
+        format!("{host}:{port} {user} {}", self.as_whom)
     }
 
     fn check_back_off(&self) -> Result<(), Fault> {

@@ -15,12 +15,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::fault::Fault;
-use super::{AUDIO_BYTES_MAX, Security, Server};
+use super::{Security, Server};
 
 /// How long an address of a server may take to connect.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// Bytes of one response: the greatest is a part that a URL names, in base64.
 const RESPONSE_BYTES_MAX: usize = 384 << 20;
+/// Bytes of all that comes before a command is done.
+pub(super) const ANSWER_BYTES_MAX: usize = RESPONSE_BYTES_MAX + (16 << 20);
 /// How long a connection that stood idle may take to show that it is alive.
 const ALIVE_WAIT: Duration = Duration::from_secs(2);
 /// Responses that may come before a command is done.
@@ -38,6 +40,9 @@ pub(super) struct Connection {
     /// The mailbox that is open, with its UIDVALIDITY.
     opened: Option<Opened>,
     pub(super) used: Instant,
+    /// What came since the last command was sent, and the most that may; in bytes.
+    came: usize,
+    pub(super) bytes_max: usize,
 }
 
 /// A mailbox that is open.
@@ -95,6 +100,8 @@ impl Connection {
             capabilities: Vec::new(),
             opened: None,
             used: now(),
+            came: 0,
+            bytes_max: ANSWER_BYTES_MAX,
         };
         let greeting = connection.response().await?;
         let Response::Status { tag: None, status, code, text } = greeting else {
@@ -207,6 +214,7 @@ impl Connection {
     /// Sends a command; its tag.
     pub(super) async fn send(&mut self, text: &str) -> Result<String, Fault> {
         self.tag += 1;
+        self.came = 0;
         let tag = format!("e{}", self.tag);
         self.write(format!("{tag} {text}\r\n").as_bytes()).await?;
         Ok(tag)
@@ -263,7 +271,7 @@ impl Connection {
                 Some(ResponseFrame::Response(bytes)) => {
                     return Response::parse(&bytes).ok_or(Fault::Nonsense("IMAP"));
                 }
-                Some(ResponseFrame::TooLarge) => return Err(Fault::TooLarge(AUDIO_BYTES_MAX)),
+                Some(ResponseFrame::TooLarge) => return Err(Fault::Nonsense("less than 384 MiB")),
                 None => {}
             }
             let read = async {
@@ -276,6 +284,10 @@ impl Connection {
             let count = read.map_err(|_| Fault::Timeout(self.patience))?.map_err(broken)?;
             if count == 0 {
                 return Err(Fault::Closed);
+            }
+            self.came += count;
+            if self.came > self.bytes_max {
+                return Err(Fault::Nonsense("an answer with an end"));
             }
             self.framer.push(self.buffer.get(..count).unwrap_or_default());
         }

@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use conformance::Subject;
 use mailbox::{
-    Address, Content, Draft, Kind, MessageStore, NewAttachment, Options, Sender, SystemHost,
+    Address, Content, Draft, EmailAfter, EmailRule, EmailSend, Kind, MessageStore, NewAttachment,
+    Options, Sender, SystemHost,
 };
 use store::SystemDisk;
 
@@ -19,8 +22,10 @@ struct Root(PathBuf);
 impl Root {
     fn create() -> Self {
         let memory = Path::new("/dev/shm");
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        Self(parent.join(format!("entracte-test-mail-{}", std::process::id())))
+        Self(parent.join(format!("entracte-test-mail-{}-{number}", std::process::id())))
     }
 }
 
@@ -128,6 +133,68 @@ async fn complaint_45_ten_thousand_messages_are_searched_heard_and_deleted_witho
         browser.press("#all").await;
         browser.press_button("Save").await;
         browser.until("some are saved", "return !document.querySelector('.tabs a:nth-child(2) small').textContent.startsWith('0')").await;
+        assert_eq!(browser.console().await, Vec::<serde_json::Value>::new());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_page_of_mail_servers_says_how_each_stands_and_what_failed() {
+    let root = Root::create();
+    fill(&root.0, 1);
+    let disk = Arc::new(SystemDisk::new());
+    let store =
+        MessageStore::open(disk, Arc::new(SystemHost), &root.0, None, Options::default()).unwrap();
+    let rule = EmailRule {
+        address: "michael@elsewhere.example".to_owned(),
+        send: EmailSend::Copy,
+        after: EmailAfter::Keep,
+        from_uid: 0,
+        uid_validity: 0,
+        agree_with: Some("office".parse().unwrap()),
+    };
+    store.set_email_rule(&address().unique, Some(rule)).unwrap();
+    let draft = Draft { subject: "new".to_owned(), ..Draft::new(Kind::Text) };
+    store.deliver(&draft, &[address()]).remove(0).unwrap();
+    store.close();
+    // Nobody listens at either.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut subject = Subject::own(&format!(
+        "[text_to_speech]\nenabled = false\n[mail]\nretrieval_enabled = true\nroot = {:?}\nagree_seconds = 1\n\
+         sender = \"voicemail@office.example\"\n[[mail.relays]]\nhost = \"127.0.0.1\"\nport = {closed}\n\
+         security = \"none\"\n[[mail.servers]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {closed}\n\
+         security = \"none\"\nuser = \"service\"\nauthorization_id = \"*\"\npassword_file = \"/nonexistent\"\n",
+        root.0
+    ));
+    let link = subject.setup_link();
+    let (base, _) = link.split_once("/setup").unwrap();
+    with_browser(base, async |browser| {
+        first_run(&browser, &link).await;
+        let parts = [
+            "office",
+            "failing",
+            "Sent on by e-mail",
+            "1 wait",
+            "agree with an INBOX elsewhere: 1.",
+            "MICHAELC@SITE: the mail server cannot be reached",
+        ];
+        let missing = async || {
+            browser.open("/config/mail").await;
+            let text = browser.script("return document.body.textContent").await.to_string();
+            parts.iter().find(|part| !text.contains(**part)).copied()
+        };
+        let begun = entracte::clock::instant();
+        while let Some(part) = missing().await {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{part} is not there");
+        }
+        for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 390)] {
+            browser.scheme(scheme).await;
+            browser.width(width).await;
+            browser.check_accessible(&format!("mail servers {scheme} {width}")).await;
+            let fits = "return document.documentElement.scrollWidth <= innerWidth";
+            assert_eq!(browser.script(fits).await, true, "{width}");
+            browser.picture(&format!("mail-servers-{scheme}-{width}")).await;
+        }
         assert_eq!(browser.console().await, Vec::<serde_json::Value>::new());
     })
     .await;

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
 use crate::lexer::Lexer;
@@ -287,25 +288,27 @@ impl Attribute {
 
     /// Its name in the answer: `BODY[1.MIME]<0>`.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub fn name(&self) -> Cow<'static, str> {
         let from = |partial: &Option<(u64, u64)>| {
             partial.map(|(from, _)| format!("<{from}>")).unwrap_or_default()
         };
         match self {
-            Self::Body => "BODY".to_owned(),
-            Self::BodyStructure => "BODYSTRUCTURE".to_owned(),
-            Self::Envelope => "ENVELOPE".to_owned(),
-            Self::Flags => "FLAGS".to_owned(),
-            Self::InternalDate => "INTERNALDATE".to_owned(),
-            Self::Size => "RFC822.SIZE".to_owned(),
-            Self::Uid => "UID".to_owned(),
-            Self::ModSeq => "MODSEQ".to_owned(),
-            Self::Section { name: Some(name), .. } => (*name).to_owned(),
-            Self::Section { section, partial, .. } => format!("BODY[{section}]{}", from(partial)),
-            Self::Binary { part, partial, .. } => {
-                format!("BINARY[{}]{}", number(part), from(partial))
+            Self::Body => "BODY".into(),
+            Self::BodyStructure => "BODYSTRUCTURE".into(),
+            Self::Envelope => "ENVELOPE".into(),
+            Self::Flags => "FLAGS".into(),
+            Self::InternalDate => "INTERNALDATE".into(),
+            Self::Size => "RFC822.SIZE".into(),
+            Self::Uid => "UID".into(),
+            Self::ModSeq => "MODSEQ".into(),
+            Self::Section { name: Some(name), .. } => (*name).into(),
+            Self::Section { section, partial, .. } => {
+                format!("BODY[{section}]{}", from(partial)).into()
             }
-            Self::BinarySize(part) => format!("BINARY.SIZE[{}]", number(part)),
+            Self::Binary { part, partial, .. } => {
+                format!("BINARY[{}]{}", number(part), from(partial)).into()
+            }
+            Self::BinarySize(part) => format!("BINARY.SIZE[{}]", number(part)).into(),
         }
     }
 

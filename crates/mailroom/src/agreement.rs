@@ -193,7 +193,12 @@ impl Agreement {
             Err(RoundError::There(Fault::BackedOff(..))) => true,
             Err(error) => {
                 let why = format!("{unique}: {error}");
-                tracing::warn!(why, "a mailbox could not be compared with its copies");
+                // What a mail server does is told for its account already.
+                if let RoundError::There(_) = &error {
+                    tracing::debug!(why, "a mailbox could not be compared with its copies");
+                } else {
+                    tracing::warn!(why, "a mailbox could not be compared with its copies");
+                }
                 *self.last() = Some((why, seconds_now()));
                 true
             }

@@ -1,4 +1,4 @@
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use imap::structure::Detail;
 use imap::{Attribute, Section, SectionPart, write};
 use mailbox::{Mail, MailError, MessageId, MessageStore, Row, Unique, View};
 
-use super::selected::{Entry, flags};
+use super::selected::{Entry, set_flags};
 
 /// Messages whose rows are looked at in one go: nobody else looks at the mailbox meanwhile, which is for a millisecond or two.
 const ROWS_AT_ONCE: usize = 4_000;
@@ -59,9 +59,27 @@ fn is_in_row(attribute: &Attribute) -> bool {
     }
 }
 
+/// Whether what a session knows of a message is enough to answer.
+const fn is_in_entry(attribute: &Attribute) -> bool {
+    matches!(attribute, Attribute::Flags | Attribute::Uid | Attribute::ModSeq)
+}
+
 /// Fetches the next messages. It may block.
 pub(super) fn fetch(store: &MessageStore, order: &Order, from: usize, last: Last) -> Fetched {
     let mut fetched = Fetched { next: from, last, ..Fetched::default() };
+    if order.attributes.iter().all(is_in_entry) {
+        while let Some((number, entry)) = order.messages.get(fetched.next) {
+            if fetched.out.len() >= ANSWER_BYTES {
+                break;
+            }
+            if !entry.is_gone {
+                // There is nothing to be asked for.
+                let _ = answer(&mut fetched.out, (*number, entry), order, |_, _| None);
+            }
+            fetched.next += 1;
+        }
+        return fetched;
+    }
     if order.attributes.iter().all(is_in_row) {
         let end = (from + ROWS_AT_ONCE).min(order.messages.len());
         fetched.next = end;
@@ -128,7 +146,8 @@ fn answer(
     order: &Order,
     mut tell: impl FnMut(&mut Vec<u8>, &Attribute) -> Option<()>,
 ) -> Option<()> {
-    out.extend_from_slice(format!("* {number} FETCH (").as_bytes());
+    // A vector takes everything.
+    let _ = write!(out, "* {number} FETCH (");
     let mut is_first = true;
     let marked = order.marked && !order.attributes.contains(&Attribute::Flags);
     let uid = order.marked && !order.attributes.contains(&Attribute::Uid);
@@ -142,10 +161,17 @@ fn answer(
         out.push(b' ');
         match attribute {
             Attribute::Flags => {
-                out.extend_from_slice(format!("({})", flags(entry.marks)).as_bytes());
+                out.push(b'(');
+                for (place, flag) in set_flags(entry.marks).enumerate() {
+                    if place > 0 {
+                        out.push(b' ');
+                    }
+                    out.extend_from_slice(flag.as_bytes());
+                }
+                out.push(b')');
             }
-            Attribute::Uid => out.extend_from_slice(entry.uid.to_string().as_bytes()),
-            Attribute::ModSeq => out.extend_from_slice(format!("({})", entry.mod_seq).as_bytes()),
+            Attribute::Uid => drop(write!(out, "{}", entry.uid)),
+            Attribute::ModSeq => drop(write!(out, "({})", entry.mod_seq)),
             Attribute::Body
             | Attribute::BodyStructure
             | Attribute::Envelope
@@ -170,7 +196,7 @@ fn from_row(
             out.extend_from_slice(write::internal_date(row.at / 1_000_000).as_bytes());
         }
         Attribute::Size if row.octets > 0 => {
-            out.extend_from_slice(row.octets.to_string().as_bytes());
+            let _ = write!(out, "{}", row.octets);
         }
         Attribute::Envelope if view.envelope(row, out) => {}
         Attribute::Size

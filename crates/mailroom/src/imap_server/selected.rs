@@ -242,6 +242,11 @@ impl Selected {
 
 /// The flags of a message. RFC 9051 §2.3.2.
 pub(super) fn flags(marks: Marks) -> String {
+    set_flags(marks).collect::<Vec<_>>().join(" ")
+}
+
+/// The flags that are set.
+pub(super) fn set_flags(marks: Marks) -> impl Iterator<Item = &'static str> {
     let all = [
         (marks.answered, "\\Answered"),
         (marks.flagged, "\\Flagged"),
@@ -249,8 +254,7 @@ pub(super) fn flags(marks: Marks) -> String {
         (marks.read, "\\Seen"),
         (marks.forwarded, "$Forwarded"),
     ];
-    let set: Vec<_> = all.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).collect();
-    set.join(" ")
+    all.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag)
 }
 
 /// Flags that a message can have here.

@@ -199,6 +199,11 @@ fn words_of(part: &str) -> String {
         ("hep", "HEP"),
         ("cdr", "Call detail records"),
         ("imap_timeout_seconds", "IMAP timeout (seconds)"),
+        ("imap_answer_seconds", "IMAP answer (seconds)"),
+        ("agree_seconds", "Copies compared every (seconds)"),
+        ("lmtp_listen", "LMTP listen"),
+        ("imap_listen", "IMAP listen"),
+        ("imaps_listen", "IMAP with TLS listen"),
     ];
     if let Some((_, words)) = KNOWN.iter().find(|(key, _)| *key == part) {
         return (*words).to_owned();

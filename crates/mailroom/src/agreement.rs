@@ -128,57 +128,44 @@ impl Agreement {
     /// Looks at all mailboxes that are to agree, again and again, until it is dropped.
     pub async fn run(self: Arc<Self>) {
         let mut events = self.store.subscribe();
-        let mut due: BTreeMap<Unique, Instant> = BTreeMap::new();
-        let mut busy: BTreeMap<task::Id, Unique> = BTreeMap::new();
+        let mut due = Due::default();
+        let mut busy = Busy::new();
         let mut rounds: JoinSet<bool> = JoinSet::new();
         let mut all = Instant::now();
         loop {
             let now = Instant::now();
             if now >= all {
                 for unique in ruled(&self.store, |rule| rule.agree_with.is_some()).await {
-                    due.entry(unique).or_insert(now);
+                    due.no_later(unique, now);
                 }
                 all = Instant::now() + ALL;
             }
-            for unique in ready(&due, &busy, now) {
-                due.remove(&unique);
-                let this = Arc::clone(&self);
-                let whose = unique.clone();
+            while busy.len() < ROUNDS_MAX
+                && let Some(unique) = due.take(now, &busy)
+            {
+                let (this, whose) = (Arc::clone(&self), unique.clone());
                 let round = rounds.spawn(async move { this.look(&whose).await });
                 busy.insert(round.id(), unique);
             }
-            let known: BTreeSet<&Unique> = due.keys().chain(busy.values()).collect();
-            self.mailboxes.store(u64::try_from(known.len()).unwrap_or(0), Ordering::Relaxed);
-            let next = if busy.len() < ROUNDS_MAX {
-                let waiting = due.iter().filter(|(unique, _)| !known_in(&busy, unique));
-                waiting.map(|(_, at)| *at).min().unwrap_or(all).min(all)
-            } else {
-                all
-            };
+            self.mailboxes.store(due.count(&busy), Ordering::Relaxed);
+            let next = due.next(&busy).filter(|_| busy.len() < ROUNDS_MAX);
             tokio::select! {
-                () = sleep_until(next) => {}
+                () = sleep_until(next.unwrap_or(all).min(all)) => {}
                 Some(done) = rounds.join_next_with_id(), if !rounds.is_empty() => {
                     let (id, goes_on) = match done {
                         Ok(done) => done,
                         Err(died) => (died.id(), true),
                     };
                     if let Some(unique) = busy.remove(&id).filter(|_| goes_on) {
-                        let next = Instant::now() + self.every;
-                        due.entry(unique).or_insert(next);
+                        due.no_later(unique, Instant::now() + self.every);
                     }
                 }
-                event = events.recv() => {
-                    let soon = Instant::now() + SOON;
-                    match event.map(|event| Unique::parse(&event.mailbox)) {
-                        Ok(Ok(unique)) => {
-                            let at = due.entry(unique).or_insert(soon);
-                            *at = soon.min(*at);
-                        }
-                        Ok(Err(_)) => {}
-                        Err(RecvError::Lagged(_)) => all = Instant::now(),
-                        Err(RecvError::Closed) => return,
-                    }
-                }
+                event = events.recv() => match event.map(|event| Unique::parse(&event.mailbox)) {
+                    Ok(Ok(unique)) => due.no_later(unique, Instant::now() + SOON),
+                    Ok(Err(_)) => {}
+                    Err(RecvError::Lagged(_)) => all = Instant::now(),
+                    Err(RecvError::Closed) => return,
+                },
             }
         }
     }
@@ -330,21 +317,48 @@ fn count(counter: &AtomicU64, more: usize) {
     counter.fetch_add(u64::try_from(more).unwrap_or(0), Ordering::Relaxed);
 }
 
-fn known_in(busy: &BTreeMap<task::Id, Unique>, unique: &Unique) -> bool {
-    busy.values().any(|known| known == unique)
+/// Mailboxes that are looked at in this moment.
+type Busy = BTreeMap<task::Id, Unique>;
+
+/// Which mailboxes are to be looked at, and when: whoever has waited longest first.
+#[derive(Debug, Default)]
+struct Due {
+    at: BTreeMap<Unique, Instant>,
+    queue: BTreeSet<(Instant, Unique)>,
 }
 
-/// Those that are looked at now: as many as there is room for, whoever has waited longest first.
-fn ready(
-    due: &BTreeMap<Unique, Instant>,
-    busy: &BTreeMap<task::Id, Unique>,
-    now: Instant,
-) -> Vec<Unique> {
-    let ready = due.iter().filter(|(unique, at)| **at <= now && !known_in(busy, unique));
-    let mut ready: Vec<(Instant, &Unique)> = ready.map(|(unique, at)| (*at, unique)).collect();
-    ready.sort_unstable();
-    let room = ROUNDS_MAX.saturating_sub(busy.len());
-    ready.into_iter().take(room).map(|(_, unique)| unique.clone()).collect()
+impl Due {
+    fn no_later(&mut self, unique: Unique, at: Instant) {
+        if let Some(known) = self.at.get(&unique).copied() {
+            if known <= at {
+                return;
+            }
+            self.queue.remove(&(known, unique.clone()));
+        }
+        self.queue.insert((at, unique.clone()));
+        self.at.insert(unique, at);
+    }
+
+    /// In the order in which they are due; those that are looked at already come after that.
+    fn waiting<'a>(&'a self, busy: &'a Busy) -> impl Iterator<Item = &'a (Instant, Unique)> {
+        self.queue.iter().filter(|(_, unique)| !busy.values().any(|known| known == unique))
+    }
+
+    fn take(&mut self, now: Instant, busy: &Busy) -> Option<Unique> {
+        let first = self.waiting(busy).next().filter(|(at, _)| *at <= now)?.clone();
+        self.queue.remove(&first);
+        self.at.remove(&first.1);
+        Some(first.1)
+    }
+
+    fn next(&self, busy: &Busy) -> Option<Instant> {
+        self.waiting(busy).next().map(|(at, _)| *at)
+    }
+
+    fn count(&self, busy: &Busy) -> u64 {
+        let more = busy.values().filter(|unique| !self.at.contains_key(*unique)).count();
+        u64::try_from(self.at.len() + more).unwrap_or(u64::MAX)
+    }
 }
 
 /// Whether a mailbox has this rule still, and this server sees to it.
@@ -366,4 +380,36 @@ fn here(
         };
         ids.iter().filter_map(row).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_has_waited_longest_is_looked_at_first_and_nobody_twice_at_once() {
+        let now = Instant::now();
+        let [anna, bert, carl] = ["anna", "bert", "carl"].map(|name| Unique::parse(name).unwrap());
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let mut due = Due::default();
+        due.no_later(anna.clone(), after(3));
+        due.no_later(bert.clone(), after(2));
+        due.no_later(carl.clone(), after(5));
+        due.no_later(carl.clone(), after(1));
+        due.no_later(carl.clone(), after(9));
+        let mut rounds = JoinSet::new();
+        let mut busy = Busy::new();
+        assert_eq!((due.next(&busy), due.take(now, &busy)), (Some(after(1)), None));
+        assert_eq!(due.take(after(4), &busy), Some(carl.clone()));
+        busy.insert(rounds.spawn(async {}).id(), carl.clone());
+        // It changes while it is looked at.
+        due.no_later(carl.clone(), after(1));
+        assert_eq!(due.count(&busy), 3);
+        assert_eq!(due.take(after(4), &busy), Some(bert));
+        assert_eq!(due.take(after(4), &busy), Some(anna));
+        assert_eq!((due.next(&busy), due.take(after(4), &busy)), (None, None));
+        busy.clear();
+        assert_eq!(due.take(after(4), &busy), Some(carl));
+        assert_eq!(due.count(&busy), 0);
+    }
 }

@@ -80,6 +80,14 @@ assert [part.get_content_type() for part in parts] == ["multipart/mixed", "text/
 assert "\n.a line that begins with a dot" in parts[1].get_payload(decode=True).decode()
 assert parts[2].get_payload(decode=True)[:4] == b"RIFF"
 assert ok(imap.fetch("1", "(FLAGS)")) == [b"1 (FLAGS ())"], "peeking marked it"
+# In pieces it is the same, from the begin and from anywhere.
+pieces = [ok(imap.fetch("1", f"(BODY.PEEK[2]<{at}.5000>)"))[0] for at in (0, 5000, 10_000, 15_000, 20_000, 25_000)]
+assert pieces[1][0].startswith(b"1 (BODY[2]<5000> {5000}"), pieces[1][0]
+sound = ok(imap.fetch("1", "(BODY.PEEK[2])"))[0][1]
+assert len(sound) > 20_000 and b"".join(piece[1] for piece in pieces) == sound, len(sound)
+assert ok(imap.fetch("1", "(BODY.PEEK[2]<5000.10>)"))[0][1] == sound[5000:5010]
+assert ok(imap.fetch("2", "(BODY.PEEK[2]<0.10>)"))[0][1] == sound[:10]
+assert ok(imap.fetch("2", "(BODY.PEEK[1]<0.10>)"))[0][1] != sound[:10]
 part = ok(imap.fetch("1", "(BODY[2]<0.76>)"))[0][1]
 assert part == whole[whole.index(b"UklGR"):][:76], part
 assert ok(imap.fetch("1", "(FLAGS)")) == [b"1 (FLAGS (\\Seen))"]

@@ -121,6 +121,9 @@ impl Session {
             marked,
             bytes_max: self.room.limits.message_bytes_max.saturating_mul(2),
         };
+        if fetching::from_memory(&order, &self.last, &mut self.out).is_some() {
+            return Ok(Answer::ok("that is all"));
+        }
         let (mut next, mut failures, mut unknown) = (0, Vec::new(), false);
         let sync = self.sync_of(by);
         loop {
@@ -147,16 +150,7 @@ impl Session {
         if unknown {
             return Ok(Answer::no("UNKNOWN-CTE", "how a part is encoded is not known"));
         }
-        Ok(match failures.into_iter().next() {
-            None => Answer::ok("that is all"),
-            Some((_, MailError::NoSuchMessage(_))) => {
-                Answer::ok("some are no more").with("EXPUNGEISSUED".to_owned())
-            }
-            Some((number, error)) => {
-                tracing::warn!(number, %error, "a message could not be fetched");
-                error.into()
-            }
-        })
+        Ok(fetched_but(failures.into_iter().next()))
     }
 
     /// Marks messages as read that were not; whether there were any.
@@ -459,4 +453,18 @@ fn copy_uid(uid_validity: u32, pairs: &[(u32, u32)]) -> Option<String> {
     let before = write::compact(pairs.iter().map(|(before, _)| *before));
     let now = write::compact(pairs.iter().map(|(_, now)| *now));
     Some(format!("COPYUID {uid_validity} {before} {now}"))
+}
+
+/// The answer to FETCH, where this could not be fetched.
+fn fetched_but(failure: Option<(usize, MailError)>) -> Answer {
+    match failure {
+        None => Answer::ok("that is all"),
+        Some((_, MailError::NoSuchMessage(_))) => {
+            Answer::ok("some are no more").with("EXPUNGEISSUED".to_owned())
+        }
+        Some((number, error)) => {
+            tracing::warn!(number, %error, "a message could not be fetched");
+            error.into()
+        }
+    }
 }

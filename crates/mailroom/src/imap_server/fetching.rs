@@ -27,8 +27,20 @@ pub(super) struct Order {
     pub(super) bytes_max: usize,
 }
 
+/// Bytes of a part that are kept for its next piece: voice of half a minute, and more.
+const KEPT_BYTES_MAX: usize = 128 << 10;
+
 /// A message that was read last, so that the next piece of it need not be read again.
-pub(super) type Last = Option<(MessageId, Arc<Mail>)>;
+#[derive(Debug)]
+pub(super) struct Read {
+    id: MessageId,
+    mail: Arc<Mail>,
+    /// A section that was asked for in pieces, all of it.
+    section: Option<(Section, Vec<u8>)>,
+}
+
+/// What was read last, if a piece was.
+pub(super) type Last = Option<Box<Read>>;
 
 /// Some of the answers, and where to go on.
 #[derive(Debug, Default)]
@@ -216,6 +228,47 @@ fn from_row(
     Some(())
 }
 
+impl Read {
+    /// Appends a piece of the section that is kept, if it is that one.
+    fn piece(&self, out: &mut Vec<u8>, section: &Section, partial: Option<(u64, u64)>) -> bool {
+        match &self.section {
+            Some((known, bytes)) if known == section && partial.is_some() => {
+                write::literal(out, within(bytes, partial));
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+}
+
+/// Answers for one message from what was read last, if that is enough: then nothing needs to wait for a disk.
+pub(super) fn from_memory(order: &Order, last: &Last, out: &mut Vec<u8>) -> Option<()> {
+    let ([(number, entry)], Some(read)) = (&*order.messages, last) else { return None };
+    if entry.is_gone || order.marked || entry.id != read.id {
+        return None;
+    }
+    let begin = out.len();
+    let told = answer(out, (*number, entry), order, |out, attribute| match attribute {
+        Attribute::Section { section, partial, .. } => {
+            read.piece(out, section, *partial).then_some(())
+        }
+        Attribute::Body
+        | Attribute::BodyStructure
+        | Attribute::Envelope
+        | Attribute::Flags
+        | Attribute::InternalDate
+        | Attribute::Size
+        | Attribute::Uid
+        | Attribute::ModSeq
+        | Attribute::Binary { .. }
+        | Attribute::BinarySize(_) => None,
+    });
+    if told.is_none() {
+        out.truncate(begin);
+    }
+    told
+}
+
 /// Answers for one message, of which all may be needed.
 fn one(store: &MessageStore, order: &Order, place: usize, fetched: &mut Fetched) {
     let Some((number, entry)) = order.messages.get(place) else { return };
@@ -223,18 +276,17 @@ fn one(store: &MessageStore, order: &Order, place: usize, fetched: &mut Fetched)
         fetched.failed.push((*number, MailError::NoSuchMessage(entry.id)));
         return;
     }
-    let known = fetched.last.take().filter(|(id, _)| *id == entry.id);
-    let mail = match known {
-        Some((_, mail)) => mail,
+    let known = fetched.last.take().filter(|read| read.id == entry.id);
+    let mut read = match known {
+        Some(read) => read,
         None => match store.mail(&order.unique, entry.id) {
-            Ok(mail) => Arc::new(mail),
+            Ok(mail) => Box::new(Read { id: entry.id, mail: Arc::new(mail), section: None }),
             Err(error) => {
                 fetched.failed.push((*number, error));
                 return;
             }
         },
     };
-    fetched.last = Some((entry.id, Arc::clone(&mail)));
     let row = order.attributes.contains(&Attribute::InternalDate).then(|| {
         store.view(&order.unique, |view| view.row(entry.id).map(|row| row.at)).ok().flatten()
     });
@@ -246,7 +298,7 @@ fn one(store: &MessageStore, order: &Order, place: usize, fetched: &mut Fetched)
             failure = Some(Some(MailError::Limit("what is fetched of one message at once")));
             return None;
         }
-        let told = from_mail(out, attribute, &mail, received).map_err(MailError::from);
+        let told = from_mail(out, attribute, &mut read, received).map_err(MailError::from);
         match told {
             Ok(true) => Some(()),
             Ok(false) => {
@@ -259,6 +311,7 @@ fn one(store: &MessageStore, order: &Order, place: usize, fetched: &mut Fetched)
             }
         }
     });
+    fetched.last = Some(read);
     if told.is_none() {
         fetched.out.truncate(begin);
         match failure.flatten() {
@@ -272,9 +325,10 @@ fn one(store: &MessageStore, order: &Order, place: usize, fetched: &mut Fetched)
 fn from_mail(
     out: &mut Vec<u8>,
     attribute: &Attribute,
-    mail: &Mail,
+    read: &mut Read,
     received: u64,
 ) -> io::Result<bool> {
+    let mail = &Arc::clone(&read.mail);
     match attribute {
         Attribute::InternalDate => {
             out.extend_from_slice(write::internal_date(received / 1_000_000).as_bytes());
@@ -284,7 +338,18 @@ fn from_mail(
         Attribute::Body => out.extend_from_slice(&mail.structure(Detail::Basic)),
         Attribute::BodyStructure => out.extend_from_slice(&mail.structure(Detail::Full)),
         Attribute::Section { section, partial, .. } => {
-            match section_bytes(mail, section, *partial)? {
+            if read.piece(out, section, *partial) {
+                return Ok(true);
+            }
+            // Whoever asks for the first piece will ask for the next.
+            let begins = partial.is_some_and(|(from, _)| from == 0);
+            let range = if begins { Some((0, KEPT_BYTES_MAX as u64)) } else { *partial };
+            match section_bytes(mail, section, range)? {
+                Some(bytes) if begins => {
+                    write::literal(out, within(&bytes, *partial));
+                    let is_whole = bytes.len() < KEPT_BYTES_MAX;
+                    read.section = is_whole.then(|| (section.clone(), bytes));
+                }
                 Some(bytes) => write::literal(out, &bytes),
                 None => out.extend_from_slice(b"NIL"),
             }

@@ -210,18 +210,20 @@ impl Agreement {
         let compared = {
             let (unique, rule) = (unique.clone(), rule.clone());
             self.blocking(move |store| {
-                if !still(store, &unique, &rule)? {
-                    return Ok(None);
-                }
-                let mut pairs = Pairs::from_bytes(store.agreement(&unique)?.as_deref());
+                let written = Pairs::from_bytes(store.agreement(&unique)?.as_deref());
+                let mut pairs = written.clone();
                 pairs.are_valid_with(&place, uid_validity);
                 let here = here(store, &unique, pairs.ids().chain(all.keys().copied()))?;
                 let (changes, after) = settle(&pairs, &here, &all);
-                Ok(Some((changes, (after != pairs).then_some(after))))
+                let after = (after != written).then_some(after);
+                // A mailbox in which nothing is to be done is left to whoever has it.
+                let is_same = after.is_none() && changes == Changes::default();
+                let is_ours = !is_same && still(store, &unique, &rule)?;
+                Ok(is_ours.then_some((changes, after)))
             })
             .await?
         };
-        // Another rule by now, or another server that has the mailbox: that begins anew.
+        // They agree; or there is another rule by now, or another server that has the mailbox.
         let Some((changes, after)) = compared else { return Ok(true) };
         let held = changes.held;
         self.apply(unique, &rule, (&with.server, user, uid_validity), (changes, after)).await?;

@@ -262,7 +262,25 @@ async fn mail_that_is_switched_off_is_neither_offered_nor_played() {
     for (subject, expected) in [(&subject, false), (&on, true)] {
         let told = get(subject, "/api/v1/capabilities").json();
         assert_eq!(told["mail"], expected, "{told}");
+        let offered = options(subject);
+        assert_eq!(offered.contains("a=x-feature:mail"), expected, "{offered}");
     }
+}
+
+/// What OPTIONS is answered.
+fn options(subject: &Subject) -> String {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (own, sip) = (socket.local_addr().unwrap(), subject.sip);
+    let request = format!(
+        "OPTIONS sip:{sip} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+         From: <sip:a@{own}>;tag=1\r\nTo: <sip:{sip}>\r\nCall-ID: 1@{own}\r\nCSeq: 1 OPTIONS\r\n\
+         Accept: application/sdp\r\nContent-Length: 0\r\n\r\n"
+    );
+    socket.send_to(request.as_bytes(), sip).unwrap();
+    let mut answer = [0; 4_096];
+    let count = socket.recv(&mut answer).unwrap();
+    String::from_utf8_lossy(&answer[..count]).into_owned()
 }
 
 /// The argon2id hash of a password.
@@ -598,6 +616,8 @@ enum Trick {
     Closed,
     /// It speaks something else.
     Nonsense,
+    /// Of the audio one piece comes, and then nothing.
+    OnePiece,
 }
 
 /// A proxy before a server, which plays tricks; and how many connected.
@@ -616,7 +636,11 @@ fn proxy(server: u16, trick: Trick) -> (u16, Arc<AtomicUsize>) {
                     let _ = client.write_all(b"220 smtp.example ESMTP\r\n");
                     continue;
                 }
-                Trick::Honest | Trick::CutInFetch | Trick::Silent | Trick::LongerThanItIs => {}
+                Trick::Honest
+                | Trick::CutInFetch
+                | Trick::Silent
+                | Trick::LongerThanItIs
+                | Trick::OnePiece => {}
             }
             let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
             let (mut up_from, mut up_to) =
@@ -649,6 +673,10 @@ fn down(mut server: TcpStream, mut client: TcpStream, trick: Trick) {
                 let _ = client.shutdown(std::net::Shutdown::Both);
                 return;
             }
+            Trick::OnePiece if text.contains("BODY[2]<32768>") => {
+                std::thread::sleep(Duration::from_secs(8));
+                return;
+            }
             Trick::Silent if text.contains("UIDVALIDITY") => {
                 std::thread::sleep(Duration::from_secs(8));
                 return;
@@ -662,7 +690,11 @@ fn down(mut server: TcpStream, mut client: TcpStream, trick: Trick) {
                 assert_ne!(lie, text, "the part has that size");
                 let _ = client.write_all(lie.as_bytes());
             }
-            Trick::Honest | Trick::CutInFetch | Trick::Silent | Trick::LongerThanItIs => {
+            Trick::Honest
+            | Trick::CutInFetch
+            | Trick::Silent
+            | Trick::LongerThanItIs
+            | Trick::OnePiece => {
                 if client.write_all(&buffer[..count]).is_err() {
                     return;
                 }
@@ -713,6 +745,43 @@ async fn complaint_40_each_way_in_which_a_mail_server_fails_has_its_own_cause_an
         let last = told[0]["last_fault"]["why"].as_str().unwrap_or_default();
         assert!(!last.is_empty() || cause == "wrong-size", "{trick:?}: {told}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_is_heard_before_the_rest_is_here() {
+    let dovecot = Dovecot::start();
+    dovecot.append(&letter("one"));
+    let (port, _) = proxy(dovecot.imap, Trick::OnePiece);
+    let (player, _folder) = player(port, "");
+    let ended = speak(&player, &format!("imap://anna@127.0.0.1:{port}/INBOX/;UID=1")).await;
+    assert_eq!((&*ended.cause, &*ended.uri_cause), ("003 uri-failure", "timeout"), "{ended:?}");
+    // 32 kB of base64 are 1.5 s of this message, which has three; the rest never came.
+    assert!((1_000..1_700).contains(&ended.sounding_ms()), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_share_eight_connections_of_one_account() {
+    let dovecot = Dovecot::start();
+    dovecot.append(&letter("one"));
+    let (port, count) = proxy(dovecot.imap, Trick::Honest);
+    let (player, _folder) = player(port, "");
+    let uri = format!("imap://anna@127.0.0.1:{port}/INBOX/;UID=1");
+    let mut callers = Vec::new();
+    for _ in 0..12 {
+        callers.push(caller(&player).await);
+    }
+    let spoken: Vec<_> = callers
+        .into_iter()
+        .map(|mut caller| {
+            let uri = uri.clone();
+            tokio::spawn(async move { caller.speak(&uri, None).await })
+        })
+        .collect();
+    for ended in spoken {
+        sounds_like_the_tone(&ended.await.unwrap());
+    }
+    let connected = count.load(Ordering::SeqCst);
+    assert!((2..=8).contains(&connected), "{connected}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use crate::mail_in_calls::{HEARD, sounds_like_the_tone, speak};
 use crate::mail_over_tls::eventually;
 use crate::mail_programs::{USER, deliver, letter, with_mail};
 use crate::mail_servers::{Certificates, Dovecot, Exim};
-use crate::mailboxes::{done, get, send};
+use crate::mailboxes::{PATIENCE, done, get, send};
 
 /// The messages of a folder of the store: by subject, the id and whether it was read.
 fn here(subject: &Subject, folder: &str) -> BTreeMap<String, (String, bool)> {
@@ -122,12 +122,28 @@ async fn what_is_read_or_deleted_in_one_place_is_so_in_the_other_also_after_one_
     let names: Vec<String> = here(&subject, "inbox").into_keys().collect();
     assert_eq!(names, ["four", "three", "two"]);
     assert_eq!(told()["mailboxes"], 1);
+    rules_that_cannot_be(&subject);
+}
 
+fn rules_that_cannot_be(subject: &Subject) {
     let wrong = send(
-        &subject,
+        subject,
         "PATCH",
         &format!("/api/v1/mailboxes/{USER}"),
         &json!({ "email": { "address": "a@b.example", "after": "delete", "agree_with": { "server": "office" } } }),
     );
     assert!(wrong.status == 422 && wrong.text().contains("after is keep"), "{}", wrong.text());
+    let rule =
+        json!({ "email": { "address": "a@b.example", "agree_with": { "server": "nowhere" } } });
+    let wrong = send(subject, "PATCH", &format!("/api/v1/mailboxes/{USER}"), &rule);
+    assert!(
+        wrong.status == 422 && wrong.text().contains("mail.servers has no"),
+        "{}",
+        wrong.text()
+    );
+    let mut command = std::process::Command::new(conformance::entracte());
+    command.args(["mailbox", "email", USER, "a@b.example", "--agree-with", "nowhere", "--config"]);
+    let left = conformance::programs::run(command.arg(subject.config().unwrap()), PATIENCE);
+    assert_eq!(left.status.code(), Some(1), "{}", left.err);
+    assert!(left.err.contains("mail.servers has no nowhere; it has: office"), "{}", left.err);
 }

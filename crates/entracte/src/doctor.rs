@@ -270,10 +270,26 @@ fn secrets(plan: &Plan, report: &mut Report) {
     let webhooks = webhooks.map(|file| ("webhooks.secret_file", file));
     let mail = plan.mail.servers.iter().filter_map(|server| server.password_file.as_ref());
     let mail = mail.map(|file| ("mail.servers.password_file", file));
-    let relays = plan.mail.outgoing.iter().flat_map(|outgoing| &outgoing.relays);
-    let relays = relays.filter_map(|relay| relay.password_file.as_ref());
-    let relays = relays.map(|file| ("mail.relays.password_file", file));
-    for (key, file) in hep.chain(webhooks).chain(mail).chain(relays) {
+    let relays = || plan.mail.outgoing.iter().flat_map(|outgoing| &outgoing.relays);
+    let passwords = relays().filter_map(|relay| relay.password_file.as_ref());
+    let passwords = passwords.map(|file| ("mail.relays.password_file", file));
+    let mail_ca = plan.mail.servers.iter().filter_map(|server| server.ca_file.as_ref());
+    let mail_ca = mail_ca.map(|file| ("mail.servers.ca_file", file));
+    let relay_ca = relays().filter_map(|relay| relay.ca_file.as_ref());
+    let relay_ca = relay_ca.map(|file| ("mail.relays.ca_file", file));
+    for (key, file) in mail_ca.chain(relay_ca) {
+        match mailroom::retrieval::certificates_in(file) {
+            Ok(count) => {
+                report.fine("certificates", format!("{key}: {count} in {}", file.display()));
+            }
+            Err(why) => report.fault(
+                "certificates",
+                format!("{key}: {why}"),
+                "certificates in PEM in a file that the server's user can read",
+            ),
+        }
+    }
+    for (key, file) in hep.chain(webhooks).chain(mail).chain(passwords) {
         match crate::webhooks::first_line(file) {
             Ok(_) => report.fine("secrets", format!("{key}: {} can be read", file.display())),
             Err(error) => report.fault(

@@ -549,6 +549,10 @@ impl View for ServerView {
         self.mail.as_ref().and_then(Mail::programs)
     }
 
+    fn mail_server_names(&self) -> Vec<String> {
+        self.keeper.plan().mail.servers.iter().map(|server| server.name.clone()).collect()
+    }
+
     fn mail_sent_on(&self) -> Option<web::MailSentOn> {
         self.mail.as_ref().and_then(Mail::sent_on)
     }

@@ -275,7 +275,7 @@ impl Outgoing {
                 return;
             }
             Err(error) => {
-                self.fault(&error.to_string());
+                self.fault(&format!("{unique}, message {id}: {error}"));
                 let fault = RelayFault::Unreadable(error.to_string());
                 self.failed(unique, (rule, id), state, &fault).await;
                 return;
@@ -294,7 +294,7 @@ impl Outgoing {
                 self.after(unique, state, after, (id, uid)).await;
             }
             Err(fault) => {
-                self.fault(&fault.to_string());
+                self.fault(&format!("{unique}, message {id}: {fault}"));
                 self.failed(unique, (rule, id), state, &fault).await;
             }
         }

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use account::Mark;
 pub use account::{AccountState, Counts};
+pub use connection::certificates_in;
 pub(crate) use copies::{Copies, Known, There};
 pub use fault::Fault;
 
@@ -253,7 +254,10 @@ impl Retrieval {
             (host.eq_ignore_ascii_case(&url.host) || server.name.eq_ignore_ascii_case(&url.host))
                 && port
         };
-        self.config.servers.iter().find(is_it).ok_or(Fault::NotAllowed("a server of mail.servers"))
+        // A URL without a port means the usual one, where there is a choice. RFC 5092 §3.
+        let all = || self.config.servers.iter().filter(is_it);
+        let usual = all().find(|server| server.port == 143);
+        usual.or_else(|| all().next()).ok_or(Fault::NotAllowed("a server of mail.servers"))
     }
 
     fn account(&self, server: &Server, as_whom: &str) -> Arc<Account> {
@@ -320,6 +324,10 @@ impl Retrieval {
         let found = self.config.servers.iter().find(|known| known.name == server);
         let server = found.ok_or(Fault::NotAllowed("a server of mail.servers"))?;
         let as_whom = match &*server.authorization_id {
+            "*" if as_whom.is_empty() => {
+                let why = "no user is named, and the account acts for all";
+                return Err(Fault::Malformed(why.to_owned()));
+            }
             "*" => as_whom,
             fixed => fixed,
         };
@@ -351,7 +359,14 @@ impl Retrieval {
             let Some(place) = place else { return Ok(Err(envelope.body)) };
             store.attachment(&unique, id, place).map(Ok)
         });
-        let content = match content.await? {
+        // A URI counts from 1.
+        let content = content.await.map_err(|fault| match number {
+            Some(number) if fault == Fault::from(MailError::NoSuchAttachment(number - 1)) => {
+                Fault::NotFound(format!("the message has no attachment {number}"))
+            }
+            Some(_) | None => fault,
+        });
+        let content = match content? {
             Ok((about, reader)) => {
                 let (out, pieces) = mpsc::channel(PIECES_MAX);
                 tokio::spawn(pour(reader, out));

@@ -443,6 +443,14 @@ pub(crate) async fn rename<V: View + Settings>(
     Path(unique): Path<String>,
     Json(change): Json<MailboxChange>,
 ) -> Response {
+    let with =
+        change.email.as_ref().and_then(Option::as_ref).and_then(|rule| rule.agree_with.as_ref());
+    if let Some(with) = with
+        && !web.view.mail_server_names().contains(&with.server)
+    {
+        let why = format!("agree_with.server: mail.servers has no {:?}", with.server);
+        return refused(StatusCode::UNPROCESSABLE_ENTITY, &why);
+    }
     let named = change.name.as_ref().map(|name| format!(" is {name}")).unwrap_or_default();
     let note = ("mailbox changed", format!("{unique}{named}"));
     noted_answer(&web, &visitor, note, move |store| change.apply(store, &Unique::parse(&unique)?))

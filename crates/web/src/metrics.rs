@@ -229,7 +229,10 @@ fn describe_mail() {
         "entracte_mail_fetched_total",
         "Messages of mail servers that calls asked for, by server and outcome: found, failed"
     );
-    describe_gauge!("entracte_mail_server_up", "0 while a mail server fails");
+    describe_gauge!(
+        "entracte_mail_server_up",
+        "0 while a mail server fails for all who use it; absent while nobody does"
+    );
 }
 
 fn of_programs(programs: &MailPrograms) {
@@ -271,13 +274,16 @@ fn of_sent_on(state: &MailSentOn) {
 
 /// By server, whoever was acted for there: names of users are nobody's business.
 fn of_mail_servers(servers: &[MailServer]) {
-    let mut all: std::collections::BTreeMap<&str, (u64, u64, bool)> =
+    let mut all: std::collections::BTreeMap<&str, (u64, u64, Option<bool>)> =
         std::collections::BTreeMap::new();
     for server in servers {
-        let entry = all.entry(&server.name).or_insert((0, 0, true));
+        let entry = all.entry(&server.name).or_insert((0, 0, None));
         entry.0 += server.fetched;
         entry.1 += server.failed;
-        entry.2 &= server.state != "failing";
+        // One account that may not log in says nothing of the others; one that nobody used says nothing at all.
+        if server.state != "unused" {
+            entry.2 = Some(entry.2 == Some(true) || server.state != "failing");
+        }
     }
     for (name, (found, failed, is_up)) in all {
         for (outcome, messages) in [("found", found), ("failed", failed)] {
@@ -285,7 +291,9 @@ fn of_mail_servers(servers: &[MailServer]) {
             counter!("entracte_mail_fetched_total", &labels).absolute(messages);
         }
         let label = [("server", name.to_owned())];
-        gauge!("entracte_mail_server_up", &label).set(f64::from(u8::from(is_up)));
+        if let Some(is_up) = is_up {
+            gauge!("entracte_mail_server_up", &label).set(f64::from(u8::from(is_up)));
+        }
     }
 }
 

@@ -88,6 +88,9 @@ pub trait View: Send + Sync + 'static {
     /// How it stands with messages that go on by e-mail; none where no relay is set.
     fn mail_sent_on(&self) -> Option<MailSentOn>;
 
+    /// The names of the mail servers that are set.
+    fn mail_server_names(&self) -> Vec<String>;
+
     /// SIP messages since the start.
     fn sip_counts(&self) -> Vec<SipCount>;
 

@@ -92,14 +92,33 @@ part = ok(imap.fetch("1", "(BODY[2]<0.76>)"))[0][1]
 assert part == whole[whole.index(b"UklGR"):][:76], part
 assert ok(imap.fetch("1", "(FLAGS)")) == [b"1 (FLAGS (\\Seen))"]
 
+# Decoded, as BINARY has it.
+decoded = ok(imap.fetch("1", "(BINARY.PEEK[2]<0.4> BINARY.SIZE[2])"))
+assert decoded[0][1] == b"RIFF" and b"BINARY.SIZE[2] 16044" in decoded[1], decoded
+odd = b"Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\nContent-Transfer-Encoding: x-odd\r\n\r\nx\r\n"
+appended = ok(imap.append("Sent", "", "", odd))[0]
+ok(imap.select("Sent"))
+uid_validity = imap.response("UIDVALIDITY")[1][0]
+uid = ok(imap.uid("SEARCH", "ALL"))[0]
+assert appended.startswith(b"[APPENDUID " + uid_validity + b" " + uid + b"] "), (appended, uid)
+assert "UNKNOWN-CTE" in str(imap.fetch("1", "(BINARY.PEEK[1])")), "an encoding that nobody knows"
+ok(imap.store("1", "+FLAGS.SILENT", "\\Deleted"))
+ok(imap.expunge())
+ok(imap.select("INBOX"))
+
 # Flags, copies, moves.
 assert ok(imap.store("2:3", "+FLAGS", "(\\Flagged)")) == [b"2 (FLAGS (\\Flagged))", b"3 (FLAGS (\\Flagged))"]
 imap.store("2", "FLAGS.SILENT", "(\\Answered)")
 assert ok(imap.fetch("2", "(FLAGS)")) == [b"2 (FLAGS (\\Answered))"]
-ok(imap.copy("1", "Saved"))
+copied = ok(imap.copy("1", "Saved"))[0]
+assert copied.startswith(b"[COPYUID ") and copied.split()[2] == b"1", copied
+copied_uid = copied.split()[3].rstrip(b"]")
 ok(imap.uid("MOVE", "2", "Deleted"))
 assert ok(imap.search(None, "ALL")) == [b"1 2"]
 assert b"MESSAGES 1" in ok(imap.status("Saved", "(MESSAGES)"))[0]
+ok(imap.select("Saved"))
+assert ok(imap.uid("SEARCH", "ALL"))[0] == copied_uid, copied_uid
+ok(imap.select("INBOX"))
 uids = ok(imap.uid("SEARCH", "ALL"))[0].split()
 assert uids == [b"1", b"3"], uids
 

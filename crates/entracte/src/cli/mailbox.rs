@@ -266,6 +266,9 @@ fn unsaid(error: &std::io::Error) -> Failure {
 struct Opened {
     store: Arc<MessageStore>,
     unused_days: u32,
+    /// The names of mail.servers; none where the root was named and not the configuration.
+    servers: Option<Vec<String>>,
+    has_relays: bool,
     _ticker: Ticker,
 }
 
@@ -310,7 +313,10 @@ impl Arguments {
         if let Verb::Init = self.verb {
             return finish(init(&root, self.json));
         }
+        // Whoever only looks makes nothing.
+        let makes = matches!(self.verb, Verb::Create { .. } | Verb::Import { .. });
         if self.root.is_none()
+            && makes
             && let Err(error) = crate::mail::make_default(&plan)
         {
             return finish(Err(Failure(format!("{}: {}", root.display(), told(&error)))));
@@ -335,6 +341,9 @@ impl Arguments {
         let opened = Opened {
             store: Arc::clone(&store),
             unused_days: plan.mail.unused_days,
+            servers: (self.root.is_none() || self.config.is_some())
+                .then(|| plan.mail.servers.iter().map(|server| server.name.clone()).collect()),
+            has_relays: plan.mail.outgoing.is_some(),
             _ticker: ticker,
         };
         let done = opened.run(&self, &input);

@@ -38,9 +38,11 @@ pub(super) fn mail(section: &Section<'_>) -> MailPlan {
         !whole
     });
     let seconds = section.integer("imap_timeout_seconds", 60_i32, -1..=32_767);
+    let store_enabled = section.flag("store_enabled", true);
+    let listen = listening(section, store_enabled);
     let days = |key, default| section.integer(key, default, 0..=36_500_u32);
     MailPlan {
-        store_enabled: section.flag("store_enabled", true),
+        store_enabled,
         quota_messages: section.integer("quota_messages", 0, 0..=10_000_000),
         quota_bytes: section.integer("quota_bytes", 0, 0..=1_099_511_627_776),
         retention_days: [
@@ -62,11 +64,7 @@ pub(super) fn mail(section: &Section<'_>) -> MailPlan {
         agree_seconds: section.integer("agree_seconds", 60, 1..=86_400),
         root,
         servers: mail_servers(section),
-        listen: Listening {
-            lmtp: addresses(section, "lmtp_listen"),
-            imap: addresses(section, "imap_listen"),
-            imaps: addresses(section, "imaps_listen"),
-        },
+        listen,
         domains: domains(section),
         message_bytes_max: section.integer("message_bytes_max", 67_108_864, 65_536..=1_073_741_824),
         services: services(section),
@@ -195,6 +193,27 @@ fn outgoing(section: &Section<'_>) -> Option<outgoing::Config> {
     })
 }
 
+/// Where mail programs come in: there must be something behind it, and each address is taken once.
+fn listening(section: &Section<'_>, store_enabled: bool) -> Listening {
+    let mut taken: Vec<SocketAddr> = Vec::new();
+    let mut door = |key| {
+        let all = addresses(section, key);
+        if !all.is_empty() && !store_enabled {
+            let found = Wrong::NotAllowed("an address".to_owned());
+            section.fault(key, found, Some("none: mail.store_enabled is false"));
+        }
+        for address in &all {
+            if address.port() != 0 && taken.contains(address) {
+                let found = Wrong::NotAllowed(format!("\"{address}\""));
+                section.fault(key, found, Some("an address that no other protocol has"));
+            }
+            taken.push(*address);
+        }
+        all
+    };
+    Listening { lmtp: door("lmtp_listen"), imap: door("imap_listen"), imaps: door("imaps_listen") }
+}
+
 fn mail_servers(section: &Section<'_>) -> Vec<MailServerPlan> {
     let mut servers: Vec<MailServerPlan> = Vec::new();
     for entry in section.sections("servers", &SERVER_KEYS) {
@@ -207,6 +226,11 @@ fn mail_servers(section: &Section<'_>) -> Vec<MailServerPlan> {
         let password_file: Option<PathBuf> = absolute(&entry, "password_file");
         let ca_file: Option<PathBuf> = absolute(&entry, "ca_file");
         let (Some(name), Some(host)) = (name, address) else { continue };
+        if name.is_empty() || name.contains(['/', ' ']) {
+            let found = Wrong::NotAllowed(format!("{name:?}"));
+            entry.fault("name", found, Some("a name without spaces and slashes"));
+            continue;
+        }
         if servers.iter().any(|other| other.name.eq_ignore_ascii_case(&name)) {
             let found = Wrong::NotAllowed(format!("{name:?}"));
             entry.fault("name", found, Some("a name that no other mail server has"));

@@ -417,17 +417,32 @@ async fn secure(wire: Wire, server: &Server, patience: Duration) -> Result<Wire,
     Ok(Wire::Tls(Box::new(stream)))
 }
 
+/// How many certificates to be trusted a file has.
+///
+/// # Errors
+/// It cannot be read, or has none.
+pub fn certificates_in(file: &std::path::Path) -> Result<usize, String> {
+    let mut roots = RootCertStore::empty();
+    trust(file, &mut roots)?;
+    Ok(roots.len())
+}
+
+fn trust(file: &std::path::Path, roots: &mut RootCertStore) -> Result<(), String> {
+    let shown = file.display();
+    let before = roots.len();
+    let all = CertificateDer::pem_file_iter(file).map_err(|error| format!("{shown}: {error}"))?;
+    for certificate in all {
+        let certificate = certificate.map_err(|error| format!("{shown}: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("{shown}: {error}"))?;
+    }
+    if roots.len() == before { Err(format!("{shown}: it has no certificate")) } else { Ok(()) }
+}
+
 fn tls(ca_file: Option<&std::path::Path>) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(path) = ca_file {
-        let shown = path.display();
-        let all =
-            CertificateDer::pem_file_iter(path).map_err(|error| format!("{shown}: {error}"))?;
-        for certificate in all {
-            let certificate = certificate.map_err(|error| format!("{shown}: {error}"))?;
-            roots.add(certificate).map_err(|error| format!("{shown}: {error}"))?;
-        }
+    if let Some(file) = ca_file {
+        trust(file, &mut roots)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)

@@ -112,6 +112,10 @@ impl View for Made {
         Err(None)
     }
 
+    fn mail_server_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn mail_sent_on(&self) -> Option<web::MailSentOn> {
         None
     }

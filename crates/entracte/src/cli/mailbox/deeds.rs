@@ -35,7 +35,6 @@ impl Opened {
                 self.show(address, json)
             }
             Verb::Email { address, to, send, after, agree_with, remove } => {
-                let unique = unique(address)?;
                 let rule = to.clone().map(|address| EmailRule {
                     address,
                     send: *send,
@@ -45,7 +44,7 @@ impl Opened {
                     agree_with: agree_with.clone(),
                 });
                 if *remove || rule.is_some() {
-                    self.store.set_email_rule(&unique, rule)?;
+                    self.send_on(&unique(address)?, rule)?;
                 }
                 self.show(address, json)
             }
@@ -74,6 +73,23 @@ impl Opened {
             Verb::Stats => self.stats(json),
             Verb::Move { to } => self.move_to(to, json),
         }
+    }
+
+    /// Lets the messages of a mailbox go on by a rule, or not any more.
+    fn send_on(&self, unique: &Unique, rule: Option<EmailRule>) -> Result<(), Failure> {
+        if let (Some(rule), Some(servers)) = (&rule, &self.servers) {
+            if let Some(with) = &rule.agree_with
+                && !servers.contains(&with.server)
+            {
+                let known = if servers.is_empty() { "none".into() } else { servers.join(", ") };
+                let why = format!("mail.servers has no {}; it has: {known}", with.server);
+                return Err(Failure(why));
+            }
+            if !self.has_relays {
+                eprintln!("nothing goes on by e-mail before there is one of mail.relays");
+            }
+        }
+        Ok(self.store.set_email_rule(unique, rule)?)
     }
 
     fn import(&self, (file, text): (&Path, &str), options: [bool; 2], json: bool) -> Outcome {

@@ -378,3 +378,21 @@ async fn a_mailbox_is_purged_beside_a_server_that_uses_it() {
     }
     assert_eq!(get(&subject, "/api/v1/mail").json()["quarantined"], 0);
 }
+
+/// Whoever looks where nothing is makes nothing, and is told.
+#[test]
+fn a_list_makes_no_store() {
+    let folder = Folder::create();
+    let state = folder.path().join("state");
+    let config = folder.write("entracte.toml", format!("state_dir = {state:?}\n"));
+    for words in [&["list"][..], &["stats"], &["email", "ann@site", "a@b.example"]] {
+        let mut program = Command::new(entracte());
+        let left = programs::run(
+            program.arg("mailbox").args(words).arg("--config").arg(&config),
+            PATIENCE,
+        );
+        assert_eq!(left.status.code(), Some(1), "{words:?}: {}", left.out);
+        assert!(left.err.contains("is no message store"), "{words:?}: {}", left.err);
+        assert!(!state.exists(), "{words:?}");
+    }
+}

@@ -431,6 +431,13 @@ fn folders_of_caches_and_messages_are_of_this_machine_and_below_its_root() {
         ("[mail]\nroot = '/tmp/..'\n", "mail.root"),
         ("[mail]\nimap_timeout_seconds = 40000\n", "mail.imap_timeout_seconds"),
         ("[mail]\nimap_timeout_seconds = -2\n", "mail.imap_timeout_seconds"),
+        ("[mail]\nstore_enabled = false\nlmtp_listen = ['127.0.0.1:24']\n", "mail.lmtp_listen"),
+        (
+            "[mail]\nlmtp_listen = ['127.0.0.1:24']\nimap_listen = ['127.0.0.1:24']\n",
+            "mail.imap_listen",
+        ),
+        ("[[mail.servers]]\nname = 'a/b'\nhost = 'h'\n", "mail.servers[0].name"),
+        ("[[mail.servers]]\nname = ''\nhost = 'h'\n", "mail.servers[0].name"),
         ("[hep]\naddress = 'collector'\n", "hep.address"),
         ("[traces]\nendpoint = 'ftp://x/'\n", "traces.endpoint"),
         ("[[webhooks]]\nuri = 'x'\n", "webhooks[0].uri"),

@@ -79,8 +79,8 @@ pub struct Stats {
     pub deleted: u64,
     /// Mailboxes of which it cannot be read whose they are.
     pub damaged: u64,
-    /// Mailboxes whose catalog could not be read.
-    pub unread: u64,
+    /// Mailboxes whose catalog could not be read: their messages are not counted.
+    pub unreadable: u64,
     /// Messages.
     pub messages: u64,
     /// Bytes of them.
@@ -431,7 +431,7 @@ impl MessageStore {
             stats.spooled += mailbox.spooled;
             match mailbox.counts {
                 Some(counts) => stats.add(&counts),
-                None => stats.unread += 1,
+                None => stats.unreadable += 1,
             }
             progress(done, of);
         }

@@ -52,6 +52,50 @@ async fn messages_are_heard_from_dovecot_over_tls_and_starttls_and_from_nobody_u
     }
 }
 
+/// A token for somebody, which is over at some time; in seconds from now. RFC 7519.
+fn token(secret: &str, user: &str, seconds: i64) -> String {
+    let script = "import base64, hashlib, hmac, json, sys, time\n\
+        b = lambda text: base64.urlsafe_b64encode(text).rstrip(b'=')\n\
+        secret, user, seconds = sys.argv[1].encode(), sys.argv[2], int(sys.argv[3])\n\
+        now = int(time.time())\n\
+        claims = {'sub': user, 'iat': now - 60, 'nbf': now - 60, 'exp': now + seconds}\n\
+        head = b(json.dumps({'alg': 'HS256', 'typ': 'JWT'}).encode()) + b'.' + b(json.dumps(claims).encode())\n\
+        print((head + b'.' + b(hmac.new(secret, head, hashlib.sha256).digest())).decode())\n";
+    let mut python = std::process::Command::new("python3");
+    let left = conformance::programs::run(
+        python.args(["-c", script, secret, user, &seconds.to_string()]),
+        PATIENCE,
+    );
+    assert!(left.status.success(), "{}", left.err);
+    left.out.trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mai_02_an_account_logs_in_with_a_token_that_is_renewed_while_the_server_runs() {
+    const SECRET: &str = "a secret of those who sign";
+    for mechanisms in ["oauthbearer", "xoauth2"] {
+        use base64::Engine as _;
+        let key = base64::engine::general_purpose::STANDARD.encode(SECRET);
+        let dovecot = Dovecot::with_tokens(&key, mechanisms);
+        dovecot.has(&letter("one"));
+        let folder = Folder::create();
+        let file = folder.write("token", token(SECRET, "anna", -30));
+        let port = dovecot.imap;
+        let subject = Subject::own(&format!(
+            "{QUIET}[mail]\n{HEARD}[[mail.servers]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {port}\n\
+             security = \"none\"\nuser = \"anna\"\nlogin = \"oauth\"\npassword_file = {file:?}\n"
+        ));
+        let uri = format!("imap://127.0.0.1:{port}/INBOX/;UID=1");
+        let ended = speak(&subject, &uri).await;
+        assert_eq!(ended.uri_cause, "login-refused", "{mechanisms}: {ended:?}");
+        assert!(!ended.reason.contains("eyJ"), "the token is a secret: {ended:?}");
+        std::fs::write(&file, token(SECRET, "anna", 600)).unwrap();
+        // It is left alone for a moment after that.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        sounds_like_the_tone(&speak(&subject, &uri).await);
+    }
+}
+
 /// A server whose messages go on through the relay.
 fn sender(port: u16, security: &str, authority: &Path, password: &str) -> (Subject, Folder) {
     let folder = Folder::create();

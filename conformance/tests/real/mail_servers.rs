@@ -119,8 +119,33 @@ impl Dovecot {
         )
     }
 
-    fn with(security: &str, imaps: u16) -> Self {
+    /// Its user logs in with a token that is signed with this secret (RFC 7519, HS256), by these mechanisms.
+    pub(crate) fn with_tokens(secret: &str, mechanisms: &str) -> Self {
         let folder = open_to_all();
+        let keys = folder.path().join("keys/default/HS256");
+        fs::create_dir_all(&keys).unwrap();
+        fs::write(keys.join("default"), secret).unwrap();
+        let shown = folder.path().display();
+        let oauth = folder.write(
+            "oauth2.conf",
+            format!(
+                "introspection_mode = local\nlocal_validation_key_dict = fs:posix:prefix={shown}/keys/\n\
+                 username_attribute = sub\n"
+            ),
+        );
+        let oauth = oauth.display();
+        let settings = format!(
+            "ssl = no\ndisable_plaintext_auth = no\nauth_mechanisms = {mechanisms}\n\
+             passdb {{\n  driver = oauth2\n  mechanisms = {mechanisms}\n  args = {oauth}\n}}\n"
+        );
+        Self::within(folder, &settings, 0)
+    }
+
+    fn with(security: &str, imaps: u16) -> Self {
+        Self::within(open_to_all(), security, imaps)
+    }
+
+    fn within(folder: Folder, security: &str, imaps: u16) -> Self {
         mail_folder(folder.path());
         let imap = free();
         let shown = folder.path().display();

@@ -140,6 +140,7 @@ fn retrieval(plan: &Plan, store: Option<Arc<MessageStore>>) -> Retrieval {
         security: server.security,
         user: server.user.clone().unwrap_or_default(),
         authorization_id: server.authorization_id.clone().unwrap_or_default(),
+        login: server.login,
         password_file: server.password_file.clone(),
         ca_file: server.ca_file.clone(),
     };

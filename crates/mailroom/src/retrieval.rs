@@ -51,6 +51,15 @@ pub enum Security {
     None,
 }
 
+/// With what an account logs in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Login {
+    /// A password.
+    Password,
+    /// An access token of OAuth 2.0, RFC 6750: by OAUTHBEARER, RFC 7628, or where the server has only that, by XOAUTH2.
+    OAuth,
+}
+
 /// An IMAP server that messages may be fetched from.
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -66,7 +75,9 @@ pub struct Server {
     pub user: String,
     /// As whom; `*` is the user that the URI names. RFC 4616 §2.
     pub authorization_id: String,
-    /// The file whose first line is the password.
+    /// With what.
+    pub login: Login,
+    /// The file whose first line is the password or the token. It is read at each log-in: a token may be renewed at any time.
     pub password_file: Option<PathBuf>,
     /// A file with certificates to be trusted, besides those of the system.
     pub ca_file: Option<PathBuf>,

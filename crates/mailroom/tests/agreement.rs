@@ -12,7 +12,7 @@ use mailbox::{
     MessageStore, Options, Reads, SystemHost, Unique,
 };
 use mailroom::agreement::Agreement;
-use mailroom::retrieval::{Config, Retrieval, Security, Server};
+use mailroom::retrieval::{Config, Login, Retrieval, Security, Server};
 use store::SystemDisk;
 use tokio::task::JoinHandle;
 
@@ -221,6 +221,7 @@ impl Bed {
             security: Security::None,
             user: "service".to_owned(),
             authorization_id: "*".to_owned(),
+            login: Login::Password,
             password_file: None,
             ca_file: None,
         };

@@ -6,15 +6,25 @@ use std::time::Duration;
 
 use mailbox::{Compression, CompressionRule};
 use mailroom::outgoing::{self, Relay};
-use mailroom::retrieval::Security;
+use mailroom::retrieval::{Login, Security};
 
 use super::fault::Wrong;
 use super::plan::{Listening, MailPlan, MailServerPlan};
 use super::read::{absolute, host};
 use super::reader::{Placed, Section};
 
-const SERVER_KEYS: [&str; 8] =
-    ["name", "host", "port", "security", "user", "authorization_id", "password_file", "ca_file"];
+const SERVER_KEYS: [&str; 9] = [
+    "name",
+    "host",
+    "port",
+    "security",
+    "user",
+    "authorization_id",
+    "login",
+    "password_file",
+    "ca_file",
+];
+const LOGINS: [(&str, Login); 2] = [("password", Login::Password), ("oauth", Login::OAuth)];
 const RELAY_KEYS: [&str; 6] = ["host", "port", "security", "user", "password_file", "ca_file"];
 const SECURITY: [(&str, Security); 3] =
     [("tls", Security::Tls), ("starttls", Security::StartTls), ("none", Security::None)];
@@ -223,6 +233,7 @@ fn mail_servers(section: &Section<'_>) -> Vec<MailServerPlan> {
         let security = entry.choice("security", Security::Tls, &SECURITY);
         let text = |key| entry.text(key).map(|text| text.value).filter(|text| !text.is_empty());
         let (user, authorization_id) = (text("user"), text("authorization_id"));
+        let login = entry.choice("login", Login::Password, &LOGINS);
         let password_file: Option<PathBuf> = absolute(&entry, "password_file");
         let ca_file: Option<PathBuf> = absolute(&entry, "ca_file");
         let (Some(name), Some(host)) = (name, address) else { continue };
@@ -243,6 +254,7 @@ fn mail_servers(section: &Section<'_>) -> Vec<MailServerPlan> {
             security,
             user,
             authorization_id,
+            login,
             password_file,
             ca_file,
         });

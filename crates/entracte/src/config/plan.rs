@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mailroom::outgoing;
-use mailroom::retrieval::Security;
+use mailroom::retrieval::{Login, Security};
 
 use super::fault::Fault;
 use super::network::{Addresses, Dscp, Network, PortRange};
@@ -276,7 +276,9 @@ pub struct MailServerPlan {
     pub user: Option<String>,
     /// As whom. RFC 4616 §2.
     pub authorization_id: Option<String>,
-    /// The file whose first line is the password.
+    /// With what.
+    pub login: Login,
+    /// The file whose first line is the password or the token.
     pub password_file: Option<PathBuf>,
     /// A file with certificates that are trusted, besides those of the system.
     pub ca_file: Option<PathBuf>,

@@ -15,7 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::fault::Fault;
-use super::{Security, Server};
+use super::{Login, Security, Server};
 
 /// How long an address of a server may take to connect.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
@@ -166,6 +166,9 @@ impl Connection {
             self.ask_capabilities().await?;
         }
         let password = password(server).await?;
+        if server.login == Login::OAuth {
+            return self.log_in_by_token(server, as_whom, &password).await;
+        }
         let refused = |fault| refused(fault, Fault::LoginRefused);
         let said = if self.can("AUTH=PLAIN") {
             let response =
@@ -188,6 +191,63 @@ impl Connection {
         self.capabilities.clear();
         self.learn(said.code.as_ref());
         Ok(())
+    }
+
+    /// RFC 7628 §3; and XOAUTH2, which Exchange and others had before it.
+    async fn log_in_by_token(
+        &mut self,
+        server: &Server,
+        as_whom: &str,
+        token: &str,
+    ) -> Result<(), Fault> {
+        let user = if as_whom.is_empty() { &server.user } else { as_whom };
+        let (mechanism, response) = if self.can("AUTH=OAUTHBEARER") {
+            // In an authorization identity `,` and `=` stand for something else. RFC 5801 §4.
+            let user = user.replace('=', "=3D").replace(',', "=2C");
+            ("OAUTHBEARER", format!("n,a={user},\x01auth=Bearer {token}\x01\x01"))
+        } else if self.can("AUTH=XOAUTH2") {
+            ("XOAUTH2", format!("user={user}\x01auth=Bearer {token}\x01\x01"))
+        } else {
+            let why = "it takes no token: it has neither AUTH=OAUTHBEARER nor AUTH=XOAUTH2";
+            return Err(Fault::LoginRefused(why.to_owned()));
+        };
+        let response = STANDARD.encode(response);
+        let (tag, mut is_sent) = if self.can("SASL-IR") {
+            (self.send(&format!("AUTHENTICATE {mechanism} {response}")).await?, true)
+        } else {
+            (self.send(&format!("AUTHENTICATE {mechanism}")).await?, false)
+        };
+        let mut why = String::new();
+        loop {
+            match self.response().await? {
+                Response::Continue(_) if !is_sent => {
+                    is_sent = true;
+                    self.write(format!("{response}\r\n").as_bytes()).await?;
+                }
+                // What is wrong comes as a question, which is answered so that the command ends. RFC 7628 §3.2.3.
+                Response::Continue(_) if !why.is_empty() => {
+                    return Err(Fault::Nonsense("an end of the log-in"));
+                }
+                Response::Continue(text) => {
+                    let told = STANDARD.decode(text.trim()).unwrap_or_default();
+                    why = format!(" {}", String::from_utf8_lossy(&told));
+                    let answer = if mechanism == "XOAUTH2" { "" } else { "AQ==" };
+                    self.write(format!("{answer}\r\n").as_bytes()).await?;
+                }
+                Response::Status { tag: Some(ended), status, code, text } if ended == tag => {
+                    if status != Status::Ok {
+                        return Err(Fault::LoginRefused(format!("{text}{why}")));
+                    }
+                    self.capabilities.clear();
+                    self.learn(code.as_ref());
+                    return Ok(());
+                }
+                Response::Status { tag: None, status: Status::Bye, .. } => {
+                    return Err(Fault::Closed);
+                }
+                Response::Status { .. } | Response::Numbered(..) | Response::Data(..) => {}
+            }
+        }
     }
 
     /// Sends a command and hears all that is said to it.

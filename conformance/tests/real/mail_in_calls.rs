@@ -817,15 +817,15 @@ async fn what_is_gone_or_refused_at_a_mail_server_says_so() {
     let uri = format!("imap://127.0.0.1:{port}/INBOX/;UID=1");
     let ended = speak(&refused, &uri).await;
     assert_eq!(ended.uri_cause, "login-refused", "{ended:?}");
+    // It is left alone for a moment then: a wrong password tried again and again locks accounts.
+    let ended = speak(&refused, &uri).await;
+    assert_eq!(ended.uri_cause, "backed-off", "{ended:?}");
     let right = folder.write("right", "secret\n");
     let own = Subject::own(&format!(
         "{QUIET}[mail]\n{HEARD}[[mail.servers]]\nname = \"office\"\nhost = \"127.0.0.1\"\nport = {port}\n\
          security = \"none\"\nuser = \"anna\"\npassword_file = {right:?}\n"
     ));
     sounds_like_the_tone(&speak(&own, &uri).await);
-    // It is left alone for a moment then: a wrong password tried again and again locks accounts.
-    let ended = speak(&refused, &uri).await;
-    assert_eq!(ended.uri_cause, "backed-off", "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

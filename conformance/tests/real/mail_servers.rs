@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -180,9 +179,12 @@ impl Dovecot {
     /// It is away, until [`Self::come_back`].
     pub(crate) fn go_away(&mut self) {
         if let Some(mut child) = self.child.take() {
-            // Asked to end, those that speak TLS with a client go on for half a minute.
-            let group = format!("-{}", child.id());
-            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            // Asked to end, those that speak TLS with a client go on for half a minute. All are children of its first process.
+            let first = child.id().to_string();
+            let of = format!("/proc/{first}/task/{first}/children");
+            let all = fs::read_to_string(of).unwrap_or_default();
+            let all = all.split_whitespace().chain([&*first]);
+            let _ = Command::new("kill").arg("-KILL").args(all).status();
             let _ = child.wait();
         }
     }
@@ -236,7 +238,7 @@ impl Dovecot {
 fn begin(config: &Path) -> Child {
     let mut dovecot = Command::new("/usr/sbin/dovecot");
     dovecot.arg("-F").arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
-    dovecot.process_group(0).spawn().unwrap()
+    dovecot.spawn().unwrap()
 }
 
 impl Drop for Dovecot {

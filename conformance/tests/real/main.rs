@@ -12,6 +12,7 @@ mod dissector;
 mod doctor;
 mod hostile;
 mod killed;
+mod mail_faults;
 mod mail_in_calls;
 mod mail_in_two_places;
 mod mail_obeys;

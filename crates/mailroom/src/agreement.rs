@@ -18,6 +18,7 @@ use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::imap_server::seconds_now;
+use crate::mailroom::on_store;
 use crate::outgoing::{MAILBOX_FIELD, MESSAGE_FIELD, ruled};
 use crate::retrieval::{Copies, Fault, Known, Mark, Retrieval};
 use settling::{Changes, Here, Pairs, settle};
@@ -195,7 +196,7 @@ impl Agreement {
     async fn round(&self, unique: &Unique) -> Result<bool, RoundError> {
         let rule = {
             let unique = unique.clone();
-            self.blocking(move |store| store.email_rule(&unique)).await?
+            on_store(&self.store, move |store| store.email_rule(&unique)).await?
         };
         let Some((rule, with)) = rule.and_then(|rule| Some((rule.clone(), rule.agree_with?)))
         else {
@@ -209,7 +210,7 @@ impl Agreement {
         // Nothing is waited for between this and what is decided by it.
         let compared = {
             let (unique, rule) = (unique.clone(), rule.clone());
-            self.blocking(move |store| {
+            on_store(&self.store, move |store| {
                 let written = Pairs::from_bytes(store.agreement(&unique)?.as_deref());
                 let mut pairs = written.clone();
                 pairs.are_valid_with(&place, uid_validity);
@@ -267,7 +268,7 @@ impl Agreement {
         }
         if let Some(after) = after {
             let (unique, rule) = (unique.clone(), rule.clone());
-            let written = self.blocking(move |store| {
+            let written = on_store(&self.store, move |store| {
                 let still = still(store, &unique, &rule)?;
                 if still {
                     store.write_agreement(&unique, &after.to_bytes())?;
@@ -300,18 +301,9 @@ impl Agreement {
             return Ok(());
         }
         let (unique, count_of) = (unique.clone(), ids.len());
-        self.blocking(move |store| store.change_each(&unique, &ids, edit)).await?;
+        on_store(&self.store, move |store| store.change_each(&unique, &ids, edit)).await?;
         count(&self.changed_here, count_of);
         Ok(())
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&MessageStore) -> Result<T, MailError> + Send + 'static,
-    ) -> Result<T, MailError> {
-        let store = Arc::clone(&self.store);
-        let done = task::spawn_blocking(move || work(&store)).await;
-        done.unwrap_or_else(|_| Err(MailError::NoStore("the work on it died".to_owned())))
     }
 }
 

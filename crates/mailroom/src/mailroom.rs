@@ -198,3 +198,13 @@ impl Mailroom {
 fn gone() -> MailError {
     MailError::Away(std::io::Error::other("the work on it died"))
 }
+
+/// Does what may block on the store, on a thread for that.
+pub(crate) async fn on_store<T: Send + 'static>(
+    store: &Arc<MessageStore>,
+    work: impl FnOnce(&MessageStore) -> Result<T, MailError> + Send + 'static,
+) -> Result<T, MailError> {
+    let store = Arc::clone(store);
+    let done = tokio::task::spawn_blocking(move || work(&store)).await;
+    done.unwrap_or_else(|_| Err(MailError::NoStore("the work on it died".to_owned())))
+}

@@ -23,6 +23,7 @@ pub(crate) use letter::{MAILBOX_FIELD, MESSAGE_FIELD};
 pub use relay::{Relay, RelayFault};
 
 use crate::imap_server::seconds_now;
+use crate::mailroom::on_store;
 use letter::Letter;
 use state::{Pending, State};
 
@@ -156,20 +157,11 @@ impl Outgoing {
         }
     }
 
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&MessageStore) -> Result<T, MailError> + Send + 'static,
-    ) -> Result<T, MailError> {
-        let store = Arc::clone(&self.store);
-        let done = tokio::task::spawn_blocking(move || work(&store)).await;
-        done.unwrap_or_else(|_| Err(MailError::NoStore("the work on it died".to_owned())))
-    }
-
     /// Looks at a mailbox, and sends what is to be sent now.
     async fn look(&self, unique: &Unique) -> Again {
         let begun = {
             let unique = unique.clone();
-            self.blocking(move |store| begin(store, &unique)).await
+            on_store(&self.store, move |store| begin(store, &unique)).await
         };
         let (rule, mut state, is_more) = match begun {
             Ok(Some(begun)) => begun,
@@ -197,7 +189,9 @@ impl Outgoing {
             self.waits(unique, state.pending.len());
             let still = {
                 let unique = unique.clone();
-                self.blocking(move |store| Ok((store.email_rule(&unique)?, store.owns(&unique)?)))
+                on_store(&self.store, move |store| {
+                    Ok((store.email_rule(&unique)?, store.owns(&unique)?))
+                })
             };
             // Another rule by now, or another server: that begins anew.
             match still.await {
@@ -207,7 +201,9 @@ impl Outgoing {
             self.one(unique, &rule, &mut state, message).await;
             let (unique, state) = (unique.clone(), state.clone());
             // What cannot be written down is sent once more, rather than not at all.
-            if let Err(error) = self.blocking(move |store| state.write(store, &unique)).await {
+            if let Err(error) =
+                on_store(&self.store, move |store| state.write(store, &unique)).await
+            {
                 self.fault(&error.to_string());
             }
         }
@@ -257,7 +253,7 @@ impl Outgoing {
         }
         let written = {
             let (unique, rule, sender) = (unique.clone(), rule.clone(), self.config.sender.clone());
-            self.blocking(move |store| {
+            on_store(&self.store, move |store| {
                 let is_there = |view: &View<'_>| view.row(id).is_some_and(|row| row.uid == uid);
                 // Whoever moved it has seen it.
                 if !store.view(&unique, |view| is_there(view))? {
@@ -362,7 +358,7 @@ impl Outgoing {
         (id, uid): (MessageId, u32),
     ) {
         let unique = unique.clone();
-        let done = self.blocking(move |store| match after {
+        let done = on_store(&self.store, move |store| match after {
             EmailAfter::Keep => Ok(()),
             EmailAfter::Read => store.mark_read(&unique, &[id], mailbox::Reads::Read).map(drop),
             EmailAfter::Delete => store.remove_unmoved(&unique, &[(id, uid)]),
@@ -399,7 +395,7 @@ impl Outgoing {
             ..Draft::new(Kind::NonDelivery)
         };
         let unique = unique.clone();
-        let done = self.blocking(move |store| {
+        let done = on_store(&self.store, move |store| {
             let to = store.resolve(&unique)?;
             let done = store.deliver(&draft, std::slice::from_ref(&to)).pop();
             done.unwrap_or(Err(MailError::Invalid("a receiver"))).map(drop)
